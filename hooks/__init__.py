@@ -1,0 +1,1 @@
+"""Where outsiders plug in and where CI calls the project."""

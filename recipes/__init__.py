@@ -1,0 +1,1 @@
+"""Recipes: one short file a model."""

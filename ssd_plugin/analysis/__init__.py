@@ -1,0 +1,1 @@
+"""Where the gain comes from: simulations, sweeps, forks and locks."""

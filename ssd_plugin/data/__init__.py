@@ -1,0 +1,1 @@
+"""Tasks and prompts: the shipped bank, published benchmarks, any data set."""

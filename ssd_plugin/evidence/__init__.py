@@ -1,0 +1,1 @@
+"""What a gate run leaves for people and tools: verdict, SARIF, JUnit, signatures."""

@@ -1,0 +1,256 @@
+"""Tasks, samples and results: the three line formats that the stages, the grader and the gates exchange."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.errors import DataError
+from ssd_plugin.jsonl import JsonObject, read_jsonl
+
+
+class Status(StrEnum):
+    """What became of one program. `infra` is never a model's failure: it stops the run."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    TIMEOUT = "timeout"
+    SYNTAX = "syntax"
+    CRASH = "crash"
+    NO_CODE = "no_code"
+    INFRA = "infra"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionCheck:
+    """Call `entry_point` with each argument list; results are compared outside the sandbox."""
+
+    entry_point: str
+    inputs: tuple[tuple[Any, ...], ...]
+    expected: tuple[Any, ...]
+    weak_oracle = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StdioCheck:
+    """Feed each input to standard input; standard output is compared line by line outside the sandbox."""
+
+    inputs: tuple[str, ...]
+    expected: tuple[str, ...]
+    weak_oracle = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssertCheck:
+    """HumanEval's form: `test` defines `check(candidate)`; it shares a process with the program (weak oracle)."""
+
+    entry_point: str
+    test: str
+    weak_oracle = True
+
+
+Check = FunctionCheck | StdioCheck | AssertCheck
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One problem. A training prompt may have no check (SSD needs none); a graded task must have one."""
+
+    task_id: str
+    prompt: str
+    domain: str = "general"
+    difficulty: str = ""
+    check: Check | None = None
+    reference: str = ""
+    starter_code: str = ""
+
+    def to_json(self) -> JsonObject:
+        """The task-file row; `task_from_json(task.to_json()) == task`."""
+        row: JsonObject = {"task_id": self.task_id, "prompt": self.prompt, "domain": self.domain}
+        row |= {k: v for k in ("difficulty", "reference", "starter_code") if (v := getattr(self, k))}
+        match self.check:
+            case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected):
+                row |= {"kind": "function", "entry_point": entry}
+                row |= {"inputs": [list(args) for args in inputs], "expected": list(expected)}
+            case StdioCheck(inputs=texts, expected=outputs):
+                row |= {"kind": "stdio", "inputs": list(texts), "expected": list(outputs)}
+            case AssertCheck(entry_point=entry, test=test):
+                row |= {"kind": "assert", "entry_point": entry, "test": test}
+        return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One completion: raw model text, or code."""
+
+    task_id: str
+    sample_id: str
+    completion: str
+    finish_reason: str = ""
+    token_ids: tuple[int, ...] = ()
+
+    def to_json(self) -> JsonObject:
+        """The samples-file row; `sample_from_json(sample.to_json()) == sample`."""
+        row: JsonObject = {"task_id": self.task_id, "sample_id": self.sample_id, "completion": self.completion}
+        if self.finish_reason:
+            row["finish_reason"] = self.finish_reason
+        if self.token_ids:
+            row["token_ids"] = list(self.token_ids)
+        return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One graded sample: what was run (`program`), what became of it and, in a line, why."""
+
+    task_id: str
+    sample_id: str
+    completion: str
+    status: Status
+    program: str
+    detail: str = ""
+    finish_reason: str = ""
+
+    def to_json(self) -> JsonObject:
+        """The result-file row; `result_from_json(result.to_json()) == result`."""
+        row: JsonObject = {
+            "task_id": self.task_id,
+            "sample_id": self.sample_id,
+            "completion": self.completion,
+            "status": self.status.value,
+            "program": self.program,
+            "detail": self.detail,
+        }
+        if self.finish_reason:
+            row["finish_reason"] = self.finish_reason
+        return row
+
+
+def _text(row: Mapping[str, Any], key: str, where: str, default: str | None = None) -> str:
+    value = row.get(key, default)
+    if not isinstance(value, str) or (default is None and not value.strip() and key != "completion"):
+        found = "missing" if key not in row else repr(value)[:60]
+        raise DataError(f"{where}: field '{key}' must be {'text' if default is not None else 'non-empty text'}, is {found}")
+    return value
+
+
+def _list(row: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    value = row.get(key)
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{where}: field '{key}' must be a non-empty list")
+    return value
+
+
+def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
+    kind = row.get("kind")
+    if kind is None:
+        return None
+    if kind == "assert":
+        return AssertCheck(entry_point=_text(row, "entry_point", where), test=_text(row, "test", where))
+    if kind not in ("function", "stdio"):
+        raise DataError(f"{where}: field 'kind' is {kind!r}; allowed: function, stdio, assert")
+    inputs, expected = _list(row, "inputs", where), _list(row, "expected", where)
+    if len(inputs) != len(expected):
+        raise DataError(f"{where}: {len(inputs)} inputs but {len(expected)} expected values")
+    if kind == "function":
+        if not all(isinstance(args, list) for args in inputs):
+            raise DataError(f"{where}: each entry of 'inputs' must be a list of arguments")
+        arguments = tuple(tuple(args) for args in inputs)
+        return FunctionCheck(entry_point=_text(row, "entry_point", where), inputs=arguments, expected=tuple(expected))
+    if not all(isinstance(text, str) for text in (*inputs, *expected)):
+        raise DataError(f"{where}: a stdio task's 'inputs' and 'expected' must be text")
+    return StdioCheck(inputs=tuple(inputs), expected=tuple(expected))
+
+
+def task_from_json(row: Mapping[str, Any], where: str = "task") -> Task:
+    """Build a task from a task-file row.
+
+    Raises:
+        DataError: a field is missing or of the wrong type; `where` (file:line) leads the message.
+    """
+    return Task(
+        task_id=_text(row, "task_id", where),
+        prompt=_text(row, "prompt", where),
+        domain=_text(row, "domain", where, "general"),
+        difficulty=_text(row, "difficulty", where, ""),
+        check=_check_from_json(row, where),
+        reference=_text(row, "reference", where, ""),
+        starter_code=_text(row, "starter_code", where, ""),
+    )
+
+
+def sample_from_json(row: Mapping[str, Any], where: str = "sample") -> Sample:
+    """Build a sample from a samples-file row.
+
+    Raises:
+        DataError: a field is missing or of the wrong type.
+    """
+    token_ids = row.get("token_ids", [])
+    if not isinstance(token_ids, list) or not all(type(t) is int for t in token_ids):
+        raise DataError(f"{where}: field 'token_ids' must be a list of whole numbers")
+    return Sample(
+        task_id=_text(row, "task_id", where),
+        sample_id=_text(row, "sample_id", where),
+        completion=_text(row, "completion", where),
+        finish_reason=_text(row, "finish_reason", where, ""),
+        token_ids=tuple(token_ids),
+    )
+
+
+def result_from_json(row: Mapping[str, Any], where: str = "result") -> Result:
+    """Build a result from a result-file row.
+
+    Raises:
+        DataError: a field is missing or of the wrong type, or the status is unknown.
+    """
+    try:
+        status = Status(_text(row, "status", where))
+    except ValueError:
+        raise DataError(f"{where}: unknown status {row['status']!r}; allowed: {', '.join(Status)}") from None
+    return Result(
+        task_id=_text(row, "task_id", where),
+        sample_id=_text(row, "sample_id", where),
+        completion=_text(row, "completion", where),
+        status=status,
+        program=_text(row, "program", where, ""),
+        detail=_text(row, "detail", where, ""),
+        finish_reason=_text(row, "finish_reason", where, ""),
+    )
+
+
+def read_tasks(path: Path) -> list[Task]:
+    """Read a task file.
+
+    Raises:
+        DataError: unreadable, empty, or two tasks share an id.
+    """
+    tasks: dict[str, Task] = {}
+    for number, row in read_jsonl(path):
+        task = task_from_json(row, f"{path}:{number}")
+        if task.task_id in tasks:
+            raise DataError(f"{path}:{number}: task_id {task.task_id!r} appears twice")
+        tasks[task.task_id] = task
+    if not tasks:
+        raise DataError(f"{path}: holds no tasks")
+    return list(tasks.values())
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """Stream a samples file; the caller checks ids against its tasks.
+
+    Raises:
+        DataError: a row is malformed (names the line).
+    """
+    for number, row in read_jsonl(path):
+        yield sample_from_json(row, f"{path}:{number}")
+
+
+def read_results(path: Path) -> Iterator[Result]:
+    """Stream a result file.
+
+    Raises:
+        DataError: a row is malformed (names the line).
+    """
+    for number, row in read_jsonl(path):
+        yield result_from_json(row, f"{path}:{number}")

@@ -1,0 +1,1 @@
+"""The boundary around model-written code."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on the model's own samples: one protocol, several backends."""
