@@ -52,6 +52,10 @@ class GateError(SsdError):
     """A gate run cannot start: unreadable sides, unknown gates, plugins the policy does not allow."""
 
 
+class StatisticsError(SsdError):
+    """Numbers that allow no honest statement: empty, not finite, unpaired, or without spread."""
+
+
 class TrustError(SsdError):
     """A signature, key or digest does not hold."""
 
