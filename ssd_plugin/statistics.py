@@ -210,6 +210,18 @@ def same_model_sd(passes: Sequence[int], samples: int) -> float:
     return math.sqrt(float((2 * rates * (1 - rates) / (samples - 1)).mean()))
 
 
+def _lower_bound_terms(sd: float, tasks: int, true_delta: float, alpha: float, pseudo_pairs: bool) -> tuple[float, float]:
+    """Expected lower bound of `noninferiority`, and the standard deviation of the mean it is built from."""
+    if not (math.isfinite(sd) and sd >= 0) or tasks < 2:
+        raise StatisticsError(f"power needs a finite sd >= 0 and two tasks or more; got sd {sd}, {tasks} tasks")
+    extra = 2 if pseudo_pairs else 0
+    total = tasks + extra
+    mean = tasks * true_delta / total
+    squares = tasks * (sd**2 + true_delta**2) + extra - total * mean**2  # the pseudo-pair adds (+1)^2 + (-1)^2
+    error = math.sqrt(squares / (total - 1) / total)
+    return mean - float(special.stdtrit(total - 1, 1 - _open_unit(alpha, "alpha"))) * error, sd * math.sqrt(tasks) / total
+
+
 def noninferiority_power(
     *, sd: float, tasks: int, margin: float, true_delta: float = 0.0, alpha: float = 0.05, pseudo_pairs: bool = True
 ) -> float:
@@ -220,17 +232,12 @@ def noninferiority_power(
     Raises:
         StatisticsError: negative sd, fewer than two tasks, a margin that is not positive.
     """
-    if not (math.isfinite(sd) and sd >= 0) or tasks < 2 or not (math.isfinite(margin) and margin > 0):
-        raise StatisticsError(f"power needs sd >= 0, two tasks or more and a margin > 0; got {sd}, {tasks}, {margin}")
-    extra = 2 if pseudo_pairs else 0
-    total = tasks + extra
-    mean = tasks * true_delta / total
-    squares = tasks * (sd**2 + true_delta**2) + extra - total * mean**2  # the pseudo-pair adds (+1)^2 + (-1)^2
-    error = math.sqrt(squares / (total - 1) / total)
-    slack = margin + mean - float(special.stdtrit(total - 1, 1 - _open_unit(alpha, "alpha"))) * error
-    if sd == 0:
-        return float(slack > 0)
-    return float(special.ndtr(slack / (sd * math.sqrt(tasks) / total)))
+    if not (math.isfinite(margin) and margin > 0):
+        raise StatisticsError(f"margin must be a positive number, is {margin}")
+    bound, spread = _lower_bound_terms(sd, tasks, true_delta, alpha, pseudo_pairs)
+    if spread == 0:
+        return float(bound > -margin)
+    return float(special.ndtr((bound + margin) / spread))
 
 
 def tasks_needed(
@@ -275,13 +282,8 @@ def minimum_detectable(
     Raises:
         StatisticsError: as `noninferiority_power`.
     """
-    _open_unit(power, "power")
-    low, high = 0.0, 4.0 * (sd + 1.0) * (1.0 + abs(float(special.stdtrit(1, 1 - alpha))))
-    for _ in range(60):
-        middle = (low + high) / 2
-        reached = noninferiority_power(sd=sd, tasks=tasks, margin=middle, alpha=alpha, pseudo_pairs=pseudo_pairs)
-        low, high = (low, middle) if reached >= power else (middle, high)
-    return high
+    bound, spread = _lower_bound_terms(sd, tasks, 0.0, alpha, pseudo_pairs)
+    return float(special.ndtri(_open_unit(power, "power"))) * spread - bound
 
 
 def mcnemar_exact(wins: int, losses: int) -> float:

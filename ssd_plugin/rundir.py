@@ -1,0 +1,106 @@
+"""The run directory: one folder that holds all of a run, can be moved, and is written by one process at a time."""
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ssd_plugin.errors import DataError, RunDirError
+from ssd_plugin.jsonl import read_json, sha256_file, write_json
+
+CONFIG = "config.json"
+LOCK = ".lock"
+
+
+def digest_path(path: Path) -> str:
+    """SHA-256 of a file, or of a directory's relative names and file digests.
+
+    Raises:
+        RunDirError: it is missing or cannot be read.
+    """
+    try:
+        if path.is_file():
+            return sha256_file(path)
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else []
+        if not files:
+            raise RunDirError(f"{path}: missing or empty")
+        lines = [f"{sha256_file(p)}  {p.relative_to(path).as_posix()}\n" for p in files]
+    except DataError as error:
+        raise RunDirError(str(error)) from error
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class RunDir:
+    """Paths inside one run directory."""
+
+    def __init__(self, root: Path) -> None:
+        """`root` need not exist yet."""
+        self.root = root
+
+    def __truediv__(self, name: str) -> Path:
+        """The path of a file of the run, by its name relative to the root."""
+        return self.root / name
+
+    @contextmanager
+    def locked(self, patience: float = 3.0) -> Iterator[int]:
+        """Hold the directory for this process and the children that inherit the yielded descriptor.
+
+        `patience` seconds cover a predecessor that was just killed and whose children are still dying.
+
+        Raises:
+            RunDirError: another process holds it, or the directory cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunDirError(f"{self.root}: cannot be used as a run directory ({error.strerror})") from error
+        try:
+            deadline = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        holder = (self / LOCK).read_text().strip() or "unknown"
+                        raise RunDirError(
+                            f"{self.root}: in use by another process (pid {holder}); wait for it or give another --run-dir"
+                        ) from None
+                    time.sleep(0.1)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def bind(self, config: dict[str, object]) -> None:
+        """Write `config.json`; a directory of another recipe is refused (changed settings of the same one are fine).
+
+        Raises:
+            RunDirError: the directory belongs to another recipe or its config cannot be read.
+        """
+        if (self / CONFIG).exists():
+            known = self.read_config()
+            if known.get("recipe") != config["recipe"]:
+                raise RunDirError(
+                    f"{self.root}: belongs to recipe {known.get('recipe')!r}, not {config['recipe']!r}; give another --run-dir"
+                )
+        write_json(self / CONFIG, config)
+
+    def read_config(self) -> dict[str, object]:
+        """The config that this directory was last run with.
+
+        Raises:
+            RunDirError: there is none, or it is corrupt.
+        """
+        try:
+            values = read_json(self / CONFIG)
+        except DataError as error:
+            raise RunDirError(f"{error}; not a run directory? start one with: ssd run RECIPE --run-dir {self.root}") from error
+        if not isinstance(values, dict):
+            raise RunDirError(f"{self / CONFIG}: corrupt; restore it, or run the recipe again with another --run-dir")
+        return values

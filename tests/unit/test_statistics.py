@@ -1,0 +1,227 @@
+"""The statistics against scipy / statsmodels, and by simulation: coverage, type-I rates and power within binomial error."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from ssd_plugin.errors import StatisticsError
+from ssd_plugin.statistics import (
+    Decision,
+    bootstrap_mean,
+    holm,
+    mcnemar_exact,
+    minimum_detectable,
+    noninferiority,
+    noninferiority_power,
+    paired_bootstrap,
+    paired_deltas,
+    paired_t,
+    same_model_sd,
+    simultaneous_intervals,
+    tasks_needed,
+)
+
+REPEATS = 2000
+
+
+def binomial_error(rate: float, repeats: int = REPEATS) -> float:
+    """3.5 standard errors of a simulated rate: one false alarm in about 2,000 such checks."""
+    return 3.5 * math.sqrt(rate * (1 - rate) / repeats)
+
+
+def aa_deltas(rng: np.random.Generator, tasks: int, samples: int, loss: float = 0.0) -> np.ndarray:
+    """Task-level deltas of two models whose pass rates are Beta(.5, .5), the candidate's lowered by `loss` on average."""
+    rates = rng.beta(0.5, 0.5, tasks)
+    keep = 1 - loss / 0.5
+    return (rng.binomial(samples, rates * keep) - rng.binomial(samples, rates)) / samples
+
+
+def test_paired_t_without_pseudo_pairs_is_scipys_interval() -> None:
+    deltas = np.random.default_rng(1).normal(0.02, 0.2, 57)
+    ours = paired_t(deltas, pseudo_pairs=False)
+    theirs = stats.ttest_1samp(deltas, 0).confidence_interval(0.95)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert ours.estimate == pytest.approx(deltas.mean())
+
+
+def test_paired_t_with_pseudo_pairs_is_scipys_interval_on_the_extended_list() -> None:
+    deltas = [0.1, -0.2, 0.0, 0.3]
+    ours = paired_t(deltas, confidence=0.9)
+    theirs = stats.ttest_1samp([*deltas, 1.0, -1.0], 0).confidence_interval(0.9)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert ours.estimate == pytest.approx(0.05)
+
+
+def test_bootstrap_agrees_with_scipys_percentile_bootstrap_on_many_tasks() -> None:
+    values = np.random.default_rng(2).beta(0.5, 0.5, 1500)
+    ours = bootstrap_mean(values)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(3))
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.001)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.001)
+
+
+def test_paired_bootstrap_is_the_bootstrap_of_the_differences_and_repeats() -> None:
+    rng = np.random.default_rng(4)
+    left, right = rng.random(40), rng.random(40)
+    assert paired_bootstrap(left, right, seed=9) == bootstrap_mean(right - left, seed=9)
+    assert paired_bootstrap(left, right, seed=9) != paired_bootstrap(left, right, seed=10)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (9, 3), (3, 9), (30, 31), (12, 12)])
+def test_mcnemar_agrees_with_statsmodels(wins: int, losses: int) -> None:
+    if wins + losses == 0:
+        assert mcnemar_exact(wins, losses) == 1.0
+    else:
+        assert mcnemar_exact(wins, losses) == pytest.approx(mcnemar([[5, wins], [losses, 5]], exact=True).pvalue)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
+def test_noninferiority_p_value_is_scipys_one_sided_test() -> None:
+    deltas = np.random.default_rng(5).normal(0, 0.2, 80)
+    ours = noninferiority(deltas, margin=0.03, pseudo_pairs=False)
+    assert ours.p_value == pytest.approx(stats.ttest_1samp(deltas, -0.03, alternative="greater").pvalue)
+    assert (ours.p_value < 0.05) == (ours.outcome is Decision.PASS)
+
+
+@pytest.mark.parametrize(("tasks", "samples"), [(20, 4), (120, 1)])
+def test_t_interval_covers_a_true_difference_of_zero(tasks: int, samples: int) -> None:
+    rng = np.random.default_rng(6)
+    intervals = [paired_t(aa_deltas(rng, tasks, samples)) for _ in range(REPEATS)]
+    covered = np.mean([interval.low <= 0 <= interval.high for interval in intervals])
+    assert covered >= 0.95 - binomial_error(0.95)  # pseudo-pairs make it wider, never narrower
+
+
+def test_bootstrap_interval_covers_the_mean_of_few_skewed_tasks() -> None:
+    rng = np.random.default_rng(7)
+    intervals = [bootstrap_mean(rng.beta(0.5, 0.5, 30), resamples=600, seed=i) for i in range(REPEATS)]
+    covered = np.mean([interval.low <= 0.5 <= interval.high for interval in intervals])
+    assert covered == pytest.approx(0.95, abs=binomial_error(0.95) + 0.005)  # 600 resamples blur the tails a little
+
+
+def test_simultaneous_intervals_cover_all_groups_at_once() -> None:
+    rng = np.random.default_rng(8)
+    hits = 0
+    for _ in range(REPEATS):
+        found = simultaneous_intervals({name: rng.normal(0, 0.2, 25) for name in "abcde"}, pseudo_pairs=False)
+        hits += all(interval.low <= 0 <= interval.high for interval in found.values())
+    assert hits / REPEATS == pytest.approx(0.95, abs=binomial_error(0.95))
+
+
+@pytest.mark.parametrize("samples", [1, 5])
+def test_a_loss_of_the_margin_passes_at_most_one_time_in_twenty(samples: int) -> None:
+    rng = np.random.default_rng(9)
+    outcomes = [noninferiority(aa_deltas(rng, 164, samples, loss=0.05), margin=0.05).outcome for _ in range(REPEATS)]
+    assert outcomes.count(Decision.PASS) / REPEATS <= 0.05 + binomial_error(0.05)
+
+
+def test_an_equal_model_breaches_at_most_one_time_in_twenty() -> None:
+    rng = np.random.default_rng(10)
+    outcomes = [noninferiority(aa_deltas(rng, 60, 2), margin=0.001).outcome for _ in range(REPEATS)]
+    assert outcomes.count(Decision.BREACH) / REPEATS <= 0.05 + binomial_error(0.05)
+
+
+@pytest.mark.parametrize(("tasks", "samples", "loss"), [(164, 5, 0.0), (164, 10, 0.01), (60, 4, 0.0), (378, 5, 0.0)])
+def test_power_predicts_the_simulated_pass_rate(tasks: int, samples: int, loss: float) -> None:
+    rng = np.random.default_rng(11)
+    draws = [aa_deltas(rng, tasks, samples, loss) for _ in range(REPEATS)]
+    seen = np.mean([noninferiority(deltas, margin=0.04).outcome is Decision.PASS for deltas in draws])
+    sd = float(np.sqrt(np.mean([deltas.var(ddof=1) for deltas in draws])))
+    said = noninferiority_power(sd=sd, tasks=tasks, margin=0.04, true_delta=-loss)
+    assert said == pytest.approx(seen, abs=binomial_error(0.5) + 0.01)
+
+
+@pytest.mark.parametrize(("discordant", "pairs"), [(0.05, 344), (0.10, 687), (0.20, 1374)])
+def test_tasks_needed_gives_the_textbook_number_of_pairs(discordant: float, pairs: int) -> None:
+    assert tasks_needed(sd=math.sqrt(discordant), margin=0.03, pseudo_pairs=False) == pytest.approx(pairs, abs=3)
+    assert tasks_needed(sd=math.sqrt(discordant), margin=0.03) > pairs
+
+
+@given(st.floats(0.01, 0.9), st.floats(0.005, 0.2), st.floats(0.5, 0.99))
+def test_needed_tasks_minimum_detectable_and_power_agree(sd: float, margin: float, power: float) -> None:
+    tasks = tasks_needed(sd=sd, margin=margin, power=power)
+    assert noninferiority_power(sd=sd, tasks=tasks, margin=margin) >= power
+    assert tasks == 2 or noninferiority_power(sd=sd, tasks=tasks - 1, margin=margin) < power
+    smallest = minimum_detectable(sd=sd, tasks=tasks, power=power)
+    assert smallest <= margin * (1 + 1e-9)
+    assert noninferiority_power(sd=sd, tasks=tasks, margin=smallest) == pytest.approx(power)
+
+
+def test_same_model_sd_predicts_the_spread_of_aa_deltas() -> None:
+    rng = np.random.default_rng(12)
+    rates = rng.beta(0.5, 0.5, 4000)
+    left, right = rng.binomial(4, rates), rng.binomial(4, rates)
+    assert same_model_sd(list(left), 4) == pytest.approx(float(((right - left) / 4).std()), rel=0.05)
+
+
+def test_ten_ties_prove_nothing() -> None:
+    tied = noninferiority([0.0] * 10, margin=0.03)
+    assert tied.outcome is Decision.INSUFFICIENT
+    assert tied.lower < -0.03 < tied.upper
+    without = noninferiority([0.0] * 10, margin=0.03, pseudo_pairs=False)
+    assert (without.outcome, without.p_value) == (Decision.INSUFFICIENT, 1.0)
+    with pytest.raises(StatisticsError, match="all deltas are equal"):
+        paired_t([0.0] * 10, pseudo_pairs=False)
+
+
+def test_decisions_on_clear_cases() -> None:
+    rng = np.random.default_rng(13)
+    assert noninferiority(rng.normal(0, 0.05, 500), margin=0.03).outcome is Decision.PASS
+    assert noninferiority(rng.normal(-0.2, 0.05, 500), margin=0.03).outcome is Decision.BREACH
+
+
+@pytest.mark.parametrize("values", [[], [0.1, math.nan], [math.inf, 0.0], [[0.1], [0.2]]])
+def test_empty_or_broken_input_is_refused_everywhere(values: list[float]) -> None:
+    calls = (
+        lambda: bootstrap_mean(values),
+        lambda: paired_t(values),
+        lambda: noninferiority(values, margin=0.03),
+        lambda: paired_bootstrap(values, values),
+        lambda: holm(values),
+        lambda: same_model_sd(values, 4),
+        lambda: simultaneous_intervals({"group": values}),
+    )
+    for call in calls:
+        with pytest.raises(StatisticsError):
+            call()
+
+
+def test_unpaired_sides_are_refused() -> None:
+    assert paired_deltas({"a": 0.5, "b": 0.0}, {"b": 1.0, "a": 0.25}) == [-0.25, 1.0]
+    with pytest.raises(StatisticsError, match="unpaired: 3 baseline and 2"):
+        paired_bootstrap([1, 0, 1], [1, 0])
+    with pytest.raises(StatisticsError, match="1 tasks stand on one side only, such as 'b'"):
+        paired_deltas({"a": 0.5, "b": 0.0}, {"a": 1.0})
+    with pytest.raises(StatisticsError, match="no tasks"):
+        paired_deltas({}, {})
+
+
+def test_values_out_of_range_are_refused() -> None:
+    calls = (
+        lambda: paired_t([3.0, 0.0]),
+        lambda: paired_t([0.1, 0.0], confidence=1.0),
+        lambda: noninferiority([0.1, 0.0], margin=0.0),
+        lambda: noninferiority([0.1, 0.0], margin=math.nan),
+        lambda: noninferiority_power(sd=-1, tasks=10, margin=0.1),
+        lambda: noninferiority_power(sd=0.1, tasks=10, margin=0.0),
+        lambda: tasks_needed(sd=0.1, margin=0.03, true_delta=-0.03),
+        lambda: bootstrap_mean([0.5]),
+        lambda: bootstrap_mean([0.5, 0.6], resamples=1),
+        lambda: mcnemar_exact(-1, 2),
+        lambda: holm([0.1, 1.2]),
+        lambda: same_model_sd([1, 5], 4),
+        lambda: same_model_sd([1, 1], 1),
+        lambda: simultaneous_intervals({}),
+    )
+    for call in calls:
+        with pytest.raises(StatisticsError):
+            call()
