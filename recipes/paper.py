@@ -5,7 +5,9 @@ from ssd_plugin.config import DataConfig
 SYSTEM_MESSAGE = "You are a helpful assistant."  # the paper says "a system message" without its text
 
 # Paper: rStar-Coder's seed problems, exact de-duplication on the whitespace-normalised statement, ~10,168 problems.
-PROMPTS = DataConfig(source="hub:microsoft/rStar-Coder", config="seed_sft", split="train", columns="prompt=question", deduplicate=True)
+PROMPTS = DataConfig(
+    source="hub:microsoft/rStar-Coder", config="seed_sft", split="train", columns="prompt=question", deduplicate=True
+)
 
 # The paper chose T_eval on LiveCodeBench v6 itself. We choose it on the v5 window and report v6 only.
 DEVELOPMENT = DataConfig(source="livecodebench:v5")

@@ -1,7 +1,6 @@
 """GPT-OSS-20B, high reasoning (69.1 -> 74.4 % pass@1 on LiveCodeBench v6 in the second revision of the paper)."""
 
 from ssd_plugin.config import (
-    DataConfig,
     DecodeConfig,
     EngineConfig,
     EvaluateConfig,

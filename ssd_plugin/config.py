@@ -50,7 +50,9 @@ class DataConfig:
     limit: int = 0
 
     def __post_init__(self) -> None:
-        _require(bool(self.source.strip()), "source", self.source, "bank:SPLIT, a file, hub:ORG/NAME or a benchmark's name")
+        _require(
+            bool(self.source.strip()), "source", self.source, "bank:SPLIT, a file, hub:ORG/NAME or a benchmark's name"
+        )
         _require(self.limit >= 0, "limit", self.limit, "0 (all) or a whole number above it")
 
 
@@ -187,7 +189,9 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.temperatures) >= 1, "temperatures", self.temperatures, "at least one temperature")
-        _require(len(set(self.temperatures)) == len(self.temperatures), "temperatures", self.temperatures, "each one once")
+        _require(
+            len(set(self.temperatures)) == len(self.temperatures), "temperatures", self.temperatures, "each one once"
+        )
         for temperature in self.temperatures:
             _require_temperature(temperature, "temperatures")
         _require_truncation(self.top_k, self.top_p)

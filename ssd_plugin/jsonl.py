@@ -41,7 +41,9 @@ def atomic_writer(path: Path) -> Iterator[IO[str]]:
         temporary.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"no space left while writing {path}: free some and run the same command again") from error
+            raise ResourceError(
+                f"no space left while writing {path}: free some and run the same command again"
+            ) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -64,7 +64,9 @@ def load(path: Path) -> dict[str, StageRecord]:
     try:
         document = read_json(path)
         if document["schema"] != SCHEMA:
-            raise RunDirError(f"{path}: schema {document['schema']!r}, this version reads {SCHEMA}; use another --run-dir")
+            raise RunDirError(
+                f"{path}: schema {document['schema']!r}, this version reads {SCHEMA}; use another --run-dir"
+            )
         return {name: StageRecord(**record) for name, record in document["stages"].items()}
     except (DataError, KeyError, TypeError, AttributeError) as error:
         raise RunDirError(f"{path}: corrupt ({error}); restore it, or delete it to redo every stage") from error

@@ -131,7 +131,9 @@ def _text(row: Mapping[str, Any], key: str, where: str, default: str | None = No
     value = row.get(key, default)
     if not isinstance(value, str) or (default is None and not value.strip() and key != "completion"):
         found = "missing" if key not in row else repr(value)[:60]
-        raise DataError(f"{where}: field '{key}' must be {'text' if default is not None else 'non-empty text'}, is {found}")
+        raise DataError(
+            f"{where}: field '{key}' must be {'text' if default is not None else 'non-empty text'}, is {found}"
+        )
     return value
 
 

@@ -100,7 +100,9 @@ class RunDir:
         try:
             values = read_json(self / CONFIG)
         except DataError as error:
-            raise RunDirError(f"{error}; not a run directory? start one with: ssd run RECIPE --run-dir {self.root}") from error
+            raise RunDirError(
+                f"{error}; not a run directory? start one with: ssd run RECIPE --run-dir {self.root}"
+            ) from error
         if not isinstance(values, dict):
             raise RunDirError(f"{self / CONFIG}: corrupt; restore it, or run the recipe again with another --run-dir")
         return values

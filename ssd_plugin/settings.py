@@ -80,7 +80,9 @@ def _build(kind: type[T], current: T | None, values: Mapping[str, Any], prefix: 
     except ConfigError as error:
         raise ConfigError(f"{prefix}{error}") from None
     except TypeError:
-        required = [f.name for f in dataclasses.fields(typing.cast(Any, kind)) if _is_required(f) and f.name not in changes]
+        required = [
+            f.name for f in dataclasses.fields(typing.cast(Any, kind)) if _is_required(f) and f.name not in changes
+        ]
         raise ConfigError(f"{prefix}{', '.join(required)}: missing") from None
 
 
@@ -98,7 +100,9 @@ def _field_type(path: str) -> Any:
             raise _unknown(".".join(walked), name, hints)
         kind = hints[name]
     if dataclasses.is_dataclass(kind):
-        raise ConfigError(f"{path}: is a section, not a setting; known: {', '.join(f'{path}.{n}' for n in typing.get_type_hints(kind))}")
+        raise ConfigError(
+            f"{path}: is a section, not a setting; known: {', '.join(f'{path}.{n}' for n in typing.get_type_hints(kind))}"
+        )
     return kind
 
 

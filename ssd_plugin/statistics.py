@@ -1,8 +1,8 @@
 """All statistics of the project: intervals over tasks, non-inferiority and its power, exact McNemar, Holm.
 
-The unit is the task: average a task's samples first, then pass one number a task. Deltas are candidate minus baseline of
-something where more is better; for a rate where less is better (lint findings, parse failures) pass baseline minus candidate,
-so that a negative delta is always a loss. Nothing here guesses: empty, NaN or unpaired input raises.
+The unit is the task: average a task's samples first, then pass one number a task. Deltas are candidate minus baseline
+of something where more is better; for a rate where less is better (lint findings, parse failures) pass baseline minus
+candidate, so that a negative delta is always a loss. Nothing here guesses: empty, NaN or unpaired input raises.
 """
 
 import math
@@ -34,7 +34,7 @@ class Interval:
 class Decision(StrEnum):
     """What a non-inferiority test can say."""
 
-    PASS = "pass"  # noqa: S105 (not a password)
+    PASS = "pass"
     BREACH = "breach"
     INSUFFICIENT = "insufficient"
 
@@ -95,9 +95,9 @@ def bootstrap_mean(
 ) -> Interval:
     """Expanded-percentile bootstrap interval of the mean over tasks.
 
-    The percentiles are widened by the t quantile and sqrt(n / (n - 1)), which undoes the plain percentile interval's narrowness
-    on few tasks (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 4.3). Values that are all equal give an
-    interval of width zero: for a decision use `noninferiority`, whose pseudo-pairs do not.
+    The percentiles are widened by the t quantile and sqrt(n / (n - 1)), which undoes the plain percentile interval's
+    narrowness on few tasks (Hesterberg 2015, "What Teachers Should Know About the Bootstrap"). Values that are all
+    equal give an interval of width zero: for a decision use `noninferiority`, whose pseudo-pairs do not.
 
     Raises:
         StatisticsError: fewer than two values, or one that is not finite.
@@ -136,7 +136,9 @@ def _mean_and_error(deltas: FloatArray, pseudo_pairs: bool) -> tuple[float, floa
     """Mean, standard error and degrees of freedom, with the pseudo-pair of +1 and -1 appended where asked for."""
     if pseudo_pairs:
         if np.abs(deltas).max() > 1:
-            raise StatisticsError("pseudo-pairs of +1 and -1 need deltas within [-1, 1]; pass pseudo_pairs=False for other units")
+            raise StatisticsError(
+                "pseudo-pairs of +1 and -1 need deltas within [-1, 1]; pass pseudo_pairs=False for other units"
+            )
         deltas = np.append(deltas, (1.0, -1.0))
     if deltas.size < 2:
         raise StatisticsError("an interval needs two tasks or more; got one")
@@ -146,8 +148,8 @@ def _mean_and_error(deltas: FloatArray, pseudo_pairs: bool) -> tuple[float, floa
 def paired_t(deltas: Sequence[float] | FloatArray, *, confidence: float = 0.95, pseudo_pairs: bool = True) -> Interval:
     """Two-sided t interval of the mean delta; `estimate` is the plain mean, the bounds include the pseudo-pair.
 
-    One pseudo-task of +1 and one of -1 keep the width above zero when every task ties (the sibling of Agresti and Coull's
-    "plus four" for paired proportions), so ten ties no longer prove equality.
+    One pseudo-task of +1 and one of -1 keep the width above zero when every task ties (the sibling of Agresti and
+    Coull's "plus four" for paired proportions), so ten ties no longer prove equality.
 
     Raises:
         StatisticsError: empty, not finite, outside [-1, 1] with pseudo-pairs, or all equal without them.
@@ -165,8 +167,9 @@ def noninferiority(
 ) -> NonInferiority:
     """Is the loss smaller than `margin`? Two one-sided t bounds over tasks; a negative delta is a loss.
 
-    PASS: the lower bound lies above -margin. BREACH: the upper bound lies below it. INSUFFICIENT: neither, or zero variance
-    without pseudo-pairs. Several such tests that must all pass need no correction (intersection-union, Berger 1982).
+    PASS: the lower bound lies above -margin. BREACH: the upper bound lies below it. INSUFFICIENT: neither, or zero
+    variance without pseudo-pairs. Several such tests that must all pass need no correction (intersection-union,
+    Berger 1982).
 
     Raises:
         StatisticsError: empty or not finite deltas, a margin that is not positive.
@@ -210,7 +213,9 @@ def same_model_sd(passes: Sequence[int], samples: int) -> float:
     return math.sqrt(float((2 * rates * (1 - rates) / (samples - 1)).mean()))
 
 
-def _lower_bound_terms(sd: float, tasks: int, true_delta: float, alpha: float, pseudo_pairs: bool) -> tuple[float, float]:
+def _lower_bound_terms(
+    sd: float, tasks: int, true_delta: float, alpha: float, pseudo_pairs: bool
+) -> tuple[float, float]:
     """Expected lower bound of `noninferiority`, and the standard deviation of the mean it is built from."""
     if not (math.isfinite(sd) and sd >= 0) or tasks < 2:
         raise StatisticsError(f"power needs a finite sd >= 0 and two tasks or more; got sd {sd}, {tasks} tasks")
@@ -219,7 +224,9 @@ def _lower_bound_terms(sd: float, tasks: int, true_delta: float, alpha: float, p
     mean = tasks * true_delta / total
     squares = tasks * (sd**2 + true_delta**2) + extra - total * mean**2  # the pseudo-pair adds (+1)^2 + (-1)^2
     error = math.sqrt(squares / (total - 1) / total)
-    return mean - float(special.stdtrit(total - 1, 1 - _open_unit(alpha, "alpha"))) * error, sd * math.sqrt(tasks) / total
+    return mean - float(special.stdtrit(total - 1, 1 - _open_unit(alpha, "alpha"))) * error, sd * math.sqrt(
+        tasks
+    ) / total
 
 
 def noninferiority_power(
@@ -227,7 +234,8 @@ def noninferiority_power(
 ) -> float:
     """Probability that `noninferiority` says PASS, by the normal approximation of the mean delta.
 
-    `sd` is the standard deviation of the deltas over tasks: `same_model_sd`, or sqrt(discordant share) with one sample a task.
+    `sd` is the standard deviation of the deltas over tasks: `same_model_sd`, or sqrt(discordant share) with one
+    sample a task.
 
     Raises:
         StatisticsError: negative sd, fewer than two tasks, a margin that is not positive.
@@ -256,7 +264,9 @@ def tasks_needed(
     """
     _open_unit(power, "power")
     if margin + true_delta <= 0:
-        raise StatisticsError(f"a true loss of {-true_delta} is not within the margin {margin}: no number of tasks passes it")
+        raise StatisticsError(
+            f"a true loss of {-true_delta} is not within the margin {margin}: no number of tasks passes it"
+        )
 
     def enough(tasks: int) -> bool:
         reached = noninferiority_power(

@@ -1,7 +1,19 @@
 """What a gate run can say. GO is an allow-list: every other state, named, is not GO."""
 
+import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.errors import ConfigError, DataError
+from ssd_plugin.jsonl import JsonObject, read_json, write_json
+from ssd_plugin.typed import build
+
+SCHEMA = "ssd-verdict/1"
 
 
 class Outcome(StrEnum):
@@ -29,7 +41,7 @@ class Tier(StrEnum):
 class GateStatus(StrEnum):
     """What one gate found. INSUFFICIENT: too little data to say; MISSING: required but nobody registered it."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 (not a password)
     BREACH = "breach"
     INSUFFICIENT = "insufficient"
     ERROR = "error"
@@ -76,3 +88,179 @@ class GateResult:
     reason: str
     measurements: tuple[Measurement, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """A person's decision, in the policy file, to accept what a gate found until the end of the day `expires`."""
+
+    gate: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedGate:
+    """A gate's result with its weight in the policy. `plugin`: "distribution version" that provided the gate."""
+
+    result: GateResult
+    tier: Tier
+    required: bool
+    override: Override | None = None
+    seconds: float = 0.0
+    plugin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRef:
+    """Which policy judged: its name and the digest of the file's bytes."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A file that the verdict speaks of. `role`: tasks, training, (baseline | candidate | origin)_(samples | results), model,
+    baseline_model. `path`: inside the model directory for the two model roles, else relative to the verdict's directory."""
+
+    role: str
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A program that took part. `sha256`: of the plugin's files, empty for tools that their version pins."""
+
+    name: str
+    version: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerRow:
+    """What a gate can see on this baseline, computed before the candidate is read. `power`: probability that a candidate equal
+    to the baseline passes; `tasks_needed`: tasks for power 0.8; `detectable`: the margin passed with power 0.8."""
+
+    gate: str
+    measure: str
+    tasks: int
+    samples: int
+    margin: float
+    power: float
+    tasks_needed: int
+    detectable: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """How often this candidate was judged. `look`: with new data, of `allowed`; `reruns`: with the very same data before.
+    Each look tests at `alpha`, the policy's alpha divided by `allowed` (Bonferroni)."""
+
+    look: int
+    allowed: int
+    reruns: int
+    alpha: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The whole judgement, as written to verdict.json. Times are ISO 8601 in UTC; `sandbox` is the weakest tier that graded."""
+
+    schema: str = SCHEMA
+    outcome: Outcome
+    reason: str
+    promotable: bool
+    policy: PolicyRef
+    gates: tuple[JudgedGate, ...]
+    subjects: tuple[Subject, ...]
+    tools: tuple[Tool, ...]
+    sandbox: str
+    power: tuple[PowerRow, ...]
+    looks: Looks
+    created: str
+    expires: str
+
+    def to_json(self) -> JsonObject:
+        """The verdict file's object; `Verdict.from_json(verdict.to_json()) == verdict`."""
+        plain: JsonObject = json.loads(json.dumps(dataclasses.asdict(self), default=date.isoformat, allow_nan=False))
+        return plain
+
+    @staticmethod
+    def from_json(value: Any, where: str = "verdict") -> "Verdict":
+        """Read a verdict object.
+
+        Raises:
+            DataError: another schema, unknown or missing keys, wrong types, or an outcome its own gates do not support.
+        """
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if schema != SCHEMA:
+            raise DataError(f"{where}: schema is {schema!r}, expected {SCHEMA!r}")
+        try:
+            verdict = build(Verdict, value, "")
+            created = datetime.fromisoformat(verdict.created).astimezone(UTC).date()
+        except (ConfigError, ValueError) as error:
+            raise DataError(f"{where}: {error}") from error
+        derived, _ = decide(verdict.gates, created)
+        if verdict.outcome is not derived:
+            raise DataError(f"{where}: says {verdict.outcome}, but its gates amount to {derived}")
+        return verdict
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Read verdict.json.
+
+    Raises:
+        DataError: missing, malformed, or inconsistent in itself.
+    """
+    return Verdict.from_json(read_json(path), str(path))
+
+
+def write_verdict(path: Path, verdict: Verdict) -> None:
+    """Write verdict.json atomically."""
+    write_json(path, verdict.to_json())
+
+
+_SEVERITY = (Outcome.GO, Outcome.INCONCLUSIVE, Outcome.NO_GO, Outcome.ERROR)
+
+
+def _weigh(gate: JudgedGate, today: date) -> Outcome:
+    """What this gate alone allows at best."""
+    status = gate.result.status
+    if gate.override and gate.override.expires < today:
+        return Outcome.ERROR
+    if status in (GateStatus.ERROR, GateStatus.MISSING):
+        return Outcome.ERROR if gate.required else Outcome.GO
+    if gate.override or gate.tier is Tier.ADVISORY or status is GateStatus.PASS:
+        return Outcome.GO
+    if status is GateStatus.BREACH:
+        return Outcome.NO_GO
+    return Outcome.INCONCLUSIVE if gate.tier is Tier.CRITICAL else Outcome.GO
+
+
+def _because(gate: JudgedGate, today: date) -> str:
+    result, override = gate.result, gate.override
+    if override and override.expires < today:
+        return f"{result.gate}: its override expired on {override.expires} (remove it or renew it)"
+    return f"{result.gate} ({gate.tier}) {result.status}: {result.reason}"
+
+
+def decide(gates: Sequence[JudgedGate], today: date) -> tuple[Outcome, str]:
+    """The verdict: the worst that any gate allows, GO < INCONCLUSIVE < NO-GO < ERROR, and why in a sentence.
+
+    A maximum over gates of a function that never falls as one gate's status gets worse, so no gate's failure can improve it.
+    At least one critical gate must have passed by itself, without an override.
+    """
+    weights = [(_weigh(gate, today), gate) for gate in gates]
+    outcome = max((weight for weight, _ in weights), key=_SEVERITY.index, default=Outcome.ERROR)
+    if outcome is not Outcome.GO:
+        reasons = [_because(gate, today) for weight, gate in weights if weight is outcome]
+        return outcome, "; ".join(reasons) or "no gate was run"
+    passed = [g for g in gates if g.tier is Tier.CRITICAL and g.result.status is GateStatus.PASS and not g.override]
+    if not passed:
+        return Outcome.ERROR, "no critical gate passed by itself: such a policy requires nothing"
+    accepted = [g.result.gate for g in gates if g.override and g.result.status is not GateStatus.PASS]
+    note = f"; accepted by override: {', '.join(accepted)}" if accepted else ""
+    return Outcome.GO, f"all {len(passed)} critical gates passed, none that is required breached{note}"

@@ -1,0 +1,126 @@
+"""SHA-256 of everything in a model directory, read so that no link or special file can slip another content in."""
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from ssd_plugin.errors import TrustError
+from ssd_plugin.jsonl import sha256_json
+
+_MAX_DEPTH = 32  # real model directories are one or two levels deep; a hostile one could exhaust the stack
+_CHUNK = 1 << 20
+
+
+def model_digests(directory: Path) -> dict[str, str]:
+    """Hex SHA-256 of every file under `directory`, by its path relative to it ("/" between parts), sorted by path.
+
+    Files are streamed (memory is one chunk). Weights, adapters, tokenizer, chat template, generation config: whatever
+    is in the directory is in the answer, so nothing can be added to a model without a change here.
+
+    Raises:
+        TrustError: not a directory, no file in it, a symbolic link, a device or pipe, a name with control
+            characters, more than 32 levels, or a file that cannot be read; the message names the path.
+    """
+    digests: dict[str, str] = {}
+    for relative, stream in open_files(directory):
+        digests[relative] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return dict(sorted(digests.items()))
+
+
+def model_identity(digests: Mapping[str, str]) -> str:
+    """One hex SHA-256 for a whole model: that of its `{path: digest}` in canonical JSON; order does not matter."""
+    return sha256_json(dict(digests))
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy every regular file of `source` to the new directory `target`, each flushed to disk; refuses what
+    `model_digests` refuses. The caller digests the copy: only that says what was copied.
+
+    Raises:
+        TrustError: as `model_digests`.
+        FileExistsError: `target` exists.
+    """
+    target.mkdir(parents=True)
+    for relative, stream in open_files(source):
+        path = target / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as copy:
+            while chunk := stream.read(_CHUNK):
+                copy.write(chunk)
+            copy.flush()
+            os.fsync(copy.fileno())
+    for folder in (target, *(p for p in target.rglob("*") if p.is_dir())):
+        sync_directory(folder)
+
+
+def sync_directory(directory: Path) -> None:
+    """Flush a directory's entries to disk, so that a rename in it survives a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def first_difference(expected: Mapping[str, str], found: Mapping[str, str]) -> str | None:
+    """The first file that is missing, changed or extra in `found`, in words; None when both are the same."""
+    for path in sorted(expected.keys() | found.keys()):
+        if path not in found:
+            return f"{path} is missing"
+        if path not in expected:
+            return f"{path} is not among the files that were judged"
+        if expected[path] != found[path]:
+            return f"{path} was changed (SHA-256 {found[path][:12]}..., judged {expected[path][:12]}...)"
+    return None
+
+
+def open_files(directory: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield (relative path, open file) for every regular file below `directory`, in sorted order.
+
+    Directories are walked by descriptor and files opened without following links, so that a path swapped for a link
+    while we look cannot lead out of the directory.
+
+    Raises:
+        TrustError: as `model_digests`.
+    """
+    if directory.is_symlink() or not directory.is_dir():
+        raise TrustError(f"{directory}: not a directory (a link to one does not count); give the model's own directory")
+    empty = True
+    try:
+        for top, folders, names, descriptor in os.fwalk(directory):
+            folders.sort()
+            here = Path(top).relative_to(directory)
+            if len(here.parts) > _MAX_DEPTH:
+                raise TrustError(f"{directory}: more than {_MAX_DEPTH} levels of folders")
+            for folder in folders:
+                _require_kind(directory, here / folder, os.stat(folder, dir_fd=descriptor, follow_symlinks=False))
+            for name in sorted(names):
+                empty = False
+                yield from _open_one(directory, here / name, descriptor)
+    except OSError as error:
+        raise TrustError(f"{error.filename or directory}: cannot be read ({error.strerror})") from error
+    if empty:
+        raise TrustError(f"{directory}: has no files; give the directory with the model's weights")
+
+
+def _open_one(directory: Path, relative: Path, parent: int) -> Iterator[tuple[str, BinaryIO]]:
+    # O_NONBLOCK: opening a named pipe must not wait for a writer.
+    _require_kind(directory, relative, os.stat(relative.name, dir_fd=parent, follow_symlinks=False))
+    descriptor = os.open(relative.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    with os.fdopen(descriptor, "rb") as stream:
+        _require_kind(directory, relative, os.fstat(descriptor))
+        yield relative.as_posix(), stream
+
+
+def _require_kind(directory: Path, relative: Path, status: os.stat_result) -> None:
+    shown = ascii(relative.as_posix())[1:-1]
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in str(relative)):
+        raise TrustError(f"{directory}: the name {shown} has control characters or is not UTF-8; rename it")
+    if stat.S_ISLNK(status.st_mode):
+        raise TrustError(f"{directory}: {shown} is a symbolic link; copy the model with its links resolved (cp -rL)")
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise TrustError(f"{directory}: {shown} is neither a file nor a folder; remove it")

@@ -1,0 +1,91 @@
+"""Build frozen dataclasses from parsed JSON or TOML, refusing unknown keys and wrong types with the key's path."""
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from ssd_plugin.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+def _refuse(path: str, value: object, allowed: str) -> ConfigError:
+    return ConfigError(f"{path} = {value!r:.80} is not allowed; allowed: {allowed}")
+
+
+def build(kind: type[T], value: object, path: str) -> T:
+    """`value` (a parsed table) as an instance of the dataclass `kind`; `path` leads every message.
+
+    Law: `build(kind, json.loads(json.dumps(dataclasses.asdict(x))), "") == x` for trees of dataclasses whose fields are text,
+    numbers, bools, enums, dates (ISO text), optional values, tuples of one type and text-keyed dicts.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, a wrong type, or a number that is not finite.
+    """
+    if not isinstance(value, Mapping):
+        raise _refuse(path, value, "a table")
+    hints = _hints(kind)
+    prefix = f"{path}." if path else ""
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    for key in value:
+        if key not in fields:
+            raise ConfigError(f"{prefix}{key} is not a known key; allowed: {', '.join(fields)}")
+    for name, field in fields.items():
+        missing = dataclasses.MISSING
+        if name not in value and field.default is missing and field.default_factory is missing:
+            raise ConfigError(f"{prefix}{name} is missing")
+    return kind(**{name: _convert(hints[name], entry, prefix + name) for name, entry in value.items()})
+
+
+def _convert(kind: Any, value: Any, path: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        return _convert(inner, value, path)
+    if origin is Literal:
+        if value not in arguments:
+            raise _refuse(path, value, ", ".join(map(repr, arguments)))
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise _refuse(path, value, "a list")
+        return tuple(_convert(arguments[0], entry, f"{path}[{index}]") for index, entry in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _refuse(path, value, "a table")
+        return {str(key): _convert(arguments[1], entry, f"{path}.{key}") for key, entry in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, path)  # type: ignore[arg-type]
+    return _scalar(kind, value, path)
+
+
+def _scalar(kind: Any, value: Any, path: str) -> Any:
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _refuse(path, value, "a finite number")
+        return float(value)
+    if issubclass(kind, StrEnum):
+        if value not in list(kind):
+            raise _refuse(path, value, ", ".join(kind))
+        return kind(value)
+    if kind is date and isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise _refuse(path, value, "a date such as 2027-01-31") from None
+    if type(value) is not kind:
+        names = {str: "text", int: "a whole number", bool: "true or false", date: "a date such as 2027-01-31"}
+        raise _refuse(path, value, names.get(kind, kind.__name__))
+    return value
