@@ -5,8 +5,8 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from ssd_plugin.errors import TrustError
 from ssd_plugin.jsonl import sha256_json
@@ -27,7 +27,10 @@ def model_digests(directory: Path) -> dict[str, str]:
     """
     digests: dict[str, str] = {}
     for relative, stream in open_files(directory):
-        digests[relative] = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            digests[relative] = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise TrustError(f"{directory / relative}: cannot be read ({error.strerror})") from error
     return dict(sorted(digests.items()))
 
 
@@ -78,7 +81,7 @@ def first_difference(expected: Mapping[str, str], found: Mapping[str, str]) -> s
     return None
 
 
-def open_files(directory: Path) -> Iterator[tuple[str, BinaryIO]]:
+def open_files(directory: Path) -> Iterator[tuple[str, BufferedReader]]:
     """Yield (relative path, open file) for every regular file below `directory`, in sorted order.
 
     Directories are walked by descriptor and files opened without following links, so that a path swapped for a link
@@ -91,7 +94,7 @@ def open_files(directory: Path) -> Iterator[tuple[str, BinaryIO]]:
         raise TrustError(f"{directory}: not a directory (a link to one does not count); give the model's own directory")
     empty = True
     try:
-        for top, folders, names, descriptor in os.fwalk(directory):
+        for top, folders, names, descriptor in os.fwalk(directory, onerror=_refuse):
             folders.sort()
             here = Path(top).relative_to(directory)
             if len(here.parts) > _MAX_DEPTH:
@@ -107,7 +110,11 @@ def open_files(directory: Path) -> Iterator[tuple[str, BinaryIO]]:
         raise TrustError(f"{directory}: has no files; give the directory with the model's weights")
 
 
-def _open_one(directory: Path, relative: Path, parent: int) -> Iterator[tuple[str, BinaryIO]]:
+def _refuse(error: OSError) -> None:
+    raise error  # the default skips a folder that cannot be listed, and its files with it
+
+
+def _open_one(directory: Path, relative: Path, parent: int) -> Iterator[tuple[str, BufferedReader]]:
     # O_NONBLOCK: opening a named pipe must not wait for a writer.
     _require_kind(directory, relative, os.stat(relative.name, dir_fd=parent, follow_symlinks=False))
     descriptor = os.open(relative.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)

@@ -73,7 +73,9 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(_read(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise TrustError(f"{path}: not an unencrypted Ed25519 private key in PEM; make one with: ssd keys new") from error
+        raise TrustError(
+            f"{path}: not an unencrypted Ed25519 private key in PEM; make one with: ssd keys new"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise TrustError(f"{path}: not an Ed25519 key; make one with: ssd keys new")
     return key
@@ -88,7 +90,9 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(_read(path))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise TrustError(f"{path}: not a public key in PEM; give the {PUBLIC_NAME} that `ssd keys new` wrote") from error
+        raise TrustError(
+            f"{path}: not a public key in PEM; give the {PUBLIC_NAME} that `ssd keys new` wrote"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
         raise TrustError(f"{path}: not an Ed25519 public key; give the {PUBLIC_NAME} that `ssd keys new` wrote")
     return key
