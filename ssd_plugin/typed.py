@@ -1,9 +1,10 @@
 """Build frozen dataclasses from parsed JSON or TOML, refusing unknown keys and wrong types with the key's path."""
 
 import dataclasses
+import difflib
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
 from functools import cache
@@ -39,15 +40,29 @@ def build(kind: type[T], value: object, path: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     for key in value:
         if key not in fields:
-            raise ConfigError(f"{prefix}{key} is not a known key; allowed: {', '.join(fields)}")
+            raise unknown_key(f"{prefix}{key}", key, fields)
     for name, field in fields.items():
         missing = dataclasses.MISSING
         if name not in value and field.default is missing and field.default_factory is missing:
             raise ConfigError(f"{prefix}{name} is missing")
-    return kind(**{name: _convert(hints[name], entry, prefix + name) for name, entry in value.items()})
+    values = {name: _convert(hints[name], entry, prefix + name) for name, entry in value.items()}
+    try:
+        return kind(**values)
+    except ConfigError as error:  # from a __post_init__, which knows the field but not where its section stands
+        raise ConfigError(f"{prefix}{error}") from None
+
+
+def unknown_key(path: str, key: str, known: Iterable[str]) -> ConfigError:
+    """The refusal of a key, with the nearest known ones."""
+    names = list(known)
+    near = difflib.get_close_matches(key, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"allowed: {', '.join(names)}"
+    return ConfigError(f"{path} is not a known key; {hint}")
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:
+    if kind is Any:
+        return value
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:

@@ -251,16 +251,15 @@ def decide(gates: Sequence[JudgedGate], today: date) -> tuple[Outcome, str]:
     """The verdict: the worst that any gate allows, GO < INCONCLUSIVE < NO-GO < ERROR, and why in a sentence.
 
     A maximum over gates of a function that never falls as one gate's status gets worse, so no gate's failure can improve it.
-    At least one critical gate must have passed by itself, without an override.
+    There must be a critical gate without an override; for GO it has then passed.
     """
+    deciding = [gate for gate in gates if gate.tier is Tier.CRITICAL and gate.override is None]
+    if not deciding:
+        return Outcome.ERROR, "no critical gate without an override was run: that requires nothing"
     weights = [(_weigh(gate, today), gate) for gate in gates]
-    outcome = max((weight for weight, _ in weights), key=_SEVERITY.index, default=Outcome.ERROR)
+    outcome = max((weight for weight, _ in weights), key=_SEVERITY.index)
     if outcome is not Outcome.GO:
-        reasons = [_because(gate, today) for weight, gate in weights if weight is outcome]
-        return outcome, "; ".join(reasons) or "no gate was run"
-    passed = [g for g in gates if g.tier is Tier.CRITICAL and g.result.status is GateStatus.PASS and not g.override]
-    if not passed:
-        return Outcome.ERROR, "no critical gate passed by itself: such a policy requires nothing"
+        return outcome, "; ".join(_because(gate, today) for weight, gate in weights if weight is outcome)
     accepted = [g.result.gate for g in gates if g.override and g.result.status is not GateStatus.PASS]
     note = f"; accepted by override: {', '.join(accepted)}" if accepted else ""
-    return Outcome.GO, f"all {len(passed)} critical gates passed, none that is required breached{note}"
+    return Outcome.GO, f"all {len(deciding)} critical gates passed and no supporting gate breached{note}"

@@ -1,0 +1,25 @@
+"""Where outsiders plug in. A plugin is a module with functions of these names, marked `hookimpl`.
+
+An installed distribution announces its module by an entry point in the group "ssd_plugin":
+
+    [project.entry-points.ssd_plugin]
+    my_gates = "my_package.gates"
+
+A gate can vote GO, so a third party's is loaded only when the policy's `plugins` names its distribution.
+"""
+
+from collections.abc import Sequence
+
+import pluggy
+
+from ssd_plugin.gating.gate import Gate
+
+PROJECT = "ssd_plugin"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def ssd_gates() -> Sequence[Gate]:
+    """The gates that this plugin provides. Called once a gate run; must be quick and import nothing heavy."""
+    raise NotImplementedError

@@ -1,0 +1,85 @@
+"""What a gate is, and all that it gets to see. Third-party gates build on this file and `paired.py` alone."""
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.gating.programs import ProgramMemo
+from ssd_plugin.records import Result, Status, Task
+from ssd_plugin.verdict import GateResult, PowerRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side's graded samples. `meta` is the grader's sidecar; `regraded`: the gate run graded the samples itself."""
+
+    role: str  # baseline, candidate or origin
+    results: Path
+    rows: tuple[Result, ...]
+    meta: Mapping[str, Any]
+    regraded: bool
+
+    @cached_property
+    def by_task(self) -> dict[str, list[Result]]:
+        """Rows by task id, in file order."""
+        tasks: dict[str, list[Result]] = {}
+        for row in self.rows:
+            tasks.setdefault(row.task_id, []).append(row)
+        return tasks
+
+    @property
+    def samples_per_task(self) -> int:
+        """The fewest samples any task has; 0 without rows."""
+        return min(map(len, self.by_task.values()), default=0)
+
+    def rates(self, holds: Callable[[Result], bool]) -> dict[str, float]:
+        """By task id, the share of the task's samples for which `holds` is true."""
+        return {task: statistics.fmean(map(holds, rows)) for task, rows in self.by_task.items()}
+
+    def pass_rates(self) -> dict[str, float]:
+        """pass@1 by task id."""
+        return self.rates(lambda row: row.status is Status.PASS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateContext:
+    """The inputs of one gate run. Paths are read-only for gates, except `work`, a scratch directory of the gate's own."""
+
+    tasks: tuple[Task, ...]
+    baseline: Side
+    candidate: Side
+    origin: Side | None  # generation 0; None: the baseline is generation 0
+    model: Path | None
+    baseline_model: Path | None
+    training: Path | None  # samples or prompts that the candidate was trained on
+    tasks_path: Path
+    work: Path
+    alpha: float  # one-sided error of each test
+    sandbox: str  # weakest sandbox tier the policy accepts
+    memo: ProgramMemo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A gate: a name, what it needs, its settings with defaults, and the check.
+
+    `settings`: a frozen dataclass; the policy's table for the gate (without `tier` and `timeout_s`) becomes an instance.
+    `paired`: its figures compare tasks, so the policy's `min_tasks` and `min_samples` apply.
+    `power`: the rows to print before the candidate is looked at; it must read the baseline only.
+    """
+
+    name: str
+    summary: str
+    needs: str
+    settings: type[Any]
+    check: Callable[[GateContext, Any], GateResult]
+    paired: bool = True
+    power: Callable[[GateContext, Any], list[PowerRow]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSettings:
+    """For gates that have nothing to set."""

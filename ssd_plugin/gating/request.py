@@ -1,0 +1,59 @@
+"""What to judge: the inputs of one gate run, and where a run directory keeps them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ssd_plugin.errors import GateError
+
+RUN_CANDIDATE = Path("evaluate/candidate/results.jsonl")
+RUN_BASE = Path("evaluate/base/results.jsonl")
+RUN_TRAINING = Path("filter/kept.jsonl")
+RUN_MODEL = Path("train/model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRequest:
+    """`policy`: a shipped policy's name or a TOML file. Each side is a samples file, a result file or a run directory.
+
+    `origin` None: the baseline is generation 0. `training`: samples or prompts that the candidate was trained on.
+    """
+
+    policy: str
+    tasks: Path
+    baseline: Path
+    candidate: Path
+    origin: Path | None = None
+    model: Path | None = None
+    baseline_model: Path | None = None
+    training: Path | None = None
+    out: Path
+
+
+def _side(path: Path, inside: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = path / inside
+    if not found.is_file():
+        raise GateError(f"{path}: has no {inside}; is it a run directory that was evaluated? (ssd evaluate --run-dir {path})")
+    return found
+
+
+def resolve(request: GateRequest) -> GateRequest:
+    """The request with run directories replaced by the files in them; a candidate's run also gives model and training data.
+
+    Raises:
+        GateError: a directory is no evaluated run directory.
+    """
+    run = request.candidate if request.candidate.is_dir() else None
+    model, training = request.model, request.training
+    if run is not None:
+        model = model or (run / RUN_MODEL if (run / RUN_MODEL).is_dir() else None)
+        training = training or (run / RUN_TRAINING if (run / RUN_TRAINING).is_file() else None)
+    return replace(
+        request,
+        baseline=_side(request.baseline, RUN_BASE),
+        candidate=_side(request.candidate, RUN_CANDIDATE),
+        origin=None if request.origin is None else _side(request.origin, RUN_BASE),
+        model=model,
+        training=training,
+    )

@@ -1,0 +1,280 @@
+"""One gate run, top to bottom: policy, gates, sides, looks, power, every gate apart, verdict."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin import __version__
+from ssd_plugin.digests import model_digests, model_identity
+from ssd_plugin.errors import ConfigError, SsdError
+from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
+from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.looks import record_look
+from ssd_plugin.gating.programs import ProgramMemo
+from ssd_plugin.gating.request import GateRequest, resolve
+from ssd_plugin.gating.sides import load_side
+from ssd_plugin.jsonl import sha256_file
+from ssd_plugin.plugins import LoadedGate, load_gates
+from ssd_plugin.policy import SANDBOX_TIERS, Policy, load_policy
+from ssd_plugin.records import read_tasks
+from ssd_plugin.typed import build
+from ssd_plugin.verdict import (
+    GateResult,
+    GateStatus,
+    JudgedGate,
+    Looks,
+    PowerRow,
+    Subject,
+    Tier,
+    Tool,
+    Verdict,
+    decide,
+    write_verdict,
+)
+
+VERDICT = "verdict.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A policy with the gates it names, found and set. A gate of the policy that nobody registered is not in `gates`."""
+
+    policy: Policy
+    gates: Mapping[str, LoadedGate]
+    settings: Mapping[str, Any]
+
+
+def load_bench(reference: str) -> Bench:
+    """Load a policy and its gates, and check each gate's settings.
+
+    Raises:
+        ConfigError: the policy or a gate's settings hold a value that is not allowed.
+        GateError: a plugin that the policy names cannot be loaded.
+    """
+    policy = load_policy(reference)
+    registered = load_gates(policy.plugins)
+    gates = {name: registered[name] for name in policy.gates if name in registered}
+    try:
+        settings = {
+            name: build(found.gate.settings, policy.gates[name].settings, f"gates.{name}") for name, found in gates.items()
+        }
+    except ConfigError as error:
+        raise ConfigError(f"policy {policy.name}: {error}") from error
+    return Bench(policy=policy, gates=gates, settings=settings)
+
+
+def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float) -> GateContext:
+    """Read the tasks and grade or read every side.
+
+    Raises:
+        SsdError: a file is missing or malformed, or the sandbox cannot be trusted.
+    """
+    tasks = tuple(read_tasks(request.tasks))
+
+    def side(role: str, path: Path) -> Side:
+        return load_side(role, path, request.tasks, request.out, regrade=policy.regrade)
+
+    return GateContext(
+        tasks=tasks,
+        baseline=side("baseline", request.baseline),
+        candidate=side("candidate", request.candidate),
+        origin=None if request.origin is None else side("origin", request.origin),
+        model=request.model,
+        baseline_model=request.baseline_model,
+        training=request.training,
+        tasks_path=request.tasks,
+        work=work,
+        alpha=alpha,
+        sandbox=policy.sandbox,
+        memo=ProgramMemo(),
+    )
+
+
+def _subject(role: str, path: Path, out: Path) -> Subject:
+    return Subject(role=role, path=os.path.relpath(path, out), sha256=sha256_file(path), size=path.stat().st_size)
+
+
+def _model_subjects(role: str, directory: Path | None) -> list[Subject]:
+    if directory is None:
+        return []
+    return [
+        Subject(role=role, path=name, sha256=digest, size=(directory / name).stat().st_size)
+        for name, digest in model_digests(directory).items()
+    ]
+
+
+def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]:
+    found = [_subject("tasks", request.tasks, request.out)]
+    if request.training is not None:
+        found.append(_subject("training", request.training, request.out))
+    named = {"baseline": request.baseline, "candidate": request.candidate, "origin": request.origin}
+    for side in (context.baseline, context.candidate, context.origin):
+        if side is None:
+            continue
+        source = named[side.role]
+        found.append(_subject(f"{side.role}_results", side.results, request.out))
+        if source is not None and source != side.results:
+            found.append(_subject(f"{side.role}_samples", source, request.out))
+    return (*found, *_model_subjects("model", request.model), *_model_subjects("baseline_model", request.baseline_model))
+
+
+def _tools(bench: Bench) -> tuple[Tool, ...]:
+    plugins = {found.plugin.distribution: found.plugin for found in load_gates(bench.policy.plugins).values()}
+    own = [Tool(name=p.distribution, version=p.version, sha256=p.sha256) for p in plugins.values()]
+    versions = {name: metadata.version(name) for name in ("ruff", "bandit", "scipy", "numpy", "pluggy")}
+    others = [Tool(name="python", version=platform.python_version()), Tool(name="linux", version=platform.release())]
+    return tuple(own + others + [Tool(name=name, version=version) for name, version in versions.items()])
+
+
+def weakest_tier(sides: Sequence[Side]) -> str:
+    """The weakest sandbox tier that graded any side; an unknown tier counts as the weakest of all."""
+    order = {tier: index for index, tier in enumerate(SANDBOX_TIERS)}
+    return min((str(side.meta.get("tier")) for side in sides), key=lambda tier: order.get(tier, -1))
+
+
+def _power(bench: Bench, context: GateContext) -> tuple[PowerRow, ...]:
+    rows: list[PowerRow] = []
+    for name, found in bench.gates.items():
+        if found.gate.power is not None:
+            rows += found.gate.power(context, bench.settings[name])
+    return tuple(rows)
+
+
+def _call(gate: Gate, context: GateContext, settings: Any) -> list[GateResult]:
+    context.work.mkdir(parents=True, exist_ok=True)
+    return [gate.check(context, settings)]
+
+
+def with_minimum(policy: Policy, context: GateContext, gate: Gate, result: GateResult) -> GateResult:
+    """A PASS of a gate that compares tasks becomes INSUFFICIENT on fewer tasks or samples than the policy asks for."""
+    if not gate.paired or result.status is not GateStatus.PASS:
+        return result
+    samples = min(context.baseline.samples_per_task, context.candidate.samples_per_task)
+    short = ""
+    if len(context.tasks) < policy.min_tasks:
+        short = f"{len(context.tasks)} tasks, the policy asks for {policy.min_tasks}"
+    elif samples < policy.min_samples:
+        short = f"{samples} samples a task, the policy asks for {policy.min_samples}"
+    if not short:
+        return result
+    return GateResult(
+        gate=result.gate,
+        status=GateStatus.INSUFFICIENT,
+        reason=f"{short} ({result.reason})",
+        measurements=result.measurements,
+        findings=result.findings,
+    )
+
+
+def judge(bench: Bench, results: Mapping[str, GateResult], seconds: Mapping[str, float]) -> tuple[JudgedGate, ...]:
+    """Every gate of the policy with its weight; one without a result is MISSING."""
+    judged = []
+    for name, place in bench.policy.gates.items():
+        missing = "no built-in gate or allowed plugin registered it" if name not in bench.gates else "it gave no result"
+        result = results.get(name, GateResult(gate=name, status=GateStatus.MISSING, reason=missing))
+        plugin = bench.gates[name].plugin if name in bench.gates else None
+        judged.append(
+            JudgedGate(
+                result=result,
+                tier=place.tier,
+                required=place.tier is not Tier.ADVISORY,
+                override=bench.policy.override_of(name),
+                seconds=round(seconds.get(name, 0.0), 3),
+                plugin=f"{plugin.distribution} {plugin.version}" if plugin else "",
+            )
+        )
+    return tuple(judged)
+
+
+def _verdict(bench: Bench, gates: tuple[JudgedGate, ...], looks: Looks, reason: str = "", **parts: Any) -> Verdict:
+    now = datetime.now(UTC).replace(microsecond=0)
+    outcome, because = decide(gates, now.date())
+    return Verdict(
+        outcome=outcome,
+        reason=reason or because,
+        promotable=bench.policy.promotable,
+        policy=bench.policy.reference,
+        gates=gates,
+        tools=_tools(bench),
+        looks=looks,
+        created=now.isoformat(),
+        expires=(now + timedelta(days=bench.policy.valid_days)).isoformat(),
+        **({"subjects": (), "sandbox": "", "power": ()} | parts),
+    )
+
+
+def _candidate_identity(subjects: Sequence[Subject]) -> str:
+    weights = {subject.path: subject.sha256 for subject in subjects if subject.role == "model"}
+    if weights:
+        return model_identity(weights)
+    return next(subject.sha256 for subject in subjects if subject.role.startswith("candidate_"))
+
+
+def _look(request: GateRequest, policy: Policy, subjects: Sequence[Subject]) -> Looks:
+    data = {s.role: s.sha256 for s in subjects if s.role == "tasks" or s.role.endswith("_results")}
+    return record_look(request.out, policy, _candidate_identity(subjects), data)
+
+
+def run_gates(
+    request: GateRequest,
+    *,
+    on_power: Callable[[Sequence[PowerRow]], None] = lambda _: None,
+    on_gate: Callable[[str, Answer], None] = lambda *_: None,
+) -> Verdict:
+    """Judge the candidate and write `out`/verdict.json.
+
+    `on_power` hears the power table before any gate sees the candidate; `on_gate` each gate as it ends. Once the policy is
+    read, whatever prevents a judgement (unreadable sides, a sandbox that cannot be trusted, no looks left) is an ERROR verdict.
+
+    Raises:
+        ConfigError, GateError: the policy, or a plugin it names, cannot be used; nothing is written.
+    """
+    bench = load_bench(request.policy)
+    request.out.mkdir(parents=True, exist_ok=True)
+    (request.out / VERDICT).unlink(missing_ok=True)  # an older GO must not outlive a run that fails
+    work = Path(tempfile.mkdtemp(prefix="ssd-gates-"))
+    try:
+        verdict = _run(bench, resolve(request), work, on_power, on_gate)
+    except SsdError as error:
+        looks = Looks(look=0, allowed=bench.policy.looks, reruns=0, alpha=bench.policy.alpha / bench.policy.looks)
+        verdict = _verdict(bench, (), looks, reason=" ".join(str(error).split()))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    write_verdict(request.out / VERDICT, verdict)
+    return verdict
+
+
+def _run(
+    bench: Bench,
+    request: GateRequest,
+    work: Path,
+    on_power: Callable[[Sequence[PowerRow]], None],
+    on_gate: Callable[[str, Answer], None],
+) -> Verdict:
+    policy = bench.policy
+    context = load_context(request, policy, work, policy.alpha / policy.looks)
+    subjects = _subjects(request, context)
+    looks = _look(request, policy, subjects)
+    power = _power(bench, context)
+    on_power(power)
+    jobs = {}
+    for name, found in bench.gates.items():
+        own = GateContext(**{**vars(context), "work": work / name})
+        call = partial(_call, found.gate, own, bench.settings[name])
+        jobs[name] = Job(call=call, timeout_s=policy.gates[name].timeout_s)
+    answers = run_apart(jobs, on_gate)
+    results = {
+        name: with_minimum(policy, context, found.gate, one_result(name, answers[name], found.gate.paired))
+        for name, found in bench.gates.items()
+    }
+    judged = judge(bench, results, {name: answer.seconds for name, answer in answers.items()})
+    sides = [side for side in (context.baseline, context.candidate, context.origin) if side is not None]
+    return _verdict(bench, judged, looks, subjects=subjects, sandbox=weakest_tier(sides), power=power)
