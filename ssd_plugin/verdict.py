@@ -183,6 +183,11 @@ class Verdict:
     created: str
     expires: str
 
+    @property
+    def judged_on(self) -> date:
+        """The day (UTC) of the judgement, on which overrides must not have expired."""
+        return datetime.fromisoformat(self.created).astimezone(UTC).date()
+
     def to_json(self) -> JsonObject:
         """The verdict file's object; `Verdict.from_json(verdict.to_json()) == verdict`."""
         plain: JsonObject = json.loads(json.dumps(dataclasses.asdict(self), default=date.isoformat, allow_nan=False))
@@ -200,10 +205,9 @@ class Verdict:
             raise DataError(f"{where}: schema is {schema!r}, expected {SCHEMA!r}")
         try:
             verdict = build(Verdict, value, "")
-            created = datetime.fromisoformat(verdict.created).astimezone(UTC).date()
+            derived, _ = decide(verdict.gates, verdict.judged_on)
         except (ConfigError, ValueError) as error:
             raise DataError(f"{where}: {error}") from error
-        derived, _ = decide(verdict.gates, created)
         if verdict.outcome is not derived:
             raise DataError(f"{where}: says {verdict.outcome}, but its gates amount to {derived}")
         return verdict
@@ -226,7 +230,7 @@ def write_verdict(path: Path, verdict: Verdict) -> None:
 _SEVERITY = (Outcome.GO, Outcome.INCONCLUSIVE, Outcome.NO_GO, Outcome.ERROR)
 
 
-def _weigh(gate: JudgedGate, today: date) -> Outcome:
+def weigh(gate: JudgedGate, today: date) -> Outcome:
     """What this gate alone allows at best."""
     status = gate.result.status
     if gate.override and gate.override.expires < today:
@@ -256,7 +260,7 @@ def decide(gates: Sequence[JudgedGate], today: date) -> tuple[Outcome, str]:
     deciding = [gate for gate in gates if gate.tier is Tier.CRITICAL and gate.override is None]
     if not deciding:
         return Outcome.ERROR, "no critical gate without an override was run: that requires nothing"
-    weights = [(_weigh(gate, today), gate) for gate in gates]
+    weights = [(weigh(gate, today), gate) for gate in gates]
     outcome = max((weight for weight, _ in weights), key=_SEVERITY.index)
     if outcome is not Outcome.GO:
         return outcome, "; ".join(_because(gate, today) for weight, gate in weights if weight is outcome)

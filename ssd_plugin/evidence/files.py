@@ -1,0 +1,10 @@
+"""The names of the files in an evidence directory. `docs/promotion.md` tells what each is for."""
+
+VERDICT = "verdict.json"
+STATEMENT = "statement.json"
+ENVELOPE = "verdict.dsse.json"
+SARIF = "results.sarif"
+JUNIT = "junit.xml"
+SUMMARY = "summary.md"
+BOM = "bom.cdx.json"
+PROGRAMS = "programs"

@@ -1,0 +1,42 @@
+"""Copies of the generated programs that findings point at: text files, named so that nothing collects or imports them."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ssd_plugin.evidence.files import PROGRAMS
+from ssd_plugin.jsonl import write_text
+from ssd_plugin.verdict import Finding
+
+ProgramKey = tuple[str, str, str]  # side, task id, sample id
+_OURS = re.compile(r"[0-9a-f]{16}-[A-Za-z0-9_-]*\.py\.txt")
+
+
+def key_of(finding: Finding) -> ProgramKey:
+    """The program a finding is about."""
+    return finding.side, finding.task_id, finding.sample_id
+
+
+def program_path(key: ProgramKey) -> str:
+    """Path of a program's copy relative to the evidence directory. Ids are hostile: only letters, digits, "_" and "-"
+    of them survive, and a digest of the whole key keeps names apart. ".txt" keeps test runners and linters away.
+    """
+    digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogatepass")).hexdigest()
+    side, *ids = (re.sub(r"[^A-Za-z0-9_]+", "-", part)[:40] for part in key)
+    return f"{PROGRAMS}/{side or 'other'}/{digest[:16]}-{'-'.join(ids)}.py.txt"
+
+
+def write_programs(out: Path, keys: Iterable[ProgramKey], programs: Mapping[ProgramKey, str]) -> dict[ProgramKey, str]:
+    """Write each program under `out`, lines as they are; copies that an earlier run left are removed first.
+    Returns the relative path of each key that has a program.
+    """
+    for stale in (out / PROGRAMS).glob("*/*.py.txt"):
+        if _OURS.fullmatch(stale.name) and stale.is_file():
+            stale.unlink()
+    written: dict[ProgramKey, str] = {}
+    for key in dict.fromkeys(keys):
+        if key in programs:
+            written[key] = program_path(key)
+            write_text(out / written[key], programs[key].encode("utf-8", "backslashreplace").decode())
+    return written
