@@ -62,3 +62,7 @@ class TrustError(SsdError):
 
 class RegistryError(SsdError):
     """The model registry refused or failed."""
+
+
+class StageCrashError(SsdError):
+    """A stage's process died of something that no error type covers: a bug."""

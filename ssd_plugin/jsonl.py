@@ -16,8 +16,8 @@ JsonObject = dict[str, Any]
 
 
 def dumps(value: Any) -> str:
-    """One canonical line: sorted keys, no spaces, UTF-8 text; NaN and infinities are refused (ValueError)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """One canonical line: sorted keys, no spaces, ASCII (a model may emit half a surrogate pair, which UTF-8 cannot say); NaN and infinities are refused (ValueError)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON document atomically, indented and with sorted keys so that diffs read well."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, sort_keys=True, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

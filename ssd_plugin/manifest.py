@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from ssd_plugin.errors import DataError, RunDirError
 from ssd_plugin.jsonl import read_json, sha256_json, write_json
 
 SCHEMA = "ssd-manifest/1"
-TOOLS = ("torch", "transformers", "trl", "peft", "vllm", "megatron-core", "megatron-bridge", "ruff", "bandit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +41,10 @@ def fingerprint(
     return sha256_json([settings, code, dict(inputs), dict(external), dict(tools)])
 
 
-def tool_versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages whose change could change a result."""
+def tool_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of those of the named distributions that are installed."""
     versions = {"python": platform.python_version()}
-    for name in TOOLS:
+    for name in names:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -221,6 +221,16 @@ def result_from_json(row: Mapping[str, Any], where: str = "result") -> Result:
     )
 
 
+def iter_tasks(path: Path) -> Iterator[Task]:
+    """Stream a task file.
+
+    Raises:
+        DataError: a row is malformed (names the line).
+    """
+    for number, row in read_jsonl(path):
+        yield task_from_json(row, f"{path}:{number}")
+
+
 def read_tasks(path: Path) -> list[Task]:
     """Read a task file.
 

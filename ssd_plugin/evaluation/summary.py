@@ -1,0 +1,113 @@
+"""The table of a run: every side's pass@k with intervals over tasks, by domain and difficulty, and the paired deltas."""
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.config import DecodeConfig
+from ssd_plugin.errors import DataError
+from ssd_plugin.evaluation.pass_at_k import pass_at_k
+from ssd_plugin.records import Status, Task, iter_tasks, read_results
+from ssd_plugin.statistics import bootstrap_mean, paired_bootstrap, paired_deltas, simultaneous_intervals
+
+KS = (1, 5, 10)
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What one side's samples came to: (samples, passes) by task, statuses and truncations over all samples."""
+
+    tasks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    statuses: Counter[str] = field(default_factory=Counter)
+    truncated: int = 0
+
+
+def tally(results: Path, tasks: Mapping[str, Task]) -> Tally:
+    """Stream a result file into counts.
+
+    Raises:
+        DataError: a task without samples, an unknown task, an infrastructure failure, or uneven sample counts.
+    """
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    found = Tally()
+    for result in read_results(results):
+        if result.task_id not in tasks or result.status is Status.INFRA:
+            raise DataError(f"{results}: sample {result.sample_id!r} ({result.status}) cannot be scored; grade it again")
+        counts[result.task_id][0] += 1
+        counts[result.task_id][1] += result.status is Status.PASS
+        found.statuses[result.status.value] += 1
+        found.truncated += result.finish_reason == "length"
+    if counts.keys() != tasks.keys() or len({n for n, _ in counts.values()}) != 1:
+        raise DataError(f"{results}: not every task has the same number of samples; delete it to grade again")
+    found.tasks = {task: (counts[task][0], counts[task][1]) for task in tasks}
+    return found
+
+
+def _pass_at(side: Tally, k: int, only: Iterable[str]) -> list[float]:
+    return [pass_at_k(*side.tasks[task], k) for task in only]
+
+
+def _figures(side: Tally, ks: Iterable[int], only: list[str]) -> dict[str, Any]:
+    """pass@k with intervals over the tasks `only`; a single task has a value and no interval."""
+    figures: dict[str, Any] = {"tasks": len(only)}
+    for k in ks:
+        values = _pass_at(side, k, only)
+        figures[f"pass_at_{k}"] = asdict(bootstrap_mean(values)) if len(values) > 1 else {"estimate": values[0]}
+    return figures
+
+
+def _grouped(tasks: Mapping[str, Task], key: Callable[[Task], str]) -> dict[str, list[str]]:
+    """Task ids by a label, in the labels' order of appearance; empty when no task has one."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for task_id, task in tasks.items():
+        if key(task):
+            groups[key(task)].append(task_id)
+    return dict(groups)
+
+
+def _deltas(first: Tally, second: Tally, ks: Iterable[int], domains: Mapping[str, list[str]]) -> dict[str, Any]:
+    """`second` minus `first`, paired by task; domains with intervals that hold all together."""
+    everything = list(first.tasks)
+    row: dict[str, Any] = {
+        f"pass_at_{k}": asdict(paired_bootstrap(_pass_at(first, k, everything), _pass_at(second, k, everything)))
+        for k in ks
+    }
+    rates = [{task: passed / n for task, (n, passed) in side.tasks.items()} for side in (first, second)]
+    deltas = dict(zip(everything, paired_deltas(*rates), strict=True))
+    groups = {domain: [deltas[task] for task in members] for domain, members in domains.items()}
+    row["by_domain"] = {domain: asdict(interval) for domain, interval in simultaneous_intervals(groups).items()}
+    return row
+
+
+def summarise(
+    tasks_file: Path, results: Mapping[str, Path], decodes: Mapping[str, DecodeConfig], labels: Mapping[str, str]
+) -> dict[str, Any]:
+    """The document of evaluate/summary.json; rates are fractions, intervals 95 %, by resampling tasks.
+
+    Raises:
+        DataError, StatisticsError: a side is incomplete or the sides are not paired.
+    """
+    tasks = {task.task_id: task for task in iter_tasks(tasks_file)}
+    sides = {side: tally(path, tasks) for side, path in results.items()}
+    samples = {n for side in sides.values() for n, _ in side.tasks.values()}
+    if len(samples) != 1:
+        raise DataError(f"the sides have different numbers of samples a task: {sorted(samples)}")
+    ks = [k for k in KS if k <= min(samples)]
+    domains, difficulties = _grouped(tasks, lambda t: t.domain), _grouped(tasks, lambda t: t.difficulty)
+    document: dict[str, Any] = {"tasks": len(tasks), "samples_per_task": min(samples), "sides": {}, "deltas": {}}
+    for name, side in sides.items():
+        document["sides"][name] = {
+            "label": labels[name],
+            "decode": asdict(decodes[name]),
+            "statuses": dict(side.statuses),
+            "truncated": side.truncated / side.statuses.total(),
+            **_figures(side, ks, list(tasks)),
+            "by_domain": {name: _figures(side, ks, only) for name, only in domains.items()},
+            "by_difficulty": {name: _figures(side, ks, only) for name, only in difficulties.items()},
+        }
+    for first, second in itertools.combinations(sides, 2):
+        document["deltas"][f"{second}-{first}"] = _deltas(sides[first], sides[second], ks, domains)
+    return document

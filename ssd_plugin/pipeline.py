@@ -1,0 +1,220 @@
+"""The line, top to bottom. Each stage runs in a process of its own, reads and writes named files of the run directory,
+and is not run again while its inputs, settings, code and tools are what they were."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin import errors, manifest
+from ssd_plugin.code_version import code_digest
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import ResourceError, RunDirError, StageCrashError
+from ssd_plugin.fingerprints import outside_file, outside_model
+from ssd_plugin.jsonl import read_json
+from ssd_plugin.manifest import StageRecord
+from ssd_plugin.rundir import STAGE_REPORT, RunDir, digest_path
+from ssd_plugin.settings import config_to_json
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the line: what it reads, what it writes, the settings it depends on, and whose interpreter runs it."""
+
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    settings: Callable[[RunConfig], Any]
+    outside: Callable[[RunConfig], Mapping[str, str]] = lambda _: {}
+    python: Callable[[RunConfig], str] = lambda _: ""
+    tools: tuple[str, ...] = ()
+
+
+def _sources(config: RunConfig) -> dict[str, str]:
+    data = (config.prompts, config.select.data, config.evaluate.data)
+    return outside_model(config.model.ref) | {d.source: outside_file(d.source) for d in data}
+
+
+TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prompts/heldout.jsonl"
+MODEL, SAMPLES, EXAMPLES = "prompts/model.json", "sample/completions.jsonl", "filter/kept.jsonl"
+CANDIDATE, CHOICE, SUMMARY, VERDICT = "train/model", "select/choice.json", "evaluate/summary.json", "gate/verdict.json"
+GRADED = tuple(f"evaluate/{side}/results.jsonl" for side in ("base", "base_best", "candidate"))
+SAMPLING_TOOLS = ("torch", "transformers", "vllm")
+TRAINING_TOOLS = ("torch", "transformers", "trl", "peft", "megatron-core", "megatron-bridge")
+
+LINE = (
+    Stage(
+        name="prompts",
+        reads=(),
+        writes=(TRAIN_PROMPTS, DEV, HELD_OUT, MODEL),
+        settings=lambda c: [c.model, c.prompts, c.select.data, c.evaluate.data],
+        outside=_sources,
+    ),
+    Stage(
+        name="sample",
+        reads=(TRAIN_PROMPTS, MODEL),
+        writes=(SAMPLES,),
+        settings=lambda c: [c.seed, c.model, c.engine, c.sampling],
+        python=lambda c: c.python.sample,
+        tools=SAMPLING_TOOLS,
+    ),
+    Stage(
+        name="filter",
+        reads=(SAMPLES,),
+        writes=(EXAMPLES, "filter/report.json"),
+        settings=lambda c: [c.filters, c.train.seq_length],
+    ),
+    Stage(
+        name="train",
+        reads=(EXAMPLES, MODEL),
+        writes=(CANDIDATE, "train/log.jsonl"),
+        settings=lambda c: [c.seed, c.model, c.train],
+        python=lambda c: c.python.train,
+        tools=TRAINING_TOOLS,
+    ),
+    Stage(
+        name="select",
+        reads=(DEV, MODEL, CANDIDATE),
+        writes=(CHOICE,),
+        settings=lambda c: [c.seed, c.model, c.engine, c.select, c.evaluate.max_new_tokens],
+        python=lambda c: c.python.sample,
+        tools=SAMPLING_TOOLS,
+    ),
+    Stage(
+        name="evaluate",
+        reads=(HELD_OUT, MODEL, CANDIDATE, CHOICE),
+        writes=(*GRADED, SUMMARY),
+        settings=lambda c: [c.seed, c.model, c.engine, c.evaluate],
+        python=lambda c: c.python.sample,
+        tools=SAMPLING_TOOLS,
+    ),
+    Stage(
+        name="gate",
+        reads=(HELD_OUT, MODEL, CANDIDATE, EXAMPLES, *GRADED),
+        writes=(VERDICT,),
+        settings=lambda c: [c.gate],
+        outside=lambda c: {path: outside_file(path) for path in (c.gate.policy, c.gate.origin, c.gate.sign_key) if path},
+        tools=("ruff", "bandit", "scipy"),
+    ),
+    Stage(
+        name="promote",
+        reads=(VERDICT, CANDIDATE),
+        writes=("promote/result.json",),
+        settings=lambda c: [c.promote],
+    ),
+    Stage(
+        name="report",
+        reads=(VERDICT, SUMMARY, CHOICE, "train/log.jsonl", "filter/report.json", "promote/result.json"),
+        writes=("report/index.html", "report/summary.md"),
+        settings=lambda c: [],
+    ),
+)
+STAGES = tuple(stage.name for stage in LINE)
+
+
+def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
+    """Run, or continue, the line up to and including the stage `until`; returns the exit status.
+
+    With the gates reached it is the verdict's (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR); 0 before that.
+
+    Raises:
+        SsdError: what a stage met; everything that was finished is kept.
+    """
+    run = RunDir(run_dir)
+    with run.locked() as lock:
+        run.bind(config_to_json(config))
+        records = manifest.load(run / MANIFEST)
+        for stage in LINE[: STAGES.index(until) + 1]:
+            _advance(run, config, stage, records, lock)
+    return int(records["gate"].facts["exit_code"]) if "gate" in STAGES[: STAGES.index(until) + 1] else 0
+
+
+def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, StageRecord], lock: int) -> None:
+    """Bring one stage up to date and say so in a line."""
+    record = _expected(run, config, stage, records)
+    done = records.get(stage.name)
+    if done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done):
+        print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
+        return
+    started = time.monotonic()
+    report = _run_apart(run, config, stage, lock)
+    finished = StageRecord(
+        **{**vars(record), "outputs": {name: digest_path(run / name) for name in stage.writes}},
+        summary=report["summary"],
+        facts=report["facts"],
+        seconds=round(time.monotonic() - started, 2),
+        peak_memory_mib=report["peak_memory_mib"],
+    )
+    records[stage.name] = finished
+    manifest.save(run / MANIFEST, records)
+    print(f"{stage.name:9} {finished.summary} ({finished.seconds:.0f} s)", flush=True)
+
+
+def _expected(run: RunDir, config: RunConfig, stage: Stage, records: Mapping[str, StageRecord]) -> StageRecord:
+    """The record that this stage would have if it ran now, without its results."""
+    written = {name: digest for record in records.values() for name, digest in record.outputs.items()}
+    return StageRecord(
+        settings=plain(stage.settings(config)),
+        code=code_digest(f"ssd_plugin.stages.{stage.name}"),
+        inputs={name: written[name] for name in stage.reads},
+        outputs={},
+        external=stage.outside(config),
+        tools=manifest.tool_versions(stage.tools),
+        summary="",
+    )
+
+
+def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:
+    """Are the stage's files there, and as it wrote them? Missing ones are made anew.
+
+    Raises:
+        RunDirError: a file was changed.
+    """
+    for name, digest in done.outputs.items():
+        if not (run / name).exists():
+            return False
+        if digest_path(run / name) != digest:
+            raise RunDirError(f"{run / name}: changed since the stage {stage.name} wrote it; restore it, or delete it to redo the stage")
+    return True
+
+
+def _run_apart(run: RunDir, config: RunConfig, stage: Stage, lock: int) -> Any:
+    """Run the stage in a process of its own, so that its memory is gone before the next; returns what it reports.
+
+    The child inherits the directory's lock: it stays held until the last of both is gone.
+
+    Raises:
+        SsdError: what the stage raised there.
+        ResourceError: the process was killed.
+        StageCrashError: it died of a bug.
+    """
+    (run / STAGE_REPORT).unlink(missing_ok=True)
+    python = stage.python(config) or sys.executable
+    command = [python, "-m", "ssd_plugin.stages", stage.name, str(run.root)]
+    status = subprocess.run(command, pass_fds=(lock,), check=False).returncode  # noqa: S603 - our own module
+    if status == -signal.SIGINT or status == 130:
+        raise KeyboardInterrupt
+    if status < 0:
+        raise ResourceError(
+            f"the stage {stage.name} was killed by {signal.Signals(-status).name}, most often for lack of memory; "
+            "lower engine.max_rows or train.seq_length and run the same command again"
+        )
+    if status not in (0, 3) or not (run / STAGE_REPORT).exists():
+        raise StageCrashError(f"the stage {stage.name} failed with exit status {status}; the traceback above is a bug to report")
+    report = read_json(run / STAGE_REPORT)
+    (run / STAGE_REPORT).unlink()
+    if "error" in report:
+        raise getattr(errors, report["error"])(report["message"])
+    return report
+
+
+def plain(settings: Any) -> Any:
+    """Settings as they come back from JSON, dataclasses as objects."""
+    return json.loads(json.dumps(settings, default=asdict))

@@ -1,0 +1,68 @@
+"""The end of a run on a terminal: what was gained, the verdict, where the report lies, what to do next."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ssd_plugin.jsonl import read_json
+
+NEXT = {
+    "GO": "sign and promote: ssd gate ... --sign KEY, then ssd promote (docs/promotion.md)",
+    "NO-GO": "see the gates that breached in the report; other settings: ssd run RECIPE --set sampling.temperature=...",
+    "INCONCLUSIVE": "more tasks or samples would decide: --set evaluate.samples_per_task=...",
+    "ERROR": "mend what the reason names, then run the same command again",
+}
+
+
+def _interval(figure: dict[str, Any], signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    text = f"{figure['estimate']:{sign}.3f}"
+    return f"{text} [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]" if "low" in figure else text
+
+
+def _decode(decode: dict[str, Any]) -> str:
+    extras = f" k={decode['top_k']}" * bool(decode["top_k"]) + f" p={decode['top_p']:g}" * (decode["top_p"] < 1)
+    return f"T={decode['temperature']:g}{extras}"
+
+
+def sides_table(summary: dict[str, Any]) -> Table:
+    """One row a side: its decode setting, pass@1 and pass@5 with 95 % intervals over tasks."""
+    last = next(f"pass_at_{k}" for k in (5, 1) if f"pass_at_{k}" in next(iter(summary["sides"].values())))
+    columns = ["pass_at_1"] + [last] * (last != "pass_at_1")
+    table = Table(title=f"held-out: {summary['tasks']} tasks, {summary['samples_per_task']} samples a task, 95 % intervals")
+    for heading in ("", "decode", *(column.replace("_at_", "@") for column in columns)):
+        table.add_column(heading)
+    for side in summary["sides"].values():
+        table.add_row(side["label"], _decode(side["decode"]), *(_interval(side[column]) for column in columns))
+    return table
+
+
+def domains_table(summary: dict[str, Any]) -> Table:
+    """pass@1 by domain, and SSD against the base at its best decode with intervals that hold all together."""
+    sides = summary["sides"]
+    table = Table(title="pass@1 by domain")
+    for heading in ("domain", "tasks", "base", "best", "SSD", "SSD - best"):
+        table.add_column(heading, justify="left" if heading == "domain" else "right")
+    for domain, delta in summary["deltas"]["candidate-base_best"]["by_domain"].items():
+        rows = [side["by_domain"][domain] for side in sides.values()]
+        rates = (f"{row['pass_at_1']['estimate']:.3f}" for row in rows)
+        table.add_row(domain, str(rows[0]["tasks"]), *rates, _interval(delta, signed=True))
+    return table
+
+
+def print_table(run_dir: Path) -> None:
+    """Print the run's closing tables."""
+    console = Console()
+    summary = read_json(run_dir / "evaluate/summary.json")
+    verdict = read_json(run_dir / "gate/verdict.json")
+    console.print(sides_table(summary))
+    console.print(domains_table(summary))
+    for against, label in (("base", "base"), ("base_best", "base at its best decode")):
+        delta = summary["deltas"][f"candidate-{against}"]["pass_at_1"]
+        console.print(f"SSD - {label}: pass@1 {_interval(delta, signed=True)}", highlight=False)
+    console.print(f"verdict: [bold]{verdict['outcome']}[/bold]", highlight=False)
+    console.print(verdict["reason"], highlight=False, markup=False)
+    console.print(f"report:  {run_dir / 'report/index.html'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"next:    {NEXT[verdict['outcome']]}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,51 @@
+"""`python -m ssd_plugin.stages NAME RUN_DIR`: one stage in a process of its own; reports through a file of the run."""
+
+import ctypes
+import importlib
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.errors import ResourceError, SsdError
+from ssd_plugin.jsonl import write_json
+from ssd_plugin.rundir import STAGE_REPORT, RunDir
+from ssd_plugin.settings import config_from_json
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """A killed `ssd` must not leave a stage behind that goes on writing (Linux; elsewhere the lock alone protects)."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def main(name: str, directory: str) -> int:
+    """Run the stage; 0 and its report, or 3 and its error, in the run directory."""
+    run = RunDir(Path(directory))
+    answer: dict[str, Any]
+    try:
+        stage = importlib.import_module(f"ssd_plugin.stages.{name}")
+        report = stage.run(run, config_from_json(run.read_config()))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        answer = {"summary": report.summary, "facts": report.facts, "peak_memory_mib": round(peak)}
+    except MemoryError:
+        answer = {"error": ResourceError.__name__, "message": f"out of memory in the stage {name}; lower engine.max_rows"}
+    except SsdError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    write_json(run / STAGE_REPORT, answer)
+    return 3 if "error" in answer else 0
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,50 @@
+"""Sampling a graded split with one model and one decode setting, and grading what came out."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.evaluation.grader import score_file
+from ssd_plugin.records import Status, read_results
+from ssd_plugin.sampling.protocol import SamplingParams
+from ssd_plugin.stages.completions import CompletionJob, Counts, complete
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graded:
+    """One graded set: where its result file is, and what was sampled for it."""
+
+    results: Path
+    counts: Counts
+
+    def pass_rates(self) -> dict[str, float]:
+        """The share of passing samples by task (0 to 1), in task order."""
+        passed: dict[str, list[bool]] = defaultdict(list)
+        for result in read_results(self.results):
+            passed[result.task_id].append(result.status is Status.PASS)
+        return {task: sum(flags) / len(flags) for task, flags in passed.items()}
+
+
+def sample_and_grade(
+    *, label: str, model: Path, tasks: Path, folder: Path, decode: DecodeConfig, samples: int, max_new_tokens: int, config: RunConfig
+) -> Graded:
+    """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar. Greedy decoding needs one sample only.
+
+    Raises:
+        SamplingError, SandboxError, ResourceError: what was finished is kept for the next try.
+    """
+    job = CompletionJob(
+        label=label,
+        model=model,
+        tasks=tasks,
+        out=folder / "samples.jsonl",
+        samples_per_task=samples,
+        params=SamplingParams(
+            temperature=decode.temperature, top_k=decode.top_k, top_p=decode.top_p, max_new_tokens=max_new_tokens
+        ),
+    )
+    counts = complete(job, config)
+    results = folder / "results.jsonl"
+    score_file(tasks, job.out, results)
+    return Graded(results=results, counts=counts)

@@ -1,0 +1,31 @@
+"""The frozen base model of a run: found by its reference, held to the digest that the run began with."""
+
+from pathlib import Path
+
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import RunDirError
+from ssd_plugin.jsonl import read_json
+from ssd_plugin.rundir import RunDir
+from ssd_plugin.weights import resolve
+
+
+def base_model(run: RunDir, config: RunConfig) -> Path:
+    """The base model's directory on this machine.
+
+    Raises:
+        ModelError: it cannot be had.
+        RunDirError: it is not the one that the run began with.
+    """
+    model = resolve(config.model.ref, config.model.revision)
+    expected = read_json(run / "prompts/model.json")["digest"]
+    if model.digest != expected:
+        raise RunDirError(
+            f"{config.model.ref}: digest {model.digest[:12]} is not the base model this run began with "
+            f"({expected[:12]}); restore it, pin model.revision, or start another --run-dir"
+        )
+    return model.path
+
+
+def candidate_model(run: RunDir) -> Path:
+    """The fine-tuned model's directory."""
+    return run / "train/model"

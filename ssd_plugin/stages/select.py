@@ -1,0 +1,62 @@
+"""Stage `select`: T_eval for the candidate, and the base's own best, by the same sweep of the development split.
+
+No figure that is reported comes from these tasks: a setting chosen on the tasks that judge it flatters itself.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.jsonl import write_json
+from ssd_plugin.rundir import RunDir
+from ssd_plugin.stages import StageReport
+from ssd_plugin.stages.graded import sample_and_grade
+from ssd_plugin.stages.model import base_model, candidate_model
+from ssd_plugin.statistics import bootstrap_mean
+
+Cell = dict[str, Any]
+
+
+def _sweep(run: RunDir, config: RunConfig, side: str, model: Path) -> list[Cell]:
+    """One row a temperature: pass@1 on the development split with its interval over tasks."""
+    cells: list[Cell] = []
+    for temperature in config.select.temperatures:
+        decode = DecodeConfig(temperature=temperature, top_k=config.select.top_k, top_p=config.select.top_p)
+        graded = sample_and_grade(
+            label=f"select {side} T={temperature:g}",
+            model=model,
+            tasks=run / "prompts/dev.jsonl",
+            folder=run / f"select/{side}/T={temperature:g}",
+            decode=decode,
+            samples=config.select.samples_per_task,
+            max_new_tokens=config.evaluate.max_new_tokens,
+            config=config,
+        )
+        interval = bootstrap_mean(list(graded.pass_rates().values()))
+        figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
+        cells.append({"side": side} | asdict(decode) | figures)
+    return cells
+
+
+def best(cells: list[Cell]) -> DecodeConfig:
+    """The setting with the highest pass@1; of equals, the lowest temperature."""
+    cell = max(cells, key=lambda c: (c["pass_at_1"], -c["temperature"]))
+    return DecodeConfig(temperature=cell["temperature"], top_k=cell["top_k"], top_p=cell["top_p"])
+
+
+def run(run: RunDir, config: RunConfig) -> StageReport:
+    """Write select/choice.json: the grid of both sides and the setting chosen for each.
+
+    Raises:
+        SamplingError, SandboxError, ResourceError: what was finished is kept.
+    """
+    base = _sweep(run, config, "base", base_model(run, config))
+    candidate = _sweep(run, config, "ssd", candidate_model(run))
+    chosen = {"base": best(base), "candidate": best(candidate)}
+    write_json(
+        run / "select/choice.json",
+        {"grid": [*base, *candidate], **{side: asdict(decode) for side, decode in chosen.items()}},
+    )
+    summary = f"T_eval {chosen['candidate'].temperature:g} for the candidate, {chosen['base'].temperature:g} for the base"
+    return StageReport(summary=summary, facts={side: asdict(decode) for side, decode in chosen.items()})

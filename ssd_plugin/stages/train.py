@@ -1,0 +1,33 @@
+"""Stage `train`: plain cross-entropy on the model's own raw completions."""
+
+import math
+
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import TrainingError
+from ssd_plugin.rundir import RunDir
+from ssd_plugin.stages import StageReport
+from ssd_plugin.stages.model import base_model, candidate_model
+from ssd_plugin.training import open_trainer
+from ssd_plugin.training.protocol import TrainJob
+
+
+def run(run: RunDir, config: RunConfig) -> StageReport:
+    """Write train/model and train/log.jsonl; a restart resumes from the last checkpoint.
+
+    Raises:
+        TrainingError, ResourceError: from the backend, or the loss is not a number.
+    """
+    job = TrainJob(
+        base_model=base_model(run, config),
+        examples=run / "filter/kept.jsonl",
+        work=run / "train",
+        output=candidate_model(run),
+        seed=config.seed,
+        config=config.train,
+    )
+    done = open_trainer(config.train.backend).train(job)
+    if not math.isfinite(done.last_loss):
+        raise TrainingError(f"the loss ended at {done.last_loss}: lower train.max_lr")
+    summary = f"{done.steps} steps on {done.tokens} completion tokens, loss {done.first_loss:.3f} -> {done.last_loss:.3f}"
+    facts = {"steps": done.steps, "tokens": done.tokens, "first_loss": done.first_loss, "last_loss": done.last_loss}
+    return StageReport(summary=summary, facts=facts)
