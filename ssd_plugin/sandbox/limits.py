@@ -1,0 +1,44 @@
+"""What one graded program may use."""
+
+import math
+import resource
+from dataclasses import asdict, dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds on one program. Seconds of CPU are what counts; the wall limit is for programs that sleep."""
+
+    cpu_seconds: float = 2.0
+    wall_seconds: float = 12.0
+    memory_mib: int = 1024
+    file_mib: int = 16
+    scratch_mib: int = 64
+    scratch_files: int = 2048
+    open_files: int = 64
+    threads: int = 64
+
+    def to_json(self) -> dict[str, float]:
+        """The limits as they stand in a result file's sidecar."""
+        return asdict(self)
+
+
+def apply(limits: Limits, *, threads: int) -> None:
+    """Set this process's limits, for good.
+
+    `threads` is the most tasks the user id may have (not only this process: that is how Linux counts).
+    """
+    cpu = math.ceil(limits.cpu_seconds)
+    for kind, value in (
+        (resource.RLIMIT_CPU, cpu),
+        (resource.RLIMIT_AS, limits.memory_mib * MIB),
+        (resource.RLIMIT_FSIZE, limits.file_mib * MIB),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_NPROC, threads),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+    ):
+        resource.setrlimit(kind, (value, value))

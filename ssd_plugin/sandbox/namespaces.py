@@ -1,0 +1,122 @@
+"""User, mount, pid, network, ipc and uts namespaces with a root that holds nothing but Python's library.
+
+Plain system calls: no helper program, no set-uid binary. Works for an ordinary user where user namespaces are
+allowed, for root, and for root inside a container that forbids user namespaces but grants CAP_SYS_ADMIN.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from signal import SIGKILL
+
+from ssd_plugin.sandbox import libc
+
+NOBODY = 65534
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+_SPACES = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
+# statvfs flag -> mount flag: what the host mounted with must be kept when a bind is made read-only
+_KEPT = {8: libc.MS_NOEXEC, 1024: 1024, 2048: 2048, 4096: 1 << 21}
+
+
+def enter(*, root: str, readable: Sequence[str], binds: dict[str, str], scratch: str, size_mib: int, files: int) -> None:
+    """Move this process into fresh namespaces; on return it is pid 1 of them and user `NOBODY` without capabilities.
+
+    `root` is an empty directory to build the new root on, `binds` maps a path inside to a directory outside,
+    `scratch` (the only writable place) is a memory file system of `size_mib` and `files` entries.
+    The caller's own process stays outside and waits.
+
+    Raises:
+        OSError: namespaces are not permitted here (says which step failed).
+    """
+    was_root = os.geteuid() == 0
+    _separate(was_root)
+    _become_first_process()
+    libc.mount("", "/", "", libc.MS_REC | libc.MS_PRIVATE)
+    libc.mount("none", root, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, "size=4m,mode=755")
+    for path in readable:
+        _show(path, root + path, libc.MS_NODEV)
+    for inside, outside in binds.items():
+        _show(outside, root + inside, libc.MS_NODEV)
+    for device in DEVICES:
+        _show(device, root + device, 0)
+    Path(root + scratch).mkdir(parents=True, exist_ok=True)
+    libc.mount("none", root + scratch, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, f"size={size_mib}m,nr_inodes={files}")
+    Path(root + scratch).chmod(0o1777)
+    Path(root, ".old").mkdir()
+    libc.pivot_root(root, root + "/.old")
+    libc.mount("", "/", "", libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV)
+    socket.sethostname("sandbox")
+    if was_root:
+        libc.change_user(NOBODY)
+    libc.drop_capabilities()
+
+
+def _separate(was_root: bool) -> None:
+    if not was_root:
+        user, group = os.geteuid(), os.getegid()
+        libc.unshare(libc.CLONE_NEWUSER | _SPACES)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{NOBODY} {user} 1")
+        Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
+        return
+    try:
+        _separate_root()
+    except OSError:
+        libc.unshare(_SPACES)
+
+
+def _separate_root() -> None:
+    # Two users must be mapped, root (to build the new root) and nobody (to become): only a process outside may
+    # write such a map, so a helper is forked first.
+    ready, go = os.pipe()
+    target = os.getpid()
+    helper = os.fork()
+    if helper == 0:
+        os.close(go)
+        code = 1
+        with contextlib.suppress(OSError):
+            if os.read(ready, 1):
+                for name in ("uid_map", "gid_map"):
+                    Path(f"/proc/{target}/{name}").write_text(f"0 0 1\n{NOBODY} {NOBODY} 1")
+                code = 0
+        os._exit(code)
+    os.close(ready)
+    try:
+        libc.unshare(libc.CLONE_NEWUSER | _SPACES)
+        os.write(go, b"1")
+    finally:
+        os.close(go)
+        _, status = os.waitpid(helper, 0)
+    if status:
+        raise PermissionError("user namespace: its user map cannot be written")
+
+
+def _become_first_process() -> None:
+    child = os.fork()
+    if child:
+        # The grader's process waits here, holding nothing: closing its socket would end the wait for the zygote.
+        os.closerange(0, 1024)
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    libc.prctl(libc.PDEATHSIG, int(SIGKILL))
+    os.setsid()
+
+
+def _show(outside: str, inside: str, extra: int) -> None:
+    """Bind a file or directory read-only, or repeat a symbolic link."""
+    source, target = Path(outside), Path(inside)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink():
+        if not target.is_symlink():
+            target.symlink_to(source.readlink())
+        return
+    if source.is_dir():
+        target.mkdir(exist_ok=True)
+    else:
+        target.touch()
+    libc.mount(outside, inside, "", libc.MS_BIND | libc.MS_REC)
+    kept = sum(flag for bit, flag in _KEPT.items() if os.statvfs(outside).f_flag & bit)
+    flags = libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | libc.MS_NOSUID | extra | kept
+    libc.mount("", inside, "", flags)

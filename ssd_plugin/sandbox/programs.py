@@ -1,0 +1,154 @@
+"""What runs inside a child of the zygote, beside the graded program: load it, call it, write down what it gave.
+
+The graded program shares this process and may change anything here; all that it can reach is the text of its own
+report. That text holds results, which are judged by the parent, where the expected values are.
+"""
+
+import atexit
+import json
+import os
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ssd_plugin.sandbox.values import decode, encode
+
+REPORT, PEER = 3, 4  # descriptors: the report to the parent; the other process of an assert suite
+_MESSAGE = 300
+
+
+class ProgramLoadError(Exception):
+    """The program could not be compiled, failed while loading, or lacks the entry point; `args[0]` is the report."""
+
+
+def describe(error: BaseException) -> str:
+    """`Type: message` in at most 300 characters."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - the message is the graded program's own code
+        text = "(its message cannot be shown)"
+    return f"{type(error).__name__}: {text}"[:_MESSAGE]
+
+
+def send(descriptor: int, message: dict[str, Any]) -> None:
+    """Write one line of JSON, whole."""
+    data = json.dumps(message).encode() + b"\n"
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def load(source: str, name: str) -> dict[str, Any]:
+    """Run the program's top level as module `name`; returns its namespace.
+
+    Raises:
+        ProgramLoadError: with `{"syntax": ...}` or `{"load": ...}`.
+    """
+    try:
+        code = compile(source, "<program>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError) as error:
+        raise ProgramLoadError({"syntax": describe(error)}) from error
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - this process exists to run it
+    except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are the program's failures too
+        raise ProgramLoadError({"load": describe(error)}) from error
+    return module.__dict__
+
+
+def find(namespace: dict[str, Any], entry_point: str) -> Callable[..., Any]:
+    """The function `name`, or the method of a new instance for `Class.method`.
+
+    Raises:
+        ProgramLoadError: with `{"entry": ...}`.
+    """
+    owner, _, method = entry_point.rpartition(".")
+    try:
+        found = getattr(namespace[owner](), method) if owner else namespace[method]
+    except BaseException as error:  # noqa: BLE001 - looking it up may run the program's code
+        raise ProgramLoadError({"entry": describe(error)}) from error
+    if not callable(found):
+        raise ProgramLoadError({"entry": f"{entry_point} is not callable"})
+    return found  # type: ignore[no-any-return]
+
+
+def run_function(job: dict[str, Any]) -> None:
+    """Call the entry point with each argument list; one line a call (`{"value": form}` or `{"raised": text}`)."""
+    try:
+        function = find(load(job["program"], "solution"), job["entry_point"])
+    except ProgramLoadError as error:
+        send(REPORT, error.args[0])
+        return
+    for arguments in job["inputs"]:
+        try:
+            line = {"value": encode(function(*decode(arguments)))}
+            text = json.dumps(line)
+        except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
+            text = json.dumps({"raised": describe(error)})
+        data = text.encode() + b"\n"
+        while data:
+            data = data[os.write(REPORT, data) :]
+    send(REPORT, {"done": True})
+
+
+def run_stdio(job: dict[str, Any]) -> NoReturn:
+    """Run the program as a script on the given standard input; the exit status is the script's own."""
+    status = 0
+    sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdout = output = os.fdopen(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+    try:
+        load(job["program"], "__main__")
+    except ProgramLoadError as error:
+        cause = error.__cause__
+        if isinstance(cause, SystemExit):
+            status = 0 if cause.code is None else cause.code if isinstance(cause.code, int) else 1
+        else:
+            send(REPORT, error.args[0])
+            status = 1
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # wait for the script's threads, as the interpreter does
+        atexit._run_exitfuncs()
+        output.flush()
+    except BaseException as error:  # noqa: BLE001 - a broken stream is the program's failure
+        send(REPORT, {"load": describe(error)})
+        status = status or 1
+    os._exit(status & 0xFF)
+
+
+def serve(job: dict[str, Any]) -> None:
+    """Answer the calls that an assert suite makes from its own process.
+
+    Requests are `{"call": name or handle, "args": form, "kwargs": form}`; values that are not plain data stay here
+    and travel as `{"$handle": n}`.
+    """
+    handles: list[object] = []
+
+    def keep(value: object) -> dict[str, Any]:
+        handles.append(value)
+        return {"$handle": len(handles) - 1}
+
+    def fetch(form: dict[str, Any]) -> object:
+        return handles[form["$handle"]]
+
+    try:
+        namespace = load(job["program"], "solution")
+        functions = {job["entry_point"]: find(namespace, job["entry_point"])}
+    except ProgramLoadError as error:
+        send(PEER, error.args[0])
+        return
+    send(PEER, {"ready": True})
+    with os.fdopen(PEER, "rb", closefd=False) as requests:
+        for line in requests:
+            request = json.loads(line)
+            try:
+                name = request["call"]
+                function = functions.get(name) or namespace[name]
+                arguments, keywords = decode(request["args"], fetch), decode(request["kwargs"], fetch)
+                text = json.dumps({"value": encode(function(*arguments, **keywords), keep)})
+            except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
+                text = json.dumps({"raised": describe(error), "type": type(error).__name__})
+            data = text.encode() + b"\n"
+            while data:
+                data = data[os.write(PEER, data) :]
