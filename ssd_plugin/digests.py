@@ -90,8 +90,11 @@ def open_files(directory: Path) -> Iterator[tuple[str, BufferedReader]]:
     Raises:
         TrustError: as `model_digests`.
     """
-    if directory.is_symlink() or not directory.is_dir():
-        raise TrustError(f"{directory}: not a directory (a link to one does not count); give the model's own directory")
+    if not directory.is_dir():
+        raise TrustError(f"{directory}: not a directory; give the directory with the model's files")
+    directory = (
+        directory.resolve()
+    )  # the directory itself may be given by a link (a registry's alias), nothing in it may
     empty = True
     try:
         for top, folders, names, descriptor in os.fwalk(directory, onerror=_refuse):

@@ -18,7 +18,7 @@ def junit_xml(verdict: Verdict) -> str:
     document.add_testsuite(_verdict_suite(verdict))
     for gate in verdict.gates:
         document.add_testsuite(_gate_suite(gate, verdict))
-    document.update_statistics()
+    document.update_statistics()  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
     document.write(buffer)
     return buffer.getvalue().decode()

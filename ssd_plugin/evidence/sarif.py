@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ssd_plugin import __version__
+from ssd_plugin.evidence.files import VERDICT
 from ssd_plugin.evidence.programs import ProgramKey, key_of
 from ssd_plugin.evidence.text import visible
 from ssd_plugin.jsonl import JsonObject
@@ -67,23 +68,26 @@ def _result(
 ) -> JsonObject:
     rule = _rule(tool, finding)
     ids = {"gate": gate, "side": finding.side, "task_id": finding.task_id, "sample_id": finding.sample_id}
-    path = paths.get(key_of(finding))
-    result: JsonObject = {
+    # A finding without a program (about a model file) points at the verdict: scanners refuse results without a place.
+    path, line = (paths[key_of(finding)], finding.line) if key_of(finding) in paths else (VERDICT, 1)
+    return {
         "ruleId": rule,
         "ruleIndex": rules[rule],
         "level": _level(finding),
-        "message": {"text": visible(finding.message) or rule},
+        "message": {"text": _message(finding) or rule},
+        "locations": [_location(f"{base}/{path}" if base else path, line)],
         "properties": {name: visible(text, 200) for name, text in ids.items() if text},
         "partialFingerprints": {"ssd/v1": _fingerprint(gate, finding)},
     }
-    if path is not None:
-        result["locations"] = [_location(f"{base}/{path}" if base else path, finding.line)]
-    return result
 
 
 def _location(path: str, line: int) -> JsonObject:
     artifact: dict[str, Any] = {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
     return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": max(1, line)}}}
+
+
+def _message(finding: Finding) -> str:
+    return visible(finding.message).replace("](", "] (")  # else "[text](target)" is a link (SARIF 2.1.0, 3.11.6)
 
 
 def _rule(tool: str, finding: Finding) -> str:

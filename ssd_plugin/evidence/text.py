@@ -1,4 +1,4 @@
-"""Text from models and users made harmless for terminals, XML, JSON and Markdown. All of it is hostile until it went through here."""
+"""Text from models and users made harmless for terminals, XML, JSON and Markdown: hostile until it went through here."""
 
 import unicodedata
 

@@ -1,0 +1,49 @@
+"""`ssd verify`: a verdict's signature, age and digests, offline."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ssd_plugin.commands.options import json_option
+from ssd_plugin.commands.trust import refuse, trust_option
+from ssd_plugin.errors import TrustError
+from ssd_plugin.evidence.text import visible
+from ssd_plugin.signing import load_trusted
+from ssd_plugin.verification import verify
+
+
+@click.command("verify")
+@click.option(
+    "--verdict", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json"
+)
+@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
+@trust_option
+@json_option
+def command(verdict: Path, model: Path | None, trust: tuple[Path, ...], as_json: bool) -> None:
+    """Check that a verdict is a valid GO, signed by a trusted key, over exactly these files. Exit 0 if so, else 1.
+
+    Example: ssd verify --verdict out/verdict.json --trust keys/ssd.pub --model runs/my-run/train/model
+    """
+    trusted = load_trusted(trust)
+    try:
+        verified = verify(verdict, trusted, model=model)
+    except TrustError as error:
+        refuse(error, as_json)
+    facts = {
+        "ok": True,
+        "outcome": verified.verdict.outcome,
+        "policy": verified.verdict.policy.name,
+        "promotable": verified.verdict.promotable,
+        "key_id": verified.key_id,
+        "expires": verified.verdict.expires,
+        "verdict_sha256": verified.verdict_sha256,
+        "unchecked": list(verified.unchecked),
+    }
+    if as_json:
+        click.echo(json.dumps(facts, sort_keys=True))
+        return
+    click.echo(f"GO by policy {visible(verified.verdict.policy.name)}, valid until {verified.verdict.expires}")
+    click.echo(f"signed by {verified.key_id}")
+    for name in verified.unchecked:
+        click.echo(f"not checked, not there: {visible(name)}")

@@ -1,0 +1,61 @@
+"""Write the evidence directory of a verdict: everything first, the signature last, so that a cut run proves nothing."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ssd_plugin.evidence import files
+from ssd_plugin.evidence.dsse import seal
+from ssd_plugin.evidence.junit import junit_xml
+from ssd_plugin.evidence.markdown import summary
+from ssd_plugin.evidence.mlbom import mlbom
+from ssd_plugin.evidence.programs import ProgramKey, key_of, write_programs
+from ssd_plugin.evidence.sarif import sarif_log, select
+from ssd_plugin.evidence.statement import statement
+from ssd_plugin.jsonl import JsonObject, sha256_file, write_text
+from ssd_plugin.signing import load_private_key
+from ssd_plugin.verdict import Verdict
+
+
+def write_evidence(verdict: Verdict, *, out: Path, programs: Mapping[ProgramKey, str], sign_key: Path | None) -> None:
+    """Write verdict.json and all that is made from it into `out`; with `sign_key`, sign the whole.
+
+    `programs`: generated programs by (side, task id, sample id); those with a finding are copied, the others ignored.
+    The same verdict and programs give the same bytes.
+
+    Raises:
+        TrustError: the key cannot be used; nothing was written.
+        ResourceError: the disk is full; there is no signature then.
+    """
+    key = load_private_key(sign_key) if sign_key else None
+    (out / files.ENVELOPE).unlink(missing_ok=True)
+    findings, left_out = select(verdict)
+    copies = write_programs(out, (key_of(finding) for _, finding in findings), programs)
+    texts = {
+        files.SARIF: _json(sarif_log(findings, left_out, copies, _base(out))),
+        files.JUNIT: junit_xml(verdict),
+        files.SUMMARY: summary(verdict, left_out, signed=key is not None),
+        files.BOM: _json(mlbom(verdict)),
+        files.VERDICT: _json(verdict.to_json()),
+    }
+    for name, text in texts.items():
+        write_text(out / name, text)
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    digests |= {name: sha256_file(out / name) for name in copies.values()}
+    body = statement(verdict, digests)
+    write_text(out / files.STATEMENT, body.decode())
+    if key:
+        write_text(out / files.ENVELOPE, seal(body, key).decode())
+
+
+def _json(value: JsonObject) -> str:
+    # A model may emit half of a surrogate pair: JSON can say it (\udc80), UTF-8 cannot.
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _base(out: Path) -> str:
+    """The evidence directory as seen from the working directory (in CI: the repository), for links to program copies."""
+    here, target = Path.cwd().resolve(), out.resolve()
+    return target.relative_to(here).as_posix() if target != here and target.is_relative_to(here) else ""

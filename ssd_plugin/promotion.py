@@ -1,0 +1,123 @@
+"""Move a model to its registry's alias, on a valid GO only, and back again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from ssd_plugin.digests import model_identity
+from ssd_plugin.errors import RegistryError, TrustError
+from ssd_plugin.evidence.files import VERDICT
+from ssd_plugin.registry.protocol import Registry, Release
+from ssd_plugin.verification import Verified, require_model, verify, verify_signature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """What happened to the alias. `before`: the version it left, empty if there was none; equal to the new one when the
+    model already was champion and nothing was done."""
+
+    where: str
+    version: str
+    before: str
+
+
+def promote(
+    verdict: Path, model: Path, registry: Registry, trusted: Mapping[str, Ed25519PublicKey], now: datetime | None = None
+) -> Promotion:
+    """Copy a model and its evidence into the registry and point the alias at them.
+
+    What is checked in full is the registry's own copy, after it was made: whatever happens to the given files
+    meanwhile, the alias only ever points at bytes that a trusted key signed for. Repeating a promotion does nothing.
+
+    Raises:
+        TrustError: not a valid GO of a trusted key over exactly these files, a policy that cannot promote, a baseline
+            that is not the registry's champion, or a verdict that was rolled back.
+        RegistryError, ResourceError: the registry failed; its alias is where it was.
+    """
+    now = now or datetime.now(UTC)
+    verified = verify(verdict, trusted, now=now)
+    _require_promotable(verified, verdict)
+    with registry.locked():
+        champion = registry.champion()
+        if champion and champion.verdict == verified.verdict_sha256:
+            require_model(verified, model)
+            return Promotion(where=registry.where, version=champion.version, before=champion.version)
+        _require_successor(verified, champion, registry)
+        draft = Release(
+            version="",
+            model=model_identity(verified.model()),
+            verdict=verified.verdict_sha256,
+            replaces=champion.version if champion else "",
+        )
+        release = registry.add(model, {name: verdict.parent / name for name in verified.evidence}, draft)
+        try:
+            _check_copy(registry, release, trusted, now)
+        except TrustError:
+            registry.discard(release)
+            raise
+        registry.point(release, "promote")
+    return Promotion(where=registry.where, version=release.version, before=release.replaces)
+
+
+def roll_back(registry: Registry, trusted: Mapping[str, Ed25519PublicKey]) -> Promotion:
+    """Point the alias at the version that the current champion replaced. That version's signature and digests are
+    checked again; its verdict may have expired, since it was champion by right.
+
+    Raises:
+        TrustError: the registry's files are not those that a trusted key signed for.
+        RegistryError: there is nothing to go back to, or the registry failed.
+    """
+    with registry.locked():
+        champion = registry.champion()
+        if champion is None:
+            raise RegistryError(f"{registry.where}: has no champion: nothing was promoted yet")
+        earlier = next((r for r in registry.releases() if r.version == champion.replaces), None)
+        if earlier is None:
+            raise RegistryError(
+                f"{registry.where}: version {champion.version} is the first: there is none to go back to"
+            )
+        with registry.contents(earlier) as (model, evidence):
+            verified = verify_signature(evidence / VERDICT, trusted)
+            if verified.verdict_sha256 != earlier.verdict:
+                raise TrustError(
+                    f"{evidence / VERDICT}: is not the verdict that version {earlier.version} was promoted with"
+                )
+            require_model(verified, model)
+        registry.point(earlier, "rollback")
+    return Promotion(where=registry.where, version=earlier.version, before=champion.version)
+
+
+def _check_copy(registry: Registry, release: Release, trusted: Mapping[str, Ed25519PublicKey], now: datetime) -> None:
+    with registry.contents(release) as (model, evidence):
+        copied = verify(evidence / VERDICT, trusted, model=model, now=now)
+    if copied.verdict_sha256 != release.verdict:
+        raise TrustError("verdict.json was exchanged for another one during the promotion")
+
+
+def _require_promotable(verified: Verified, path: Path) -> None:
+    if not verified.verdict.promotable:
+        raise TrustError(f"{path}: its policy, {verified.verdict.policy.name}, cannot promote a model")
+    if not verified.model():
+        raise TrustError(f"{path}: the verdict judged no model files: run ssd gate with --model")
+
+
+def _require_successor(verified: Verified, champion: Release | None, registry: Registry) -> None:
+    """The verdict must compare with what is in production now, and must not be one that production went back from."""
+    if champion is None:
+        return
+    if any(release.verdict == verified.verdict_sha256 for release in registry.releases()):
+        raise TrustError(f"{registry.where}: this verdict's model was rolled back: run ssd gate again to promote it")
+    baseline = verified.model("baseline_model")
+    if not baseline:
+        raise TrustError(
+            f"the verdict names no baseline model, so it does not compare with the champion (version {champion.version} of "
+            f"{registry.where}): run ssd gate with the champion's directory as the baseline model"
+        )
+    if model_identity(baseline) != champion.model:
+        raise TrustError(
+            f"the verdict's baseline is not the champion (version {champion.version} of {registry.where}): "
+            "run ssd gate against the champion"
+        )

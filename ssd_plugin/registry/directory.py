@@ -1,0 +1,186 @@
+"""A registry in a local directory. The alias is a symbolic link, moved by one rename: it is whole at every moment.
+
+REGISTRY/NAME/champion -> versions/000002/model     what serving loads
+REGISTRY/NAME/versions/000002/{model,evidence}/     read-only copies, release.json
+REGISTRY/NAME/history.jsonl                         every move of the alias, written before the move
+"""
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.digests import copy_model, sync_directory
+from ssd_plugin.errors import ConfigError, DataError, RegistryError, ResourceError
+from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.registry.protocol import ALIAS, Release
+from ssd_plugin.typed import build
+
+_HISTORY = "history.jsonl"
+_RELEASE = "release.json"
+_STAGING = ".staging"
+_VERSION = re.compile(r"\d{6,}")
+
+
+class DirectoryRegistry:
+    """One model of a directory registry. Readers need no lock: the alias and the versions it names never change in place."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        """`root` and the model's folder need not exist yet."""
+        self._home = root / name
+        self._versions = self._home / "versions"
+        self._alias = self._home / ALIAS
+
+    @property
+    def where(self) -> str:
+        """The model's folder."""
+        return str(self._home)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the model's folder by an advisory lock that ends with the process, then clear what a killed one left."""
+        with _failures(self._home):
+            self._versions.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._home / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            with _failures(self._home):
+                self._take(descriptor)
+                self._recover()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RegistryError(f"{self.where}: another promotion is running; try again when it is done") from None
+
+    def champion(self) -> Release | None:
+        """See `Registry.champion`."""
+        with _failures(self._home):
+            if not os.path.lexists(self._alias):
+                return None
+            target = self._alias.readlink()
+        if len(target.parts) != 3 or target.parts[0] != "versions" or target.parts[2] != "model":
+            raise RegistryError(
+                f"{self._alias}: points at {target}, which this registry did not write; repair it by hand"
+            )
+        return self._release(target.parts[1])
+
+    def releases(self) -> list[Release]:
+        """See `Registry.releases`."""
+        return [self._release(version) for version in dict.fromkeys(row["version"] for row in self._history())]
+
+    def add(self, model: Path, evidence: Mapping[str, Path], release: Release) -> Release:
+        """See `Registry.add`. The copy is complete and on disk before it gets its version's name."""
+        with _failures(self._home):
+            taken = [int(path.name) for path in self._versions.iterdir() if _VERSION.fullmatch(path.name)]
+            version = f"{max(taken, default=0) + 1:06d}"
+            added = replace(release, version=version)
+            staging = self._versions / _STAGING
+            try:
+                copy_model(model, staging / "model")
+                for name, source in evidence.items():
+                    target = staging / "evidence" / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source, target)
+                write_json(staging / _RELEASE, asdict(added))
+                _freeze(staging)
+                staging.rename(self._versions / version)
+                sync_directory(self._versions)
+            except BaseException:
+                _remove(staging)
+                raise
+        return added
+
+    @contextmanager
+    def contents(self, release: Release) -> Iterator[tuple[Path, Path]]:
+        """See `Registry.contents`: the registry's own files, not copies."""
+        folder = self._versions / release.version
+        yield folder / "model", folder / "evidence"
+
+    def discard(self, release: Release) -> None:
+        """See `Registry.discard`."""
+        with _failures(self._home):
+            _remove(self._versions / release.version)
+
+    def point(self, release: Release, action: str) -> None:
+        """See `Registry.point`. The history line comes first: a move that is not in the history cannot happen."""
+        with _failures(self._home):
+            row = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, **asdict(release)}
+            write_jsonl(self._home / _HISTORY, [*self._history(), row])
+            sync_directory(self._home)
+            new = self._home / f".{ALIAS}.new"
+            new.unlink(missing_ok=True)
+            new.symlink_to(Path("versions", release.version, "model"))
+            new.replace(self._alias)
+            sync_directory(self._home)
+
+    def _recover(self) -> None:
+        """Drop a last history line whose move never happened, and versions that never became champion."""
+        champion = self.champion()
+        history = self._history()
+        if history and (champion is None or history[-1]["version"] != champion.version):
+            history.pop()
+            write_jsonl(self._home / _HISTORY, history)
+        known = {row["version"] for row in history}
+        if champion and champion.version not in known:
+            raise RegistryError(f"{self._home / _HISTORY}: does not know version {champion.version}; restore it")
+        _remove(self._versions / _STAGING)
+        for path in self._versions.iterdir():
+            if _VERSION.fullmatch(path.name) and path.name not in known:
+                _remove(path)
+
+    def _history(self) -> list[JsonObject]:
+        path = self._home / _HISTORY
+        if not path.exists():
+            return []
+        try:
+            rows = [row for _, row in read_jsonl(path)]
+        except DataError as error:
+            raise RegistryError(f"{error}; restore it") from error
+        if not all(isinstance(row.get("version"), str) and row["version"].isdigit() for row in rows):
+            raise RegistryError(f"{path}: has a line without a version; restore it")
+        return rows
+
+    def _release(self, version: str) -> Release:
+        path = self._versions / version / _RELEASE
+        try:
+            value: Any = read_json(path)
+            return build(Release, value, "")
+        except (DataError, ConfigError) as error:
+            raise RegistryError(f"{path}: not a readable release ({error})") from error
+
+
+def _freeze(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_dir():
+            sync_directory(path)
+        else:
+            path.chmod(0o444)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _failures(home: Path) -> Iterator[None]:
+    """The operating system's failures as the registry's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(f"{home}: no space left; the alias was not moved") from error
+        raise RegistryError(f"{error.filename or home}: {error.strerror}") from error
