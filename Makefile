@@ -29,7 +29,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python tests/check_packaging.py
+	$(BIN)/python -m pytest -q tests/unit/test_docs.py tests/unit/test_packaging.py
 
 bench: $(STAMP)
 	set -e; for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file; done

@@ -1,0 +1,82 @@
+"""The documentation says what is there: commands, options, recipes, files and links exist; figures name their command."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from ssd_plugin.cli import COMMANDS, cli
+from ssd_plugin.errors import ConfigError
+from ssd_plugin.recipes import load, names
+from ssd_plugin.settings import apply_overrides
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+MAKE_TARGETS = set(re.findall(r"^([a-z][a-z -]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+FORBIDDEN = re.compile(r"\b(TODO|FIXME)\b|/work/|/root/|files\.pythonhosted|pypi\.org/simple|sandbox session", re.IGNORECASE)
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """`ssd ...` command lines in code spans and blocks, up to a pipe, a comment or the line's end."""
+    code = re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL) + re.findall(r"`([^`\n]+)`", text)
+    lines = [line.replace("\\\n", " ") for block in code for line in re.split(r"(?<!\\)\n|&&|;", block)]
+    found = [re.sub(r"\s(#|\||>).*", "", line.strip().removeprefix("$ ").removeprefix(".venv/bin/")) for line in lines]
+    return [line.split() for line in found if line.startswith("ssd ")]
+
+
+def resolve(words: list[str]) -> click.Command:
+    command: click.Command = cli
+    for word in words:
+        if not isinstance(command, click.Group) or word.startswith("-"):
+            break
+        inner = command.get_command(click.Context(command), word)
+        assert inner is not None, f"no command `ssd {' '.join(words)}`"
+        command = inner
+    return command
+
+
+def test_there_are_pages() -> None:
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= {page.name for page in PAGES}
+    assert len(PAGES) > 8
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_a_page_names_only_what_exists(page: Path) -> None:
+    text = page.read_text()
+    assert not FORBIDDEN.search(text), FORBIDDEN.search(text)
+    for words in commands_in(text):
+        if words[1:] and re.fullmatch(r"[a-z]+", words[1]):
+            command = resolve(words[1:])
+            known = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}
+            used = {word.split("=")[0] for word in words if word.startswith("--")}
+            assert used <= known, f"`{' '.join(words)}`: unknown options {sorted(used - known)}"
+    for target in re.findall(r"`?\bmake ([a-z-]+)`?", "\n".join(re.findall(r"`[^`]+`|```.*?```", text, re.DOTALL))):
+        assert any(target in line.split() for line in MAKE_TARGETS), f"no target `make {target}`"
+    for link in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", text):
+        assert (page.parent / link).exists(), f"broken link {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_recipes_and_settings_named_in_a_page_exist(page: Path) -> None:
+    text = page.read_text()
+    for name in re.findall(r"\bssd_(?:qwen3|llama|gpt|smollm)\w*", text):
+        assert name in names(), f"no recipe {name}"
+    for override in re.findall(r"--set ([a-z_.]+=[^\s`\"']+)", text):
+        if "..." in override or "=N" in override:
+            continue
+        try:
+            apply_overrides(load("ssd_smollm2_135m")(), [override])
+        except ConfigError as error:
+            assert "not a known key" not in str(error), f"--set {override}: {error}"
+
+
+def test_every_command_has_help_with_an_example_and_json() -> None:
+    for name in COMMANDS:
+        command = resolve([name])
+        leaves = [command]
+        if isinstance(command, click.Group):
+            leaves = [command.commands[inner] for inner in command.commands]
+        for leaf in leaves:
+            assert "Example: ssd " in (leaf.help or ""), f"ssd {name}: no example in its help"
+            assert any("--json" in parameter.opts for parameter in leaf.params), f"ssd {name} {leaf.name}: no --json"

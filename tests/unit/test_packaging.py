@@ -1,0 +1,57 @@
+"""What is installed is what is on disk, and nothing but `ssd_plugin` reaches site-packages."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LINKED = ("recipes", "gates", "hooks")
+HEAVY = ("torch", "transformers", "vllm", "megatron", "nemo", "nemo_run", "scipy", "numpy", "jinja2", "bandit")
+
+
+def folders_with_code() -> set[str]:
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "ssd_plugin").rglob("__init__.py")}
+    return found | {f"ssd_plugin.{name}" for name in LINKED}
+
+
+def test_the_package_list_is_the_folders_on_disk() -> None:
+    assert len(folders_with_code()) > 10
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders_with_code()
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_the_links_lead_to_the_top_level_folders(name: str) -> None:
+    link = ROOT / "ssd_plugin" / name
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / name
+    assert PROJECT["tool"]["setuptools"]["package-dir"][f"ssd_plugin.{name}"] == name
+
+
+def test_the_wheel_holds_one_top_level_package_and_its_data(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    members = zipfile.ZipFile(wheel).namelist()
+    assert {member.split("/")[0] for member in members if ".dist-info/" not in member} == {"ssd_plugin"}
+    data = ("py.typed", "data/bank/train.jsonl", "gates/policies/default.toml", "recipes/ssd_qwen3.py", "hooks/specs.py")
+    for name in data:
+        assert f"ssd_plugin/{name}" in members
+    assert len(members) == len(set(members))
+    on_disk = {p.relative_to(ROOT).as_posix() for p in (ROOT / "ssd_plugin").rglob("*.py")}
+    assert on_disk <= set(members)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes", "list"], ["recipes", "show", "ssd_qwen3"]])
+def test_start_up_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from ssd_plugin.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]; assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL)
