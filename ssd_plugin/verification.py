@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ssd_plugin.digests import first_difference, model_digests
 from ssd_plugin.errors import DataError, TrustError
 from ssd_plugin.evidence.dsse import unseal
-from ssd_plugin.evidence.files import ENVELOPE, VERDICT
+from ssd_plugin.evidence.files import ENVELOPE, STATEMENT, VERDICT
 from ssd_plugin.evidence.statement import evidence_digests
 from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.verdict import Outcome, Verdict, decide
@@ -77,6 +77,7 @@ def verify_signature(path: Path, trusted: Mapping[str, Ed25519PublicKey]) -> Ver
     # The verdict that is judged below is parsed from the very bytes that were digested.
     if digests.get(VERDICT) != hashlib.sha256(raw).hexdigest():
         raise TrustError(f"{path}: was changed after it was signed, or belongs to another signature")
+    digests[STATEMENT] = hashlib.sha256(opened.payload).hexdigest()  # the readable copy of what was signed
     _check_evidence(path.parent, digests)
     try:
         verdict = Verdict.from_json(json.loads(raw), str(path))

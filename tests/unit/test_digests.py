@@ -1,0 +1,95 @@
+"""Digests of model directories: everything is covered, nothing can slip in by a link."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from ssd_plugin.digests import copy_model, first_difference, model_digests, model_identity
+from ssd_plugin.errors import TrustError
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    (folder / "a/b").mkdir(parents=True)
+    (folder / "a/b/x.safetensors").write_bytes(b"x" * 3_000_000)
+    (folder / ".hidden").write_bytes(b"")
+    (folder / "tokenizer.json").write_bytes(b"{}")
+    return folder
+
+
+def test_every_file_is_covered(model: Path) -> None:
+    digests = model_digests(model)
+    assert digests == {
+        ".hidden": hashlib.sha256(b"").hexdigest(),
+        "a/b/x.safetensors": hashlib.sha256(b"x" * 3_000_000).hexdigest(),
+        "tokenizer.json": hashlib.sha256(b"{}").hexdigest(),
+    }
+    assert list(digests) == sorted(digests)
+
+
+def test_identity_depends_on_names_and_contents_not_on_order(model: Path) -> None:
+    digests = model_digests(model)
+    assert model_identity(digests) == model_identity(dict(reversed(digests.items())))
+    assert model_identity(digests) != model_identity({**digests, "more": "0" * 64})
+    assert model_identity(digests) != model_identity({**digests, ".hidden": "0" * 64})
+
+
+def test_a_copy_has_the_same_digests_and_no_more(model: Path, tmp_path: Path) -> None:
+    copy_model(model, tmp_path / "copy")
+    assert model_digests(tmp_path / "copy") == model_digests(model)
+    with pytest.raises(FileExistsError):
+        copy_model(model, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("target", ["tokenizer.json", "/etc/hostname", "a", "nowhere", ".."])
+@pytest.mark.parametrize("where", ["link", "a/b/link"])
+def test_links_are_refused_and_named(model: Path, where: str, target: str, tmp_path: Path) -> None:
+    (model / where).symlink_to(target)
+    with pytest.raises(TrustError, match=r"link is a symbolic link"):
+        model_digests(model)
+    with pytest.raises(TrustError, match=r"link is a symbolic link"):
+        copy_model(model, tmp_path / "copy")
+
+
+def test_special_files_are_refused_without_waiting_for_a_writer(model: Path) -> None:
+    os.mkfifo(model / "pipe")
+    with pytest.raises(TrustError, match="pipe is neither a file nor a folder"):
+        model_digests(model)
+
+
+@pytest.mark.parametrize("name", [b"new\nline", b"esc\x1b[31m", b"\xff\xfe", b"del\x7f"])
+def test_names_that_lie_on_a_terminal_are_refused(model: Path, name: bytes) -> None:
+    Path(os.fsdecode(os.fsencode(model) + b"/" + name)).write_text("x")
+    with pytest.raises(TrustError, match="control characters") as refusal:
+        model_digests(model)
+    assert str(refusal.value).isprintable()
+
+
+def test_the_directory_itself_may_be_given_by_a_link(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "champion").symlink_to(model)
+    assert model_digests(tmp_path / "champion") == model_digests(model)
+
+
+def test_nothing_to_digest_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(TrustError, match="not a directory|has no files"):
+            model_digests(path)
+
+
+def test_endless_depth_is_refused(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d"] * 40)
+    deep.mkdir(parents=True)
+    (deep / "x").write_text("x")
+    with pytest.raises(TrustError, match="levels"):
+        model_digests(tmp_path)
+
+
+def test_the_first_difference_is_named() -> None:
+    judged = {"a": "1" * 64, "b": "2" * 64}
+    assert first_difference(judged, dict(judged)) is None
+    assert first_difference(judged, {"b": "2" * 64}) == "a is missing"
+    assert first_difference(judged, {**judged, "c": "3" * 64}) == "c is not among the files that were judged"
+    assert "b was changed" in (first_difference(judged, {**judged, "b": "4" * 64}) or "")
