@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ssd_plugin.rundir import STAGE_REPORT, RunDir, digest_path
 from ssd_plugin.settings import config_to_json
 
 MANIFEST = "manifest.json"
+GATES = Path(__file__).parent / "gates"  # found at run time, so no import leads from the stage to them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,11 @@ class Stage:
 def _sources(config: RunConfig) -> dict[str, str]:
     data = (config.prompts, config.select.data, config.evaluate.data)
     return outside_model(config.model.ref) | {d.source: outside_file(d.source) for d in data}
+
+
+def _judges(config: RunConfig) -> dict[str, str]:
+    files = (config.gate.policy, config.gate.origin, config.gate.sign_key)
+    return {path: outside_file(path) for path in files if path} | {"gates": digest_path(GATES)}
 
 
 TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prompts/heldout.jsonl"
@@ -100,7 +106,9 @@ LINE = (
         reads=(HELD_OUT, MODEL, CANDIDATE, EXAMPLES, *GRADED),
         writes=(VERDICT,),
         settings=lambda c: [c.gate],
-        outside=lambda c: {path: outside_file(path) for path in (c.gate.policy, c.gate.origin, c.gate.sign_key) if path},
+        outside=lambda c: {
+            path: outside_file(path) for path in (c.gate.policy, c.gate.origin, c.gate.sign_key) if path
+        },
         tools=("ruff", "bandit", "scipy"),
     ),
     Stage(
@@ -113,7 +121,7 @@ LINE = (
         name="report",
         reads=(VERDICT, SUMMARY, CHOICE, "train/log.jsonl", "filter/report.json", "promote/result.json"),
         writes=("report/index.html", "report/summary.md"),
-        settings=lambda c: [],
+        settings=lambda _: [],
     ),
 )
 STAGES = tuple(stage.name for stage in LINE)
@@ -138,15 +146,16 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
 
 def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, StageRecord], lock: int) -> None:
     """Bring one stage up to date and say so in a line."""
-    record = _expected(run, config, stage, records)
+    record = _expected(config, stage, records)
     done = records.get(stage.name)
     if done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done):
         print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
         return
     started = time.monotonic()
     report = _run_apart(run, config, stage, lock)
-    finished = StageRecord(
-        **{**vars(record), "outputs": {name: digest_path(run / name) for name in stage.writes}},
+    finished = replace(
+        record,
+        outputs={name: digest_path(run / name) for name in stage.writes},
         summary=report["summary"],
         facts=report["facts"],
         seconds=round(time.monotonic() - started, 2),
@@ -157,7 +166,7 @@ def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, St
     print(f"{stage.name:9} {finished.summary} ({finished.seconds:.0f} s)", flush=True)
 
 
-def _expected(run: RunDir, config: RunConfig, stage: Stage, records: Mapping[str, StageRecord]) -> StageRecord:
+def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord]) -> StageRecord:
     """The record that this stage would have if it ran now, without its results."""
     written = {name: digest for record in records.values() for name, digest in record.outputs.items()}
     return StageRecord(
@@ -181,7 +190,9 @@ def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:
         if not (run / name).exists():
             return False
         if digest_path(run / name) != digest:
-            raise RunDirError(f"{run / name}: changed since the stage {stage.name} wrote it; restore it, or delete it to redo the stage")
+            raise RunDirError(
+                f"{run / name}: changed since the stage {stage.name} wrote it; restore it, or delete it to redo the stage"
+            )
     return True
 
 
@@ -207,7 +218,9 @@ def _run_apart(run: RunDir, config: RunConfig, stage: Stage, lock: int) -> Any:
             "lower engine.max_rows or train.seq_length and run the same command again"
         )
     if status not in (0, 3) or not (run / STAGE_REPORT).exists():
-        raise StageCrashError(f"the stage {stage.name} failed with exit status {status}; the traceback above is a bug to report")
+        raise StageCrashError(
+            f"the stage {stage.name} failed with exit status {status}; the traceback above is a bug to report"
+        )
     report = read_json(run / STAGE_REPORT)
     (run / STAGE_REPORT).unlink()
     if "error" in report:

@@ -12,13 +12,15 @@ from ssd_plugin.pipeline import MANIFEST, run_line
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.settings import config_from_json
 
-json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document at the end."
+)
 
 
 def line_command(name: str, *, until: str, about: str) -> click.Command:
     """A command `ssd NAME --run-dir DIR` that continues the line up to the stage `until`."""
 
-    @click.command(name, help=f"{about}\n\nExample: ssd {name} --run-dir runs/ssd_smollm2_135m")
+    @click.command(name, help=f"{about}, with the run directory's own settings.\n\nExample: ssd {name} --run-dir runs/ssd_smollm2_135m")
     @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="An existing run directory.")
     @json_option
     def command(run_dir: Path, as_json: bool) -> None:

@@ -36,7 +36,10 @@ def main(name: str, directory: str) -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         answer = {"summary": report.summary, "facts": report.facts, "peak_memory_mib": round(peak)}
     except MemoryError:
-        answer = {"error": ResourceError.__name__, "message": f"out of memory in the stage {name}; lower engine.max_rows"}
+        answer = {
+            "error": ResourceError.__name__,
+            "message": f"out of memory in the stage {name}; lower engine.max_rows",
+        }
     except SsdError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     write_json(run / STAGE_REPORT, answer)

@@ -27,7 +27,15 @@ class Graded:
 
 
 def sample_and_grade(
-    *, label: str, model: Path, tasks: Path, folder: Path, decode: DecodeConfig, samples: int, max_new_tokens: int, config: RunConfig
+    *,
+    label: str,
+    model: Path,
+    tasks: Path,
+    folder: Path,
+    decode: DecodeConfig,
+    samples: int,
+    max_new_tokens: int,
+    config: RunConfig,
 ) -> Graded:
     """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar. Greedy decoding needs one sample only.
 

@@ -1,4 +1,4 @@
-"""Stage `promote`: a GO moves the model to the registry that the recipe names; anything else, or no registry, does not."""
+"""Stage `promote`: a signed GO moves the model to the registry that the recipe names; anything else does not."""
 
 from pathlib import Path
 
@@ -6,20 +6,37 @@ from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import TrustError
 from ssd_plugin.jsonl import read_json, write_json
 from ssd_plugin.promotion import promote
+from ssd_plugin.registry.uri import open_registry
 from ssd_plugin.rundir import RunDir
+from ssd_plugin.signing import load_trusted
 from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.model import candidate_model
 from ssd_plugin.verdict import Outcome
 
 
 def run(run: RunDir, config: RunConfig) -> StageReport:
-    """Write promote/result.json: whether the model was promoted, and where to or why not."""
+    """Write promote/result.json: whether the model was promoted, and where to or why not.
+
+    Raises:
+        RegistryError, ResourceError: the registry failed.
+    """
     outcome = Outcome(read_json(run / "gate/verdict.json")["outcome"])
-    registry = config.promote.registry
-    promoted, why = False, f"the verdict is {outcome}"
-    if outcome is Outcome.GO and not registry:
-        why = "no registry is set (promote.registry)"
+    promoted, text = False, f"not promoted: the verdict is {outcome}"
+    if outcome is Outcome.GO and not config.promote.registry:
+        text = "not promoted: no registry is set (promote.registry)"
     elif outcome is Outcome.GO:
-        promoted, why = _try(run, config)
-    write_json(run / "promote/result.json", {"promoted": promoted, "registry": registry, "why": why})
-    return StageReport(summary=why if promoted else f"not promoted: {why}", facts={"promoted": promoted})
+        promoted, text = _promote(run, config)
+    write_json(run / "promote/result.json", {"promoted": promoted, "text": text})
+    return StageReport(summary=text, facts={"promoted": promoted})
+
+
+def _promote(run: RunDir, config: RunConfig) -> tuple[bool, str]:
+    settings = config.promote
+    trusted = load_trusted([Path(settings.trust)] if settings.trust else [])
+    try:
+        done = promote(
+            run / "gate/verdict.json", candidate_model(run), open_registry(settings.registry, settings.name), trusted
+        )
+    except TrustError as error:
+        return False, f"not promoted: {error}"
+    return True, f"promoted: {done.where} champion is version {done.version}"

@@ -48,6 +48,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         "dev": _write(run, "dev", config.select.data, graded=True),
         "heldout": _write(run, "heldout", config.evaluate.data, graded=True),
     }
-    write_json(run / "prompts/model.json", {"ref": config.model.ref, "revision": config.model.revision, "digest": model.digest})
+    write_json(
+        run / "prompts/model.json", {"ref": config.model.ref, "revision": config.model.revision, "digest": model.digest}
+    )
     summary = f"{counts['train']} training prompts, {counts['dev']} development and {counts['heldout']} held-out tasks"
     return StageReport(summary=summary, facts={"tasks": counts, "model": model.digest})

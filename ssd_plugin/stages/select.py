@@ -58,5 +58,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         run / "select/choice.json",
         {"grid": [*base, *candidate], **{side: asdict(decode) for side, decode in chosen.items()}},
     )
-    summary = f"T_eval {chosen['candidate'].temperature:g} for the candidate, {chosen['base'].temperature:g} for the base"
+    summary = (
+        f"T_eval {chosen['candidate'].temperature:g} for the candidate, {chosen['base'].temperature:g} for the base"
+    )
     return StageReport(summary=summary, facts={side: asdict(decode) for side, decode in chosen.items()})

@@ -28,6 +28,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     done = open_trainer(config.train.backend).train(job)
     if not math.isfinite(done.last_loss):
         raise TrainingError(f"the loss ended at {done.last_loss}: lower train.max_lr")
-    summary = f"{done.steps} steps on {done.tokens} completion tokens, loss {done.first_loss:.3f} -> {done.last_loss:.3f}"
+    summary = (
+        f"{done.steps} steps on {done.tokens} completion tokens, loss {done.first_loss:.3f} -> {done.last_loss:.3f}"
+    )
     facts = {"steps": done.steps, "tokens": done.tokens, "first_loss": done.first_loss, "last_loss": done.last_loss}
     return StageReport(summary=summary, facts=facts)

@@ -1,0 +1,212 @@
+"""Grade a samples file in the sandbox: `score_file` writes the result file and its sidecar, `read_graded` reads them.
+
+One worker a core, each with a zygote of its own. A program that ran out of time is tried once more at the end, alone,
+with a CPU limit calibrated on the task's reference, before the timeout counts.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin import __version__
+from ssd_plugin.errors import DataError, SandboxError
+from ssd_plugin.evaluation.extract import build_program
+from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
+from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, weak_oracle_tasks
+from ssd_plugin.evaluation.partial import Partial
+from ssd_plugin.jsonl import JsonObject, atomic_writer, dumps, sha256_file, write_json
+from ssd_plugin.records import AssertCheck, Result, Sample, Status, Task, read_samples, read_tasks
+from ssd_plugin.sandbox.canaries import run_canaries
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.pool import Pool
+from ssd_plugin.sandbox.tiers import SandboxTier, choose
+from ssd_plugin.sandbox.worker import Worker
+
+__all__ = ["GradeOptions", "GradedRun", "ScoreSummary", "grade_references", "read_graded", "score_file"]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeOptions:
+    """`tier`: None takes the strongest boundary that works. `cpu_multiple`: a program may use this many times its
+    reference's CPU time, and never less than `limits.cpu_seconds`. `progress` is called after each graded sample."""
+
+    tier: SandboxTier | None = None
+    workers: int = field(default_factory=_cores)
+    limits: Limits = field(default_factory=Limits)
+    cpu_multiple: float = 10.0
+    progress: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSummary:
+    """What `score_file` did: statuses over samples, how many were kept from an earlier run that was cut off."""
+
+    out: Path
+    tier: SandboxTier
+    tier_notes: tuple[str, ...]
+    samples: int
+    tasks: int
+    counts: Mapping[str, int]
+    resumed: int
+    canaries: int
+    weak_oracle_tasks: int
+
+
+def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions | None = None) -> ScoreSummary:
+    """Grade every sample and write `out` (rows in the samples' order) and `out`.meta.json, or nothing.
+
+    Raises:
+        DataError: malformed or empty input, unknown or duplicate ids, a task without tests (names the line or the id).
+        SandboxError: no sandbox works here, a canary was misjudged, or the sandbox failed on the way; what was
+            graded until then is kept and the same call continues.
+    """
+    options = options or GradeOptions()
+    by_id = {task.task_id: task for task in read_tasks(tasks)}
+    total = _validate(by_id, tasks, samples)
+    chosen = choose(options.tier)
+    key = {"tasks": sha256_file(tasks), "samples": sha256_file(samples), "tier": chosen.tier.value}
+    key |= {"limits": options.limits.to_json(), "cpu_multiple": options.cpu_multiple, "grader": __version__}
+    imports = ["numpy"] if any(_mentions_numpy(task) for task in by_id.values()) else []
+    with Partial(out, key) as partial, Pool(chosen.tier, options.workers, options.limits, imports) as pool:
+        canaries = run_canaries(pool, chosen.tier)
+        resumed = len(partial)
+        _grade(pool, by_id, samples, partial, options)
+        if len(partial) != total:
+            raise SandboxError(f"{len(partial)} of {total} samples were graded; run the same command again")
+        counts: Counter[str] = Counter()
+        with atomic_writer(out) as stream:
+            for row in partial.rows():
+                counts[row["status"]] += 1
+                stream.write(dumps(row) + "\n")
+        meta = {
+            "schema": SCHEMA,
+            "tier": chosen.tier.value,
+            "tier_notes": list(chosen.notes),
+            "canaries": {"passed": canaries, "total": canaries},
+            "tasks_sha256": key["tasks"],
+            "samples_sha256": key["samples"],
+            "results_sha256": sha256_file(out),
+            "counts": {status.value: counts[status.value] for status in Status},
+            "weak_oracle_tasks": weak_oracle_tasks(list(by_id.values())),
+            "limits": options.limits.to_json() | {"cpu_multiple": options.cpu_multiple},
+            "grader": __version__,
+        }
+        write_json(sidecar(out), meta)
+        partial.remove()
+    return ScoreSummary(
+        out=out, tier=chosen.tier, tier_notes=chosen.notes, samples=total, tasks=len(by_id), counts=meta["counts"],
+        resumed=resumed, canaries=canaries, weak_oracle_tasks=meta["weak_oracle_tasks"],
+    )  # fmt: skip
+
+
+def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> dict[str, Judgement]:
+    """Judge each task's own reference solution; a task without one is left out.
+
+    Raises:
+        DataError, SandboxError: as `score_file`.
+    """
+    options = options or GradeOptions()
+    found = [task for task in read_tasks(tasks) if task.reference]
+    imports = ["numpy"] if any(_mentions_numpy(task) for task in found) else []
+    judgements: dict[str, Judgement] = {}
+    with Pool(choose(options.tier).tier, options.workers, options.limits, imports) as pool:
+        jobs = ((task.task_id, _job(task, task.reference, options.limits)) for task in found)
+        for task_id, judgement in pool.run(jobs):
+            judgements[task_id] = judgement
+    return {task.task_id: judgements[task.task_id] for task in found}
+
+
+def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
+    """Read everything once before anything is run; returns how many samples there are."""
+    for task in by_id.values():
+        if task.check is None:
+            raise DataError(f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded")
+    seen: set[int] = set()
+    for sample in read_samples(samples):
+        if sample.task_id not in by_id:
+            raise DataError(f"{samples}: sample {sample.sample_id!r} is for task {sample.task_id!r}, which {tasks} lacks")
+        mark = hash((sample.task_id, sample.sample_id))
+        if mark in seen:
+            raise DataError(f"{samples}: sample_id {sample.sample_id!r} of task {sample.task_id!r} appears twice")
+        seen.add(mark)
+    if not seen:
+        raise DataError(f"{samples}: holds no samples")
+    return len(seen)
+
+
+def _mentions_numpy(task: Task) -> bool:
+    return isinstance(task.check, AssertCheck) and "numpy" in task.check.test
+
+
+def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:
+    return lambda worker: judge(worker, task, program, limits)
+
+
+def _pending(samples: Path, skip: Callable[[int], bool]) -> Iterator[tuple[int, Sample]]:
+    for number, sample in enumerate(read_samples(samples)):
+        if not skip(number):
+            yield number, sample
+
+
+def _program(sample: Sample, task: Task) -> str | None:
+    entry_point = getattr(task.check, "entry_point", "")
+    return build_program(sample.completion, prompt=task.prompt, entry_point=entry_point)
+
+
+def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObject:
+    return Result(
+        task_id=sample.task_id,
+        sample_id=sample.sample_id,
+        completion=sample.completion,
+        status=judgement.status,
+        program=program or "",
+        detail=judgement.detail,
+        finish_reason=sample.finish_reason,
+    ).to_json()
+
+
+def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partial, options: GradeOptions) -> None:
+    """First all samples on all workers; then those that ran out of time, one by one."""
+    again: set[int] = set()
+
+    def record(number: int, sample: Sample, program: str | None, judgement: Judgement) -> None:
+        partial.add(number, _row(sample, program, judgement))
+        if options.progress:
+            options.progress()
+
+    def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
+        for number, sample in _pending(samples, partial.__contains__):
+            program = _program(sample, by_id[sample.task_id])
+            if program is None:
+                record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))
+            else:
+                yield (number, sample, program), _job(by_id[sample.task_id], program, options.limits)
+
+    for (number, sample, program), judgement in pool.run(jobs()):
+        if judgement.again:
+            again.add(number)
+        else:
+            record(number, sample, program, judgement)
+    calibrated: dict[str, Limits] = {}
+    for number, sample in _pending(samples, lambda number: number not in again):
+        task = by_id[sample.task_id]
+        program = _program(sample, task) or ""
+        if task.task_id not in calibrated:
+            calibrated[task.task_id] = pool.alone(lambda worker, task=task: _calibrate(worker, task, options))
+        limits = calibrated[task.task_id]
+        record(number, sample, program, pool.alone(_job(task, program, limits)))
+
+
+def _calibrate(worker: Worker, task: Task, options: GradeOptions) -> Limits:
+    """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
+    floor = options.limits
+    patient = replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)
+    cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, patient))
+    return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))

@@ -1,0 +1,198 @@
+"""One program, one verdict: sends it to a sandbox worker with its inputs and judges what comes back.
+
+The expected values stay in this process. A program is a `pass` only if every value it was asked for came back and is
+equal to the expected one; what it writes beside that, and how it ends, can only lose.
+
+    pass     every value equal; for a suite: it ran to its end
+    fail     a wrong value, an exception, a missing entry point, output beyond any right answer, exit status not 0
+    timeout  CPU time or wall time used up
+    syntax   does not compile
+    crash    ended without an answer: killed by a signal, left early, scratch overfull
+"""
+
+import json
+import math
+import secrets
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ssd_plugin.errors import DataError
+from ssd_plugin.evaluation.compare import equal, same_output
+from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.worker import End, Report, Worker
+
+_SMALL_REPORT = 4096
+_A_CASE = 512  # room for one case's error text
+# A result equal to the expected one can be written longer (tags, digits), but not this much longer.
+_LONGER = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Status and reason; `again` asks for another try, alone; `cpu` is the seconds of the slowest process."""
+
+    status: Status
+    detail: str = ""
+    again: bool = False
+    cpu: float = 0.0
+
+
+def judge(worker: Worker, task: Task, program: str, limits: Limits) -> Judgement:
+    """Run `program` against the task's check.
+
+    Raises:
+        SandboxError: the sandbox failed; nothing can be said about the program.
+        DataError: the task has no check.
+    """
+    match task.check:
+        case FunctionCheck() as check:
+            return _judge_function(worker, check, program, limits)
+        case StdioCheck() as check:
+            return _judge_stdio(worker, check, program, limits)
+        case AssertCheck() as check:
+            return _judge_suite(worker, check, task.prompt, program, limits)
+        case None:
+            raise DataError(f"task {task.task_id!r} has no tests (kind, inputs and expected): it cannot be graded")
+
+
+def _judge_function(worker: Worker, check: FunctionCheck, program: str, limits: Limits) -> Judgement:
+    payload = {"program": program, "entry_point": check.entry_point, "inputs": check.inputs}
+    room = _LONGER * len(json.dumps(check.expected)) + _A_CASE * len(check.expected) + _SMALL_REPORT
+    report = worker.run("function", [payload], limits, report_bytes=room)
+    cpu = report.ends[0].cpu
+    lines = _lines(report.report)
+    for index, expected in enumerate(check.expected):
+        line = lines[index] if index < len(lines) else None
+        if line is None:
+            return _cut_short(report, report.ends[0], limits, f"call {index + 1} of {len(check.expected)}")
+        if early := _not_loaded(line):
+            return early
+        if "raised" in line:
+            return _failed(f"call {index + 1}: {line['raised']}", cpu)
+        if not equal(expected, line.get("value", {"$object": "nothing"})):
+            return _failed(f"call {index + 1}: wrong result {json.dumps(line.get('value'))[:120]}", cpu)
+    if len(lines) != len(check.expected) + 1 or lines[-1] != {"done": True}:
+        return _cut_short(report, report.ends[0], limits, "its last call")
+    return Judgement(status=Status.PASS, cpu=cpu)
+
+
+def _judge_stdio(worker: Worker, check: StdioCheck, program: str, limits: Limits) -> Judgement:
+    slowest = 0.0
+    for index, (given, expected) in enumerate(zip(check.inputs, check.expected, strict=True)):
+        room = 4 * len(expected.encode("utf-8", "surrogatepass")) + (1 << 16)
+        payload = {"program": program, "stdin": given}
+        report = worker.run("stdio", [payload], limits, report_bytes=_SMALL_REPORT, output_bytes=room)
+        end, where = report.ends[0], f"test {index + 1} of {len(check.inputs)}"
+        slowest = max(slowest, end.cpu)
+        line = (_lines(report.report) or [{}])[0]
+        if early := _not_loaded(line):
+            return early
+        if report.reason or end.code < 0:
+            return _cut_short(report, end, limits, where)
+        if end.code != 0:
+            return _failed(f"{where}: exit status {end.code}", slowest)
+        if not same_output(expected, report.output.decode("utf-8", "replace")):
+            return _failed(f"{where}: wrong output", slowest)
+    return Judgement(status=Status.PASS, cpu=slowest)
+
+
+def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: str, limits: Limits) -> Judgement:
+    token = secrets.token_hex(16)
+    suite = {"entry_point": check.entry_point, "test": check.test, "preamble": _helpers(prompt), "token": token}
+    payloads = [{"program": program, "entry_point": check.entry_point}, suite]
+    report = worker.run("assert", payloads, limits, report_bytes=_SMALL_REPORT)
+    of_program, of_suite = report.ends
+    cpu = max(of_program.cpu, of_suite.cpu)
+    lines = _lines(report.report)
+    line = lines[0] if lines else {}
+    if line == {"token": token} and len(lines) == 1 and of_suite.code == 0:
+        return Judgement(status=Status.PASS, cpu=cpu)
+    if early := _not_loaded(line):
+        return early
+    if "raised" in line:
+        return _failed(f"suite: {line['raised']}", cpu)
+    ended = of_suite if _out_of_time(of_suite, limits) else of_program
+    return _cut_short(report, ended, limits, "its suite was over")
+
+
+def _helpers(prompt: str) -> str:
+    """The prompt as code with its last function left open closed; empty when the prompt is prose.
+
+    A suite may call helpers that the prompt defines (HumanEval 32, 38, 50).
+    """
+    for source in (prompt, prompt + "\n    pass\n"):
+        try:
+            compile(source, "<prompt>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError):
+            continue
+        return source
+    return ""
+
+
+def _lines(report: bytes) -> list[dict[str, Any]]:
+    """The report's complete lines up to the first that is not a JSON object."""
+    found: list[dict[str, Any]] = []
+    for text in report.split(b"\n")[:-1]:
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(line, dict):
+            break
+        found.append(line)
+    return found
+
+
+def _not_loaded(line: dict[str, Any]) -> Judgement | None:
+    if "syntax" in line:
+        return Judgement(status=Status.SYNTAX, detail=one_line(line["syntax"]))
+    if "load" in line:
+        return _failed(f"while loading: {line['load']}")
+    if "entry" in line:
+        return _failed(f"entry point: {line['entry']}")
+    return None
+
+
+def _failed(detail: str, cpu: float = 0.0) -> Judgement:
+    # Another program's threads can use up what the user id may have; that is not this program's failure.
+    return Judgement(status=Status.FAIL, detail=one_line(detail), cpu=cpu, again="can't start new thread" in detail)
+
+
+def _out_of_time(end: End, limits: Limits) -> bool:
+    return end.code in (-signal.SIGKILL, -signal.SIGXCPU) and end.cpu >= 0.9 * math.ceil(limits.cpu_seconds)
+
+
+def _cut_short(report: Report, end: End, limits: Limits, where: str) -> Judgement:
+    """What it means that the answer is incomplete."""
+    if report.reason == "output":
+        return _failed(f"before {where}: its output is larger than any right answer", end.cpu)
+    if report.reason == "wall" or _out_of_time(end, limits):
+        limit = f"{limits.wall_seconds:g} s" if report.reason else f"{math.ceil(limits.cpu_seconds)} s of CPU"
+        return Judgement(status=Status.TIMEOUT, detail=f"before {where}: {limit} used up", again=True, cpu=end.cpu)
+    if report.reason == "scratch":
+        return Judgement(status=Status.CRASH, detail=f"before {where}: wrote more than {limits.scratch_mib} MiB")
+    if end.code == -signal.SIGKILL:
+        return Judgement(status=Status.CRASH, detail=f"before {where}: killed (out of memory)", again=True, cpu=end.cpu)
+    how = f"signal {-end.code} ({signal.strsignal(-end.code)})" if end.code < 0 else f"exit status {end.code}"
+    return Judgement(status=Status.CRASH, detail=f"before {where}: ended with {how}", cpu=end.cpu)
+
+
+def one_line(text: object, length: int = 300) -> str:
+    """Hostile text made harmless for a terminal and a log: printable, one line, bounded."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text)[:length]).strip()
+
+
+def slowest_reference(worker: Worker, task: Task, limits: Limits) -> float:
+    """Seconds of CPU that the task's reference needs; 0 when there is none or it does not pass."""
+    if not task.reference:
+        return 0.0
+    found = judge(worker, task, task.reference, limits)
+    return found.cpu if found.status is Status.PASS else 0.0
+
+
+def weak_oracle_tasks(tasks: Sequence[Task]) -> int:
+    """How many tasks are judged by a suite of assertions instead of by comparing values."""
+    return sum(task.check is not None and task.check.weak_oracle for task in tasks)

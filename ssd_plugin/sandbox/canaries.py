@@ -1,0 +1,2 @@
+def run_canaries(pool, tier):
+    return 1

@@ -1,0 +1,197 @@
+"""The line's book-keeping, with stages that only write files: what is redone, what is skipped, what is refused."""
+
+import dataclasses
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssd_plugin import jsonl, manifest, pipeline
+from ssd_plugin.code_version import source_files
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import DataError, ResourceError, RunDirError, StageCrashError
+from ssd_plugin.pipeline import LINE, STAGES, run_line
+from ssd_plugin.recipes import load
+from ssd_plugin.rundir import RunDir
+from ssd_plugin.settings import apply_overrides
+
+
+class FakeStages:
+    """Stands in for the stages' processes: writes every file that the stage names, notes which stages ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def __call__(self, run: RunDir, config: RunConfig, stage: pipeline.Stage, lock: int) -> dict[str, Any]:
+        self.ran.append(stage.name)
+        for name in stage.writes:
+            path = run / name
+            if name == "train/model":
+                path.mkdir(parents=True, exist_ok=True)
+                path = path / "model.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{stage.name} {stage.settings(config)}")
+        return {"summary": f"did {stage.name}", "facts": {"exit_code": 1}, "peak_memory_mib": 1}
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
+    fake = FakeStages()
+    monkeypatch.setattr(pipeline, "_run_apart", fake)
+    return fake
+
+
+@pytest.fixture
+def config() -> RunConfig:
+    return load("ssd_smollm2_135m")()
+
+
+def test_the_whole_line_runs_once_and_its_exit_status_is_the_verdicts(
+    stages: FakeStages, config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_line(config, tmp_path) == 1
+    assert tuple(stages.ran) == STAGES
+    stages.ran.clear()
+    capsys.readouterr()
+    assert run_line(config, tmp_path) == 1
+    assert stages.ran == []
+    assert capsys.readouterr().out.count("unchanged: did ") == len(STAGES)
+
+
+def test_a_changed_setting_redoes_what_depends_on_it(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
+    run_line(config, tmp_path)
+    stages.ran.clear()
+    run_line(apply_overrides(config, ["train.max_lr=4e-5"]), tmp_path)
+    assert stages.ran[0] == "train"
+    assert "sample" not in stages.ran
+    stages.ran.clear()
+    run_line(apply_overrides(config, ["train.max_lr=4e-5", "gate.policy=strict"]), tmp_path)
+    assert stages.ran == ["gate", "promote", "report"]
+
+
+def test_an_upstream_result_that_comes_out_the_same_stops_the_redoing(
+    stages: FakeStages, config: RunConfig, tmp_path: Path
+) -> None:
+    run_line(config, tmp_path)
+    stages.ran.clear()
+    (tmp_path / "filter/report.json").unlink()
+    run_line(config, tmp_path)
+    assert stages.ran == ["filter"]
+
+
+def test_a_changed_file_is_named_and_nothing_runs(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
+    run_line(config, tmp_path)
+    stages.ran.clear()
+    (tmp_path / "train/model/model.safetensors").write_text("other weights")
+    with pytest.raises(RunDirError, match=r"train/model: changed since the stage train wrote it"):
+        run_line(config, tmp_path)
+    assert stages.ran == []
+
+
+def test_a_run_directory_can_be_moved(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
+    run_line(config, tmp_path / "here")
+    stages.ran.clear()
+    (tmp_path / "here").rename(tmp_path / "there")
+    run_line(config, tmp_path / "there")
+    assert stages.ran == []
+
+
+def test_until_stops_early_and_the_line_goes_on_from_there(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
+    assert run_line(config, tmp_path, until="filter") == 0
+    assert stages.ran == ["prompts", "sample", "filter"]
+    run_line(config, tmp_path)
+    assert tuple(stages.ran) == STAGES
+
+
+def test_a_second_process_is_refused(config: RunConfig, tmp_path: Path) -> None:
+    with RunDir(tmp_path).locked():
+        code = (
+            "import sys; from pathlib import Path; from ssd_plugin.rundir import RunDir\n"
+            "with RunDir(Path(sys.argv[1])).locked(patience=0.2): print('got it')"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "in use by another process (pid " in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"schema": "ssd-manifest/9", "stages": {}}', '{"schema": "ssd-manifest/1"}'])
+def test_a_corrupt_manifest_is_named(stages: FakeStages, config: RunConfig, tmp_path: Path, damage: str) -> None:
+    run_line(config, tmp_path)
+    (tmp_path / "manifest.json").write_text(damage)
+    with pytest.raises(RunDirError, match=r"manifest\.json"):
+        run_line(config, tmp_path)
+
+
+def test_another_recipes_directory_is_refused(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
+    run_line(config, tmp_path)
+    with pytest.raises(RunDirError, match="belongs to recipe 'ssd_smollm2_135m', not 'ssd_qwen3'"):
+        run_line(load("ssd_qwen3")(), tmp_path)
+
+
+def test_a_manifest_survives_its_file(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
+    run_line(config, tmp_path)
+    records = manifest.load(tmp_path / "manifest.json")
+    manifest.save(tmp_path / "copy.json", records)
+    assert manifest.load(tmp_path / "copy.json") == records
+    assert set(records) == set(STAGES)
+
+
+def test_every_stage_reads_only_what_an_earlier_one_wrote() -> None:
+    written: set[str] = set()
+    for stage in LINE:
+        assert set(stage.reads) <= written, stage.name
+        written |= set(stage.writes)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_code_version_covers_what_it_calls(stage: str) -> None:
+    names = {path.name for path in source_files(f"ssd_plugin.stages.{stage}")}
+    assert f"{stage}.py" in names
+    assert {"rundir.py", "jsonl.py", "errors.py", "config.py"} <= names
+
+
+def test_the_error_of_a_stages_process_comes_back_as_itself(config: RunConfig, tmp_path: Path) -> None:
+    changed = apply_overrides(config, [f"prompts.source={tmp_path}/none.jsonl", f"model.ref={tmp_path}/none"])
+    with pytest.raises(Exception, match="none") as caught:
+        run_line(changed, tmp_path / "run", until="prompts")
+    assert type(caught.value).__module__ == "ssd_plugin.errors"
+    assert json.loads((tmp_path / "run/config.json").read_text())["recipe"] == config.recipe
+
+
+def test_a_stage_that_dies_is_named(config: RunConfig, tmp_path: Path) -> None:
+    killed, crashed = tmp_path / "killed", tmp_path / "crashed"
+    for path, script in ((killed, "kill -9 $$"), (crashed, "exit 7")):
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    with_python = [dataclasses.replace(config.python, sample=str(path)) for path in (killed, crashed)]
+    stage = next(stage for stage in LINE if stage.name == "sample")
+    with pytest.raises(ResourceError, match="the stage sample was killed by SIGKILL"), RunDir(tmp_path).locked() as lock:
+        pipeline._run_apart(RunDir(tmp_path), dataclasses.replace(config, python=with_python[0]), stage, lock)
+    with pytest.raises(StageCrashError, match="exit status 7"), RunDir(tmp_path).locked() as lock:
+        pipeline._run_apart(RunDir(tmp_path), dataclasses.replace(config, python=with_python[1]), stage, lock)
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.jsonl"
+    jsonl.write_jsonl(path, [{"old": 1}])
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(jsonl.os, "fsync", full)
+    with pytest.raises(ResourceError, match=r"no space left while writing .*rows\.jsonl"):
+        jsonl.write_jsonl(path, [{"new": 1}])
+    assert [row for _, row in jsonl.read_jsonl(path)] == [{"old": 1}]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("line", [b"{", b"[1]", b"\xff", b"null"])
+def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n\n' + line + b"\n")
+    with pytest.raises(DataError, match=r"rows\.jsonl:3: "):
+        list(jsonl.read_jsonl(path))
