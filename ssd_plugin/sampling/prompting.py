@@ -1,0 +1,87 @@
+"""Task text to prompt tokens through the model's own chat template, and the tokens that end a completion."""
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2.exceptions import TemplateError
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+
+from ssd_plugin.errors import ModelError
+
+TEMPLATE_DATE = datetime.date(2024, 7, 26)
+"""Templates that print today's date (Llama 3.1, gpt-oss) get this one, Llama's own default: a prompt must not change overnight."""
+
+BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
+
+
+class PromptEncoder:
+    """Renders a task as the user's turn, after the system message if there is one.
+
+    Raises:
+        ModelError: no chat template, the template refuses the turns, or the prompt's last token would merge with a
+            completion's first characters (the model would then be sampled and trained on a seam it never saw).
+    """
+
+    def __init__(self, model_dir: Path, system_message: str = "") -> None:
+        self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        if not self._tokenizer.chat_template:
+            raise ModelError(
+                f"{model_dir}: its tokenizer has no chat template; use an instruct model, or add a chat_template.jinja"
+            )
+        self._model_dir = model_dir
+        self._system_message = system_message
+        self._check_boundary()
+
+    def render(self, prompt: str) -> str:
+        """The text the model reads, up to where its own turn begins."""
+        system = [{"role": "system", "content": self._system_message}] if self._system_message else []
+        strftime: Callable[[str], str] = TEMPLATE_DATE.strftime
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    [*system, {"role": "user", "content": prompt}],
+                    tokenize=False,
+                    add_generation_prompt=True,
+                    date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
+                    strftime_now=strftime,
+                )
+            )
+        except TemplateError as error:
+            raise ModelError(
+                f"{self._model_dir}: the chat template failed ({error}); check model.system_message"
+            ) from error
+
+    def encode(self, prompt: str) -> tuple[int, ...]:
+        """Token ids of `render(prompt)`; the template already holds the special tokens."""
+        return tuple(self._ids(self.render(prompt)))
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _check_boundary(self) -> None:
+        rendered = self.render("Write a function.")
+        alone = self._ids(rendered)
+        for probe in BOUNDARY_PROBES:
+            if self._ids(rendered + probe)[: len(alone)] != alone:
+                raise ModelError(
+                    f"{self._model_dir}: the chat template ends inside a token ({rendered[-20:]!r} merges with {probe!r}); "
+                    "end its generation prompt with a special token or a line break"
+                )
+
+
+def end_token_ids(model_dir: Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that end a turn: those of the generation config and the tokenizer's own.
+
+    Raises:
+        ModelError: there is none, so no completion could ever end.
+    """
+    found: set[int] = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
+    if (model_dir / "generation_config.json").is_file():
+        declared = GenerationConfig.from_pretrained(model_dir, local_files_only=True).eos_token_id
+        found |= {declared} if isinstance(declared, int) else set(declared or ())
+    if not found:
+        raise ModelError(
+            f"{model_dir}: neither generation_config.json nor the tokenizer names an end-of-turn token (eos_token_id)"
+        )
+    return frozenset(found)

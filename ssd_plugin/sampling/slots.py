@@ -1,0 +1,109 @@
+"""A key-value cache of slots: each row writes at its own position, so rows of different ages decode together."""
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+
+BLOCK = 64
+
+
+class SlotLayer(CacheLayerMixin):
+    """One layer's keys and values, "slot head position dim", grown in blocks and never concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots = torch.empty(0, dtype=torch.long)
+        self.positions = torch.empty(0, dtype=torch.long)
+        self.extent = 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Make empty buffers with the heads and dimensions of these states."""
+        self.keys = key_states.new_empty(0, key_states.shape[1], 0, key_states.shape[3])
+        self.values = value_states.new_empty(0, value_states.shape[1], 0, value_states.shape[3])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write one new position a slot ("slot head 1 dim"); return views of all that may be attended to."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.reserve(len(self.slots), self.extent)
+        self.keys[self.slots, :, self.positions] = key_states[:, :, 0]
+        self.values[self.slots, :, self.positions] = value_states[:, :, 0]
+        rows = len(self.slots)
+        return self.keys[:rows, :, : self.extent], self.values[:rows, :, : self.extent]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of the attended keys (the caller's four-dimensional mask is what counts)."""
+        return self.extent + query_length - 1, 0
+
+    def get_seq_length(self) -> int:
+        """Positions before the current one in the longest slot."""
+        return max(self.extent - 1, 0)
+
+    def get_max_length(self) -> int:
+        """No maximum: the buffers grow."""
+        return -1
+
+    def reserve(self, slots: int, positions: int) -> None:
+        """Make room, keeping what is there. Memory grows by a quarter at least, so that copies stay rare."""
+        have_slots, _, have, _ = self.keys.shape
+        if slots <= have_slots and positions <= have:
+            return
+        if positions > have:
+            positions = -(-max(positions, have + have // 4) // BLOCK) * BLOCK
+        slots, positions = max(slots, have_slots), max(positions, have)
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            new = old.new_zeros(slots, old.shape[1], positions, old.shape[3])
+            new[:have_slots, :, :have] = old
+            setattr(self, name, new)
+
+
+class SlotCache(Cache):
+    """The cache of a whole model. Slots 0 to `len(lengths)` - 1 are in use; `lengths[i]` positions of slot i are filled."""
+
+    def __init__(self, layers: int) -> None:
+        self.slot_layers = [SlotLayer() for _ in range(layers)]
+        super().__init__(layers=self.slot_layers)
+        self.lengths: list[int] = []
+
+    def extend(self, prefilled: DynamicCache | None, rows: list[int], lengths: list[int]) -> None:
+        """Take new slots: the i-th starts with the first `lengths[i]` positions of row `rows[i]` of a prefilled cache
+        (None: all lengths are 0)."""
+        first = len(self.lengths)
+        self.lengths += lengths
+        if prefilled is None:
+            return
+        for ours, theirs in zip(self.slot_layers, prefilled.layers, strict=True):
+            if not ours.is_initialized:
+                ours.lazy_initialization(theirs.keys, theirs.values)
+            ours.reserve(len(self.lengths), max(lengths) + 1)
+            for slot, (row, length) in enumerate(zip(rows, lengths, strict=True), start=first):
+                ours.keys[slot, :, :length] = theirs.keys[row, :, :length]
+                ours.values[slot, :, :length] = theirs.values[row, :, :length]
+
+    def remove(self, slot: int) -> None:
+        """Free a slot; the last slot in use moves into it."""
+        last = len(self.lengths) - 1
+        length = self.lengths.pop()
+        if slot == last:
+            return
+        self.lengths[slot] = length
+        for layer in self.slot_layers:
+            layer.keys[slot, :, :length] = layer.keys[last, :, :length]
+            layer.values[slot, :, :length] = layer.values[last, :, :length]
+
+    def begin_step(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Open one new position in every slot in use.
+
+        Returns:
+            The new positions ("rows") and which keys each row may attend to ("rows extent").
+        """
+        positions = torch.tensor(self.lengths, device=device)
+        extent = max(self.lengths) + 1
+        slots = torch.arange(len(self.lengths), device=device)
+        for layer in self.slot_layers:
+            layer.slots, layer.positions, layer.extent = slots, positions, extent
+        self.lengths = [length + 1 for length in self.lengths]
+        return positions, torch.arange(extent, device=device) <= positions[:, None]
