@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pluggy
 
@@ -99,7 +100,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> N
 def _import(entry: metadata.EntryPoint) -> ModuleType:
     try:
         module = entry.load()
-    except Exception as error:  # noqa: BLE001 - the boundary: importing a third party's module may raise anything
+    except Exception as error:  # the boundary: importing a third party's module may raise anything
         raise GateError(f"plugin {entry.name} ({entry.value}) cannot be imported: {error}") from error
     if not isinstance(module, ModuleType):
         raise GateError(f"plugin {entry.name}: entry point {entry.value!r} must name a module")
@@ -139,10 +140,12 @@ def _collect(manager: pluggy.PluginManager, providers: dict[str, Plugin]) -> dic
     loaded: dict[str, LoadedGate] = {}
     for implementation in manager.hook.ssd_gates.get_hookimpls():
         plugin = providers[implementation.plugin_name]
-        for gate in implementation.function():
+        for gate in cast("Sequence[Gate]", implementation.function()):
             if not isinstance(gate, Gate):
                 raise GateError(f"plugin {implementation.plugin_name}: ssd_gates returned {gate!r:.60}, not a Gate")
             if gate.name in loaded:
-                raise GateError(f"gate {gate.name!r} comes from {plugin.distribution} and {loaded[gate.name].plugin.distribution}")
+                raise GateError(
+                    f"gate {gate.name!r} comes from {plugin.distribution} and {loaded[gate.name].plugin.distribution}"
+                )
             loaded[gate.name] = LoadedGate(gate=gate, plugin=plugin)
     return dict(sorted(loaded.items()))

@@ -63,25 +63,35 @@ class Policy:
         self._require_something()
         self._check_overrides()
         if self.promotable and "artifact" not in self.gates:
-            raise ConfigError("promotable = true needs [gates.artifact]: a model that nobody looked at cannot be promoted")
+            raise ConfigError(
+                "promotable = true needs [gates.artifact]: a model that nobody looked at cannot be promoted"
+            )
         if self.promotable and self.sandbox == "rlimits":
             raise ConfigError("promotable = true needs sandbox = 'landlock' or 'namespaces': rlimits stop no attack")
 
     def _require_something(self) -> None:
         integrity = self.gates.get("integrity")
         if integrity is None or integrity.tier is not Tier.CRITICAL:
-            raise ConfigError("gates.integrity must be there with tier = 'critical': without it no grade can be trusted")
+            raise ConfigError(
+                "gates.integrity must be there with tier = 'critical': without it no grade can be trusted"
+            )
         if not any(gate.tier is Tier.CRITICAL for name, gate in self.gates.items() if name not in _NEVER_OVERRIDDEN):
-            raise ConfigError("a policy that requires nothing of the candidate: give a behavioural gate tier = 'critical'")
+            raise ConfigError(
+                "a policy that requires nothing of the candidate: give a behavioural gate tier = 'critical'"
+            )
         for name, gate in self.gates.items():
             if gate.timeout_s <= 0:
-                raise ConfigError(f"gates.{name}.timeout_s = {gate.timeout_s!r} is not allowed; allowed: seconds above 0")
+                raise ConfigError(
+                    f"gates.{name}.timeout_s = {gate.timeout_s!r} is not allowed; allowed: seconds above 0"
+                )
 
     def _check_overrides(self) -> None:
         for index, override in enumerate(self.overrides):
             path = f"overrides[{index}]"
             if override.gate not in self.gates:
-                raise ConfigError(f"{path}.gate = {override.gate!r} is not a gate of this policy: {', '.join(self.gates)}")
+                raise ConfigError(
+                    f"{path}.gate = {override.gate!r} is not a gate of this policy: {', '.join(self.gates)}"
+                )
             if override.gate in _NEVER_OVERRIDDEN:
                 raise ConfigError(f"{path}.gate = {override.gate!r} can never be overridden")
             if not override.reason.strip():

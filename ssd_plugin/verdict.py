@@ -41,7 +41,7 @@ class Tier(StrEnum):
 class GateStatus(StrEnum):
     """What one gate found. INSUFFICIENT: too little data to say; MISSING: required but nobody registered it."""
 
-    PASS = "pass"  # noqa: S105 (not a password)
+    PASS = "pass"
     BREACH = "breach"
     INSUFFICIENT = "insufficient"
     ERROR = "error"

@@ -1,6 +1,6 @@
 """Runs each gate in a forked process of its own: a gate that raises, hangs or dies is an ERROR of that gate alone.
 
-A fork (not a fresh interpreter) because it inherits the parsed sides at no cost; the answer comes back as JSON, never as a pickle.
+A fork (not a fresh interpreter) inherits the parsed sides at no cost; the answer comes back as JSON, never as a pickle.
 """
 
 import dataclasses

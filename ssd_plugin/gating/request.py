@@ -34,7 +34,9 @@ def _side(path: Path, inside: Path) -> Path:
         return path
     found = path / inside
     if not found.is_file():
-        raise GateError(f"{path}: has no {inside}; is it a run directory that was evaluated? (ssd evaluate --run-dir {path})")
+        raise GateError(
+            f"{path}: has no {inside}; is it a run directory that was evaluated? (ssd evaluate --run-dir {path})"
+        )
     return found
 
 

@@ -5,14 +5,13 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin import __version__
 from ssd_plugin.digests import model_digests, model_identity
 from ssd_plugin.errors import ConfigError, SsdError
 from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
@@ -64,7 +63,8 @@ def load_bench(reference: str) -> Bench:
     gates = {name: registered[name] for name in policy.gates if name in registered}
     try:
         settings = {
-            name: build(found.gate.settings, policy.gates[name].settings, f"gates.{name}") for name, found in gates.items()
+            name: build(found.gate.settings, policy.gates[name].settings, f"gates.{name}")
+            for name, found in gates.items()
         }
     except ConfigError as error:
         raise ConfigError(f"policy {policy.name}: {error}") from error
@@ -123,7 +123,11 @@ def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]
         found.append(_subject(f"{side.role}_results", side.results, request.out))
         if source is not None and source != side.results:
             found.append(_subject(f"{side.role}_samples", source, request.out))
-    return (*found, *_model_subjects("model", request.model), *_model_subjects("baseline_model", request.baseline_model))
+    return (
+        *found,
+        *_model_subjects("model", request.model),
+        *_model_subjects("baseline_model", request.baseline_model),
+    )
 
 
 def _tools(bench: Bench) -> tuple[Tool, ...]:
@@ -267,7 +271,7 @@ def _run(
     on_power(power)
     jobs = {}
     for name, found in bench.gates.items():
-        own = GateContext(**{**vars(context), "work": work / name})
+        own = replace(context, work=work / name)
         call = partial(_call, found.gate, own, bench.settings[name])
         jobs[name] = Job(call=call, timeout_s=policy.gates[name].timeout_s)
     answers = run_apart(jobs, on_gate)

@@ -5,7 +5,7 @@ from pathlib import Path
 from ssd_plugin.errors import DataError
 from ssd_plugin.evaluation.grader import read_graded, score_file
 from ssd_plugin.gating.gate import Side
-from ssd_plugin.jsonl import read_jsonl, sha256_file, write_jsonl
+from ssd_plugin.jsonl import read_jsonl, write_jsonl
 from ssd_plugin.records import read_samples
 
 

@@ -1,0 +1,107 @@
+"""Signs of a model that repeats itself: less found in k tries, fewer different programs, damaged or cut-off answers."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ssd_plugin.evaluation.pass_at_k import pass_at_k
+from ssd_plugin.gating import syntax
+from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.paired import compare, conclude, unmeasured
+from ssd_plugin.hooks.specs import hookimpl
+from ssd_plugin.records import Result, Status
+from ssd_plugin.verdict import GateResult, Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`k` of pass@k (needs 2 k samples a task) and its margin; `distinct_share`: of the baseline's different programs a task, how
+    many must remain; `damage_margin`: tolerated rise of samples that do not parse, and of cut-off or empty ones;
+    `length_margin`: tolerated change of an answer's length, in doublings."""
+
+    k: int = 5
+    pass_at_k_margin: float = 0.05
+    distinct_share: float = 0.9
+    damage_margin: float = 0.03
+    length_margin: float = 0.5
+
+
+def _pass_at_k(side: Side, k: int) -> dict[str, float]:
+    return {
+        task: pass_at_k(len(rows), sum(row.status is Status.PASS for row in rows), k)
+        for task, rows in side.by_task.items()
+    }
+
+
+def _distinct(side: Side, shapes: dict[str, str]) -> dict[str, float]:
+    """By task: different programs, names and layout aside, over samples."""
+    return {task: len({shapes.get(row.program, "") for row in rows}) / len(rows) for task, rows in side.by_task.items()}
+
+
+def _compare_distinct(context: GateContext, settings: Settings, shapes: dict[str, str]) -> Measurement:
+    if min(context.baseline.samples_per_task, context.candidate.samples_per_task) < 2:
+        return unmeasured("different programs a task")
+    before, after = _distinct(context.baseline, shapes), _distinct(context.candidate, shapes)
+    margin = (1 - settings.distinct_share) * statistics.fmean(before.values())
+    return compare(
+        "different programs a task", before, after, margin=margin, alpha=context.alpha, unit="programs a sample"
+    )
+
+
+def _compare_length(context: GateContext, margin: float) -> Measurement:
+    """Growth of the mean answer, in doublings, clipped to one either way so that a single task cannot decide."""
+    sides = (context.baseline, context.candidate)
+    before, after = (
+        {task: statistics.fmean(len(row.completion) + 1 for row in rows) for task, rows in side.by_task.items()}
+        for side in sides
+    )
+    growth = {
+        task: max(-1.0, min(1.0, math.log2(after[task] / length))) for task, length in before.items() if task in after
+    }
+    return compare(
+        "growth of the answers", dict.fromkeys(before, 0.0), growth, margin=margin, alpha=context.alpha,
+        less_is_better=True, unit="doublings of characters",
+    )  # fmt: skip
+
+
+def _cut_or_empty(row: Result) -> bool:
+    return row.status is Status.NO_CODE or row.finish_reason == "length" or not row.completion.strip()
+
+
+def check(context: GateContext, settings: Settings) -> GateResult:
+    """pass@k, different programs, parse failures, cut-off or empty answers, length."""
+    sides = (context.baseline, context.candidate)
+    programs = [row.program for side in sides for row in side.rows]
+    shapes = context.memo.lookup("shape", programs, lambda new: [syntax.shape(program) for program in new])
+    figures = [_compare_distinct(context, settings, shapes), _compare_length(context, settings.length_margin)]
+    name, enough = f"pass@{settings.k}", 2 * settings.k
+    if min(side.samples_per_task for side in sides) >= enough:
+        before, after = (_pass_at_k(side, settings.k) for side in sides)
+        margin = settings.pass_at_k_margin
+        figures.insert(0, compare(name, before, after, margin=margin, alpha=context.alpha, unit="share of tasks"))
+    else:
+        figures.insert(0, unmeasured(name, "share of tasks"))
+    for what, broken in (
+        ("samples that do not parse", lambda row: shapes.get(row.program, "text:")[:5] == "text:"),
+        ("samples cut off or empty", _cut_or_empty),
+    ):
+        before, after = (side.rates(broken) for side in sides)
+        figures.append(
+            compare(what, before, after, margin=settings.damage_margin, alpha=context.alpha, less_is_better=True)
+        )
+    note = (
+        ""
+        if any(row.finish_reason for side in sides for row in side.rows)
+        else "no finish reasons given: only empty ones seen"
+    )
+    return conclude("collapse", figures, note=note)
+
+
+@hookimpl
+def ssd_gates() -> Sequence[Gate]:
+    """This file's gate."""
+    summary = "pass@k, variety, parse rate, cut-off answers and length against the baseline"
+    return [
+        Gate(name="collapse", summary=summary, needs="results with 2 k samples a task", settings=Settings, check=check)
+    ]

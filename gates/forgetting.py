@@ -1,0 +1,122 @@
+"""Instructions that a program can verify in every answer: name and parameters as asked, what the prompt forbids or demands.
+
+Fine-tuning on code alone tends to cost obedience first; tests see it only where disobedience breaks them.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ssd_plugin.gating import syntax
+from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.paired import compare, conclude, refuse
+from ssd_plugin.hooks.specs import hookimpl
+from ssd_plugin.records import Result, StdioCheck, Task
+from ssd_plugin.verdict import Finding, GateResult, GateStatus
+
+Instruction = tuple[str, Callable[[str, ast.Module], bool]]  # what was asked, and whether (completion, program) obeys
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`margin`: tolerated loss of the share of samples that obey everything their prompt asks."""
+
+    margin: float = 0.03
+
+
+def _functions(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _signature(text: str, name: str) -> list[str] | None:
+    """Parameter names of `def name(...)` as the prompt writes it; None when it does not."""
+    match = re.search(rf"def\s+{re.escape(name)}\s*(\([^()]*(?:\([^()]*\)[^()]*)*\))", text)
+    tree = syntax.parse(f"def f{match[1]}: pass") if match else None
+    return _parameters(_functions(tree)[0]) if tree else None
+
+
+def instructions(task: Task) -> list[Instruction]:
+    """What the task's prompt asks that can be verified in the text of an answer."""
+    asked: list[Instruction] = []
+    text = f"{task.prompt}\n{task.starter_code}"
+    if task.check is not None and not isinstance(task.check, StdioCheck):
+        name = task.check.entry_point.rpartition(".")[2]
+        asked.append((f"define {name}", lambda _, tree: any(f.name == name for f in _functions(tree))))
+        wanted = _signature(text, name)
+        if wanted is not None:
+            has = f"parameters ({', '.join(wanted)})"
+            asked.append(
+                (has, lambda _, tree: any(_parameters(f) == wanted for f in _functions(tree) if f.name == name))
+            )
+        asked.append(("no input() in a function task", lambda _, tree: not _calls(tree, "input")))
+    for pattern, what, obeys in _PHRASES:
+        if re.search(pattern, text, re.IGNORECASE):
+            asked.append((what, obeys))
+    return asked
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    return [argument.arg for argument in function.args.args if argument.arg != "self"]
+
+
+def _calls(tree: ast.Module, name: str) -> bool:
+    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(tree))
+
+
+def _only_code(completion: str, _: ast.Module) -> bool:
+    text = completion.strip()
+    return syntax.parse(text) is not None or (
+        text.startswith("```") and text.endswith("```") and text.count("```") == 2
+    )
+
+
+_PHRASES: tuple[tuple[str, str, Callable[[str, ast.Module], bool]], ...] = (
+    (r"\bcode block\b|\bfenced\b|wrap .{0,30}in ```", "a fenced code block", lambda text, _: text.count("```") >= 2),
+    (r"\bonly (?:the )?code\b|\bno explanations?\b|\bwithout (?:any )?explanation", "nothing but code", _only_code),
+    (r"\bno imports?\b|\bwithout (?:any )?import|do not import|don't import", "no imports",
+     lambda _, tree: not any(isinstance(n, ast.Import | ast.ImportFrom) for n in ast.walk(tree))),
+    (r"\btype (?:hints?|annotations?)\b", "type hints",
+     lambda _, tree: any(f.returns or any(a.annotation for a in f.args.args) for f in _functions(tree))),
+    (r"\b(?:add|include|with|write) a docstring\b", "a docstring", lambda _, tree: any(map(ast.get_docstring, _functions(tree)))),
+)  # fmt: skip
+
+
+def _broken(row: Result, asked: Sequence[Instruction]) -> list[str]:
+    tree = syntax.parse(row.program)
+    if tree is None or not row.program.strip():
+        return ["a program"]
+    return [what for what, obeys in asked if not obeys(row.completion, tree)]
+
+
+def _broken_by_row(side: Side, asked: dict[str, list[Instruction]]) -> dict[str, list[list[str]]]:
+    return {task: [_broken(row, asked[task]) for row in rows] for task, rows in side.by_task.items() if asked.get(task)}
+
+
+def check(context: GateContext, settings: Settings) -> GateResult:
+    """Share of samples that obey all, paired, over the tasks that ask something."""
+    asked = {task.task_id: instructions(task) for task in context.tasks}
+    if not any(asked.values()):
+        return refuse("forgetting", GateStatus.INSUFFICIENT, "no prompt asks anything that can be verified in the text")
+    broken = [_broken_by_row(side, asked) for side in (context.baseline, context.candidate)]
+    before, after = ({task: sum(not one for one in rows) / len(rows) for task, rows in side.items()} for side in broken)
+    figure = compare(
+        "samples that follow their instructions", before, after, margin=settings.margin, alpha=context.alpha
+    )
+    findings = [
+        Finding(
+            tool="forgetting", rule="instruction", level="note", message=f"does not follow: {', '.join(missed)}",
+            task_id=row.task_id, sample_id=row.sample_id,
+        )
+        for task, rows in broken[1].items()
+        for row, missed in zip(context.candidate.by_task[task], rows, strict=True)
+        if missed
+    ]  # fmt: skip
+    return conclude("forgetting", [figure], findings)
+
+
+@hookimpl
+def ssd_gates() -> Sequence[Gate]:
+    """This file's gate."""
+    summary = "answers follow the instructions in their prompts as often as the baseline's"
+    return [Gate(name="forgetting", summary=summary, needs="results", settings=Settings, check=check)]

@@ -1,0 +1,103 @@
+"""Whether the grades can be trusted at all: sandbox, canaries, reference solutions, complete pairing. Trouble here is an ERROR:
+it is the harness's or the data's, not the candidate's."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ssd_plugin.evaluation.grader import grade_references
+from ssd_plugin.evaluation.judge import Judgement
+from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.paired import refuse
+from ssd_plugin.hooks.specs import hookimpl
+from ssd_plugin.policy import SANDBOX_TIERS
+from ssd_plugin.records import Status
+from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`allow_weak_oracle`: accept tasks whose tests share a process with the program (HumanEval's form)."""
+
+    allow_weak_oracle: bool = True
+
+
+def _side_troubles(side: Side, context: GateContext) -> list[str]:
+    expected, found = {task.task_id for task in context.tasks}, set(side.by_task)
+    troubles = []
+    if expected - found:
+        missing = expected - found
+        troubles.append(f"{side.role} answers {len(found)} of {len(expected)} tasks; {min(missing)!r} is missing")
+    if found - expected:
+        troubles.append(f"{side.role} answers {min(found - expected)!r}, which is no task")
+    twice = [key for key, count in Counter((row.task_id, row.sample_id) for row in side.rows).items() if count > 1]
+    if twice:
+        troubles.append(f"{side.role} has {twice[0]} twice")
+    counts = {len(rows) for rows in side.by_task.values()}
+    if len(counts) > 1:
+        troubles.append(f"{side.role} has {min(counts)} samples for some tasks and {max(counts)} for others")
+    infra = sum(row.status is Status.INFRA for row in side.rows)
+    if infra:
+        troubles.append(f"{side.role} has {infra} samples that the harness failed to grade")
+    return troubles + _grading_troubles(side, context)
+
+
+def _grading_troubles(side: Side, context: GateContext) -> list[str]:
+    tier = str(side.meta.get("tier"))
+    troubles = []
+    if tier not in SANDBOX_TIERS or SANDBOX_TIERS.index(tier) < SANDBOX_TIERS.index(context.sandbox):
+        troubles.append(
+            f"{side.role} was graded in sandbox tier {tier!r}, the policy asks for {context.sandbox!r} or stronger"
+        )
+    canaries = side.meta.get("canaries", {})
+    passed, total = canaries.get("passed"), canaries.get("total")
+    if not isinstance(total, int) or total < 1 or passed != total:
+        troubles.append(f"{side.role}: {passed} of {total} canary attacks were judged right")
+    return troubles
+
+
+def check(context: GateContext, settings: Settings) -> GateResult:
+    """PASS when nothing is wrong; every trouble is in the reason."""
+    sides = [side for side in (context.baseline, context.candidate, context.origin) if side is not None]
+    troubles = [trouble for side in sides for trouble in _side_troubles(side, context)]
+    samples = {side.role: side.samples_per_task for side in sides[:2]}
+    if len(set(samples.values())) > 1:
+        troubles.append(f"samples a task differ: {samples}")
+    weak = [task.task_id for task in context.tasks if task.check is not None and task.check.weak_oracle]
+    if weak and not settings.allow_weak_oracle:
+        troubles.append(f"{len(weak)} tasks have a weak oracle, such as {weak[0]!r}, and the policy allows none")
+    if unchecked := [task.task_id for task in context.tasks if task.check is None]:
+        troubles.append(f"task {unchecked[0]!r} has no tests")
+    gradable = not unchecked and any(task.reference for task in context.tasks)
+    references = grade_references(context.tasks_path) if gradable else {}
+    failed = {task: judged for task, judged in references.items() if judged.status is not Status.PASS}
+    if failed:
+        troubles.append(f"{len(failed)} of {len(references)} reference solutions fail, such as that of {min(failed)!r}")
+    if troubles:
+        return refuse("integrity", GateStatus.ERROR, "; ".join(troubles), [_finding(*one) for one in failed.items()])
+    canaries = sides[0].meta["canaries"]["total"]
+    figure = Measurement(
+        name="tasks paired", unit="tasks", baseline=float(len(context.tasks)), candidate=float(len(context.tasks)), delta=0.0,
+        low=None, high=None, margin=0.0, tasks=len(context.tasks), status=GateStatus.PASS,
+    )  # fmt: skip
+    reason = (
+        f"{len(context.tasks)} tasks paired, {samples['candidate']} samples each, {canaries} canary attacks rejected, "
+        f"{len(references)} reference solutions pass, sandbox {sides[1].meta['tier']}"
+    )
+    if weak:
+        reason += f"; {len(weak)} tasks have a weak oracle"
+    return GateResult(gate="integrity", status=GateStatus.PASS, reason=reason, measurements=(figure,))
+
+
+def _finding(task_id: str, judged: Judgement) -> Finding:
+    message = f"the reference solution is graded {judged.status}: {judged.detail}"
+    return Finding(
+        tool="integrity", rule="reference-fails", level="error", message=message, task_id=task_id, side="tasks"
+    )
+
+
+@hookimpl
+def ssd_gates() -> Sequence[Gate]:
+    """This file's gate."""
+    summary = "sandbox strong enough, canaries rejected, references pass, every task paired"
+    return [Gate(name="integrity", summary=summary, needs="results", settings=Settings, check=check)]

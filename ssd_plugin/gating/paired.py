@@ -1,0 +1,131 @@
+"""Turns paired figures into a gate's result. The task is the unit; every rule that could fail open is closed here, once."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from ssd_plugin.gating.gate import GateContext, Side
+from ssd_plugin.records import Status
+from ssd_plugin.statistics import (
+    minimum_detectable,
+    noninferiority,
+    noninferiority_power,
+    paired_deltas,
+    paired_t,
+    same_model_sd,
+    tasks_needed,
+)
+from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement, PowerRow
+
+MAX_FINDINGS = 1000  # a gate names the first thousand places; its figures count all of them
+_SEVERITY = (GateStatus.PASS, GateStatus.INSUFFICIENT, GateStatus.BREACH, GateStatus.ERROR, GateStatus.MISSING)
+
+
+def worst(statuses: Sequence[GateStatus]) -> GateStatus:
+    """The worst status; INSUFFICIENT when there is none, since nothing measured is nothing shown."""
+    return max(statuses, key=_SEVERITY.index, default=GateStatus.INSUFFICIENT)
+
+
+def compare(
+    name: str,
+    baseline: Mapping[str, float],
+    candidate: Mapping[str, float],
+    *,
+    margin: float,
+    alpha: float,
+    less_is_better: bool = False,
+    unit: str = "share of samples",
+) -> Measurement:
+    """Non-inferiority of per-task figures in [0, 1]; `delta` is candidate minus baseline.
+
+    A figure of which more is better and of which the baseline has less than the margin cannot show the loss: INSUFFICIENT.
+
+    Raises:
+        StatisticsError: the sides hold different tasks, or a figure is not finite.
+    """
+    deltas = paired_deltas(baseline, candidate)
+    gains = [-delta for delta in deltas] if less_is_better else deltas
+    interval = paired_t(deltas, confidence=0.95)
+    status = GateStatus(noninferiority(gains, margin=margin, alpha=alpha).outcome)
+    level = statistics.fmean(baseline.values())
+    if not less_is_better and level <= margin:
+        status = GateStatus.INSUFFICIENT
+    return Measurement(
+        name=name,
+        unit=unit,
+        baseline=level,
+        candidate=statistics.fmean(candidate.values()),
+        delta=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        margin=margin,
+        tasks=len(deltas),
+        status=status,
+    )
+
+
+def unmeasured(name: str, unit: str = "share of samples") -> Measurement:
+    """A figure that the data cannot give."""
+    return Measurement(
+        name=name, unit=unit, baseline=None, candidate=None, delta=None, low=None, high=None, margin=None, tasks=0,
+        status=GateStatus.INSUFFICIENT,
+    )  # fmt: skip
+
+
+def describe(figure: Measurement) -> str:
+    """One figure in words."""
+    if figure.baseline is None or figure.candidate is None:
+        return f"{figure.name} not measured"
+    text = f"{figure.name} {figure.baseline:.3f} -> {figure.candidate:.3f}"
+    if figure.delta is not None and figure.low is not None and figure.high is not None:
+        text += f" ({figure.delta:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
+        text += f", margin {figure.margin:g})" if figure.margin is not None else ")"
+    return text
+
+
+def conclude(
+    gate: str, measurements: Sequence[Measurement], findings: Sequence[Finding] = (), note: str = ""
+) -> GateResult:
+    """The gate's result: the worst of its figures, with the figures of that status as the reason."""
+    status = worst([figure.status for figure in measurements])
+    reason = "; ".join(describe(figure) for figure in measurements if figure.status is status) or "nothing was measured"
+    return GateResult(
+        gate=gate,
+        status=status,
+        reason=f"{reason}; {note}" if note else reason,
+        measurements=tuple(measurements),
+        findings=tuple(findings[:MAX_FINDINGS]),
+    )
+
+
+def refuse(gate: str, status: GateStatus, reason: str, findings: Sequence[Finding] = ()) -> GateResult:
+    """A result without figures: why there are none."""
+    return GateResult(gate=gate, status=status, reason=reason, findings=tuple(findings[:MAX_FINDINGS]))
+
+
+def _same_model_sd(side: Side) -> float:
+    samples = side.samples_per_task
+    counts = [sum(row.status is Status.PASS for row in rows[:samples]) for rows in side.by_task.values()]
+    if samples >= 2:
+        return same_model_sd(counts, samples)
+    rate = statistics.fmean(counts)
+    return math.sqrt(2 * rate * (1 - rate))  # one sample cannot tell hard tasks from chance: the upper bound
+
+
+def pass_rate_power(gate: str, context: GateContext, margin: float) -> list[PowerRow]:
+    """What a pass@1 test with this margin can see on this baseline."""
+    sd, tasks = _same_model_sd(context.baseline), len(context.baseline.by_task)
+    if tasks < 2:
+        return []
+    return [
+        PowerRow(
+            gate=gate,
+            measure="pass@1",
+            tasks=tasks,
+            samples=context.baseline.samples_per_task,
+            margin=margin,
+            power=noninferiority_power(sd=sd, tasks=tasks, margin=margin, alpha=context.alpha),
+            tasks_needed=tasks_needed(sd=sd, margin=margin, alpha=context.alpha),
+            detectable=minimum_detectable(sd=sd, tasks=tasks, alpha=context.alpha),
+        )
+    ]
