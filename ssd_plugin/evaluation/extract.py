@@ -93,7 +93,10 @@ def _does_something(tree: ast.Module) -> bool:
 
 def _defines(program: str, entry_point: str) -> bool:
     name = re.escape(entry_point.partition(".")[0])
-    return bool(name) and re.search(rf"^(?:(?:async\s+)?def|class)\s+{name}\b|^{name}\s*=", program, re.MULTILINE) is not None
+    return (
+        bool(name)
+        and re.search(rf"^(?:(?:async\s+)?def|class)\s+{name}\b|^{name}\s*=", program, re.MULTILINE) is not None
+    )
 
 
 def _preamble(prompt: str, entry_point: str) -> str | None:

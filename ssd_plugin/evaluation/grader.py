@@ -5,21 +5,21 @@ with a CPU limit calibrated on the task's reference, before the timeout counts.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial as partial_call
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin import __version__
 from ssd_plugin.errors import DataError, SandboxError
+from ssd_plugin.evaluation.canaries import run_canaries
 from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.partial import Partial
 from ssd_plugin.jsonl import JsonObject, atomic_writer, dumps, sha256_file, write_json
 from ssd_plugin.records import AssertCheck, Result, Sample, Status, Task, read_samples, read_tasks
-from ssd_plugin.sandbox.canaries import run_canaries
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
@@ -71,39 +71,53 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
     by_id = {task.task_id: task for task in read_tasks(tasks)}
     total = _validate(by_id, tasks, samples)
     chosen = choose(options.tier)
-    key = {"tasks": sha256_file(tasks), "samples": sha256_file(samples), "tier": chosen.tier.value}
-    key |= {"limits": options.limits.to_json(), "cpu_multiple": options.cpu_multiple, "grader": __version__}
-    imports = ["numpy"] if any(_mentions_numpy(task) for task in by_id.values()) else []
-    with Partial(out, key) as partial, Pool(chosen.tier, options.workers, options.limits, imports) as pool:
+    meta: JsonObject = {
+        "schema": SCHEMA,
+        "grader": __version__,
+        "tier": chosen.tier.value,
+        "tasks_sha256": sha256_file(tasks),
+        "samples_sha256": sha256_file(samples),
+        "limits": options.limits.to_json() | {"cpu_multiple": options.cpu_multiple},
+        "weak_oracle_tasks": weak_oracle_tasks(list(by_id.values())),
+    }
+    with Partial(out, meta) as partial, _pool(chosen.tier, list(by_id.values()), options) as pool:
         canaries = run_canaries(pool, chosen.tier)
         resumed = len(partial)
         _grade(pool, by_id, samples, partial, options)
         if len(partial) != total:
             raise SandboxError(f"{len(partial)} of {total} samples were graded; run the same command again")
-        counts: Counter[str] = Counter()
-        with atomic_writer(out) as stream:
-            for row in partial.rows():
-                counts[row["status"]] += 1
-                stream.write(dumps(row) + "\n")
-        meta = {
-            "schema": SCHEMA,
-            "tier": chosen.tier.value,
-            "tier_notes": list(chosen.notes),
-            "canaries": {"passed": canaries, "total": canaries},
-            "tasks_sha256": key["tasks"],
-            "samples_sha256": key["samples"],
-            "results_sha256": sha256_file(out),
-            "counts": {status.value: counts[status.value] for status in Status},
-            "weak_oracle_tasks": weak_oracle_tasks(list(by_id.values())),
-            "limits": options.limits.to_json() | {"cpu_multiple": options.cpu_multiple},
-            "grader": __version__,
-        }
+        counts = _write_rows(out, partial)
+        meta |= {"tier_notes": list(chosen.notes), "canaries": {"passed": canaries, "total": canaries}}
+        meta |= {"counts": counts, "results_sha256": sha256_file(out)}
         write_json(sidecar(out), meta)
         partial.remove()
     return ScoreSummary(
-        out=out, tier=chosen.tier, tier_notes=chosen.notes, samples=total, tasks=len(by_id), counts=meta["counts"],
-        resumed=resumed, canaries=canaries, weak_oracle_tasks=meta["weak_oracle_tasks"],
-    )  # fmt: skip
+        out=out,
+        tier=chosen.tier,
+        tier_notes=chosen.notes,
+        samples=total,
+        tasks=len(by_id),
+        counts=counts,
+        resumed=resumed,
+        canaries=canaries,
+        weak_oracle_tasks=meta["weak_oracle_tasks"],
+    )
+
+
+def _write_rows(out: Path, partial: Partial) -> dict[str, int]:
+    """The result file, whole; returns how many rows have each status."""
+    counts = dict.fromkeys((status.value for status in Status), 0)
+    with atomic_writer(out) as stream:
+        for row in partial.rows():
+            counts[row["status"]] += 1
+            stream.write(dumps(row) + "\n")
+    return counts
+
+
+def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
+    """Workers with what the tasks' suites import loaded already."""
+    numpy = any(isinstance(task.check, AssertCheck) and "numpy" in task.check.test for task in tasks)
+    return Pool(tier, options.workers, options.limits, ["numpy"] if numpy else [])
 
 
 def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> dict[str, Judgement]:
@@ -114,12 +128,8 @@ def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> dic
     """
     options = options or GradeOptions()
     found = [task for task in read_tasks(tasks) if task.reference]
-    imports = ["numpy"] if any(_mentions_numpy(task) for task in found) else []
-    judgements: dict[str, Judgement] = {}
-    with Pool(choose(options.tier).tier, options.workers, options.limits, imports) as pool:
-        jobs = ((task.task_id, _job(task, task.reference, options.limits)) for task in found)
-        for task_id, judgement in pool.run(jobs):
-            judgements[task_id] = judgement
+    with _pool(choose(options.tier).tier, found, options) as pool:
+        judgements = dict(pool.run((task.task_id, _job(task, task.reference, options.limits)) for task in found))
     return {task.task_id: judgements[task.task_id] for task in found}
 
 
@@ -127,11 +137,15 @@ def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
     """Read everything once before anything is run; returns how many samples there are."""
     for task in by_id.values():
         if task.check is None:
-            raise DataError(f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded")
+            raise DataError(
+                f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
+            )
     seen: set[int] = set()
     for sample in read_samples(samples):
         if sample.task_id not in by_id:
-            raise DataError(f"{samples}: sample {sample.sample_id!r} is for task {sample.task_id!r}, which {tasks} lacks")
+            raise DataError(
+                f"{samples}: sample {sample.sample_id!r} is for task {sample.task_id!r}, which {tasks} lacks"
+            )
         mark = hash((sample.task_id, sample.sample_id))
         if mark in seen:
             raise DataError(f"{samples}: sample_id {sample.sample_id!r} of task {sample.task_id!r} appears twice")
@@ -139,10 +153,6 @@ def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
     if not seen:
         raise DataError(f"{samples}: holds no samples")
     return len(seen)
-
-
-def _mentions_numpy(task: Task) -> bool:
-    return isinstance(task.check, AssertCheck) and "numpy" in task.check.test
 
 
 def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:
@@ -199,12 +209,12 @@ def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partia
         task = by_id[sample.task_id]
         program = _program(sample, task) or ""
         if task.task_id not in calibrated:
-            calibrated[task.task_id] = pool.alone(lambda worker, task=task: _calibrate(worker, task, options))
+            calibrated[task.task_id] = pool.alone(partial_call(_calibrate, task, options))
         limits = calibrated[task.task_id]
         record(number, sample, program, pool.alone(_job(task, program, limits)))
 
 
-def _calibrate(worker: Worker, task: Task, options: GradeOptions) -> Limits:
+def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
     """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
     floor = options.limits
     patient = replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)

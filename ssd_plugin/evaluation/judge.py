@@ -162,7 +162,8 @@ def _failed(detail: str, cpu: float = 0.0) -> Judgement:
 
 
 def _out_of_time(end: End, limits: Limits) -> bool:
-    return end.code in (-signal.SIGKILL, -signal.SIGXCPU) and end.cpu >= 0.9 * math.ceil(limits.cpu_seconds)
+    # The kernel counts the limit in clock ticks, which can run ahead of the time that it reports.
+    return end.code in (-signal.SIGKILL, -signal.SIGXCPU) and end.cpu >= 0.7 * math.ceil(limits.cpu_seconds)
 
 
 def _cut_short(report: Report, end: End, limits: Limits, where: str) -> Judgement:
@@ -174,6 +175,8 @@ def _cut_short(report: Report, end: End, limits: Limits, where: str) -> Judgemen
         return Judgement(status=Status.TIMEOUT, detail=f"before {where}: {limit} used up", again=True, cpu=end.cpu)
     if report.reason == "scratch":
         return Judgement(status=Status.CRASH, detail=f"before {where}: wrote more than {limits.scratch_mib} MiB")
+    if end.killed:
+        return Judgement(status=Status.CRASH, detail=f"before {where}: left without an answer", cpu=end.cpu)
     if end.code == -signal.SIGKILL:
         return Judgement(status=Status.CRASH, detail=f"before {where}: killed (out of memory)", again=True, cpu=end.cpu)
     how = f"signal {-end.code} ({signal.strsignal(-end.code)})" if end.code < 0 else f"exit status {end.code}"

@@ -61,7 +61,7 @@ def summarise_pass_at_k(
     by_task: Mapping[str, float],
     tasks: Iterable[Task],
     k: int,
-    group: Callable[[Task], str] = lambda task: "all",
+    group: Callable[[Task], str] = lambda _: "all",
     *,
     confidence: float = 0.95,
     seed: int = 0,

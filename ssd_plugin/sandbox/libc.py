@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 NO_NEW_PRIVS = 38
 PDEATHSIG = 1
@@ -13,7 +14,16 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -79,7 +89,7 @@ def pivot_root(new: str, old: str) -> None:
     os.chdir("/")
     hidden = "/" + os.path.relpath(old, new)
     check(int(_libc.umount2(os.fsencode(hidden), MNT_DETACH)), "umount old root")
-    os.rmdir(hidden)
+    Path(hidden).rmdir()
 
 
 def drop_capabilities() -> None:

@@ -1,5 +1,7 @@
 """What a sandboxed interpreter may read: Python's standard library, the system's shared libraries, numpy."""
 
+import atexit
+import functools
 import importlib.util
 import os
 import pwd
@@ -7,6 +9,7 @@ import shutil
 import stat
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,9 @@ ENVIRONMENT = {
 }
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
 _PACKAGES = ("numpy",)  # what published suites import beside the standard library
-_SKIPPED = shutil.ignore_patterns("site-packages", "dist-packages", "test", "tests", "idlelib", "ensurepip", "lib2to3")
+_SKIPPED = shutil.ignore_patterns(
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "ensurepip", "lib2to3", "tkinter", "config-*"
+)
 
 
 def prepare(place: Path, tier: str, limits: Limits, imports: Sequence[str]) -> dict[str, Any]:
@@ -37,9 +42,9 @@ def prepare(place: Path, tier: str, limits: Limits, imports: Sequence[str]) -> d
     stdlib = [Path(sysconfig.get_path(name, vars=base)) for name in ("stdlib", "platstdlib")]
     moved: list[str] = []
     if os.geteuid() == 0 and tier != "namespaces" and not _readable_by_others(stdlib[0]):
-        shutil.copytree(stdlib[0], place / "library", ignore=_SKIPPED, symlinks=True)
-        moved = [str(stdlib[0]), str(place / "library")]
-        stdlib = [place / "library"] * 2
+        copy = _public_copy(stdlib[0])
+        moved = [str(stdlib[0]), str(copy)]
+        stdlib = [copy, copy]
     binds = _link_packages(place / "site")
     readable = dict.fromkeys(str(path) for path in (*stdlib, *map(Path, _SYSTEM)) if path.exists())
     return {
@@ -60,6 +65,16 @@ def prepare(place: Path, tier: str, limits: Limits, imports: Sequence[str]) -> d
 def _readable_by_others(path: Path) -> bool:
     """Whether a user with no rights of its own can walk to `path` and read it."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
+
+
+@functools.cache
+def _public_copy(stdlib: Path) -> Path:
+    """A copy of the library that any user can read, for as long as this process lives."""
+    place = Path(tempfile.mkdtemp(prefix="ssd-library-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    place.chmod(0o755)
+    shutil.copytree(stdlib, place / "lib", ignore=_SKIPPED, symlinks=True)
+    return place / "lib"
 
 
 def _link_packages(site: Path) -> dict[str, str]:

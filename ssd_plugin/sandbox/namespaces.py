@@ -20,7 +20,9 @@ _SPACES = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_
 _KEPT = {8: libc.MS_NOEXEC, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 
 
-def enter(*, root: str, readable: Sequence[str], binds: dict[str, str], scratch: str, size_mib: int, files: int) -> None:
+def enter(
+    *, root: str, readable: Sequence[str], binds: dict[str, str], scratch: str, size_mib: int, files: int
+) -> None:
     """Move this process into fresh namespaces; on return it is pid 1 of them and user `NOBODY` without capabilities.
 
     `root` is an empty directory to build the new root on, `binds` maps a path inside to a directory outside,

@@ -24,6 +24,7 @@ class Pool:
     def __init__(self, tier: str, count: int, limits: Limits, imports: Sequence[str] = ()) -> None:
         self._tier, self._count, self._limits, self._imports = str(tier), max(1, count), limits, tuple(imports)
         self._workers: list[Worker] = []
+        self._closing = False
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -41,11 +42,15 @@ class Pool:
             self._idle.put(worker)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._threads.shutdown(wait=kind is None, cancel_futures=True)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        for worker in self._workers:
+            worker.interrupt()
+        self._threads.shutdown(cancel_futures=True)
         for worker in self._workers:
             worker.close()
-        self._threads.shutdown()
 
     def run(self, jobs: Iterable[tuple[Key, Callable[[Worker], Result]]]) -> Iterator[tuple[Key, Result]]:
         """Yield (key, result) in the order in which jobs end; `jobs` is read only as fast as they are done.
@@ -80,6 +85,8 @@ class Pool:
             try:
                 return job(worker)
             except SandboxError:
+                if self._closing:
+                    raise
                 # Once more in a fresh sandbox: what a program did to the machine must not stop the others.
                 worker.restart()
                 return job(worker)

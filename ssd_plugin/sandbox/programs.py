@@ -46,14 +46,14 @@ def load(source: str, name: str) -> dict[str, Any]:
         ProgramLoadError: with `{"syntax": ...}` or `{"load": ...}`.
     """
     try:
-        code = compile(source, "<program>", "exec", dont_inherit=True)
+        code = compile(source.removeprefix("\ufeff"), "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError) as error:
         raise ProgramLoadError({"syntax": describe(error)}) from error
     module = types.ModuleType(name)
     sys.modules[name] = module
     try:
         exec(code, module.__dict__)  # noqa: S102 - this process exists to run it
-    except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are the program's failures too
+    except BaseException as error:
         raise ProgramLoadError({"load": describe(error)}) from error
     return module.__dict__
 
@@ -67,7 +67,7 @@ def find(namespace: dict[str, Any], entry_point: str) -> Callable[..., Any]:
     owner, _, method = entry_point.rpartition(".")
     try:
         found = getattr(namespace[owner](), method) if owner else namespace[method]
-    except BaseException as error:  # noqa: BLE001 - looking it up may run the program's code
+    except BaseException as error:
         raise ProgramLoadError({"entry": describe(error)}) from error
     if not callable(found):
         raise ProgramLoadError({"entry": f"{entry_point} is not callable"})

@@ -54,11 +54,11 @@ def try_tier(tier: SandboxTier) -> TierReport:
             payload = {"program": "def f(x):\n    return x + 1\n", "entry_point": "f", "inputs": [[41]]}
             report = worker.run("function", [payload], Limits(), report_bytes=4096)
             lines = [json.loads(line) for line in report.report.splitlines()]
-            if lines[:1] != [{"value": 42}]:
-                raise SandboxError(f"a trivial program gave {report.report[:100]!r}")
-            return TierReport(tier=tier, available=True, notes=worker.notes)
+            works, notes = lines[:1] == [{"value": 42}], worker.notes
+            reason = "" if works else f"a trivial program gave {report.report[:100]!r}"
     except SandboxError as error:
-        return TierReport(tier=tier, available=False, reason=str(error), how_to_get=_HELP[tier])
+        works, notes, reason = False, (), str(error)
+    return TierReport(tier=tier, available=works, reason=reason, how_to_get="" if works else _HELP[tier], notes=notes)
 
 
 def probe() -> list[TierReport]:

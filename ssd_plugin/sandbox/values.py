@@ -19,7 +19,7 @@ from typing import Any
 
 MAX_DEPTH = 200
 _DICTS = (dict, collections.defaultdict, collections.OrderedDict, collections.Counter)
-_SEQUENCES = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
+_SEQUENCES: dict[type, str] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 
 
 class ValueTooDeepError(ValueError):

@@ -26,11 +26,13 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """How one process of a job ended: `wait` status, seconds of CPU, peak memory in KiB."""
+    """How one process of a job ended: `wait` status, seconds of CPU, peak memory in KiB, and whether the zygote had to
+    end it."""
 
     status: int
     cpu: float
     memory_kib: int
+    killed: bool
 
     @property
     def code(self) -> int:
@@ -66,7 +68,9 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _start(self) -> None:
@@ -98,6 +102,11 @@ class Worker:
             self.close()
             raise SandboxError(str(answer.get("error") or " ".join(log) or "the sandbox's process ended at once"))
         self.notes = tuple(answer["notes"])
+
+    def interrupt(self) -> None:
+        """Make a job that is under way in another thread fail at once (SandboxError there); then `close`."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the zygote and remove its directory."""
@@ -161,7 +170,9 @@ class Worker:
             if not ready:
                 raise SandboxError("the sandbox's process does not answer")
             for descriptor in ready:
-                if descriptor in readers and not _take(descriptor, data[readers[descriptor]], caps[readers[descriptor]]):
+                if descriptor in readers and not _take(
+                    descriptor, data[readers[descriptor]], caps[readers[descriptor]]
+                ):
                     poll.unregister(descriptor)
             over = any(len(data[name]) > cap for name, cap in caps.items())
             if over and not cancelled:

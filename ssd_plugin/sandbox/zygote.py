@@ -23,11 +23,40 @@ from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.seccomp import Filter
 
 # What programs and suites commonly import: loaded once here, for free in every child.
-COMMON = (
-    "abc array bisect calendar collections collections.abc copy dataclasses datetime decimal enum fractions functools "
-    "hashlib heapq io itertools json math numbers operator random re statistics string textwrap threading time typing "
-    "encodings.idna encodings.latin_1 tempfile"
-).split()
+COMMON = [
+    "abc",
+    "array",
+    "bisect",
+    "calendar",
+    "collections",
+    "collections.abc",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "io",
+    "itertools",
+    "json",
+    "math",
+    "numbers",
+    "operator",
+    "random",
+    "re",
+    "statistics",
+    "string",
+    "textwrap",
+    "threading",
+    "time",
+    "typing",
+    "encodings.idna",
+    "encodings.latin_1",
+    "tempfile",
+]
 CANCEL = b"cancel"
 _POLL_MS = 20
 _MESSAGE = 65536
@@ -167,13 +196,15 @@ class Zygote:
         reason = self._watch(poll, list(watched)[-1], room)
         ends = []
         for descriptor, child in watched.items():
+            killed = not select.select([descriptor], [], [], 0)[0]
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             if self.tier == "rlimits":
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child, signal.SIGKILL)
             _, status, usage = os.wait4(child, 0)
-            ends.append({"status": status, "cpu": usage.ru_utime + usage.ru_stime, "memory_kib": usage.ru_maxrss})
+            cpu = usage.ru_utime + usage.ru_stime
+            ends.append({"status": status, "cpu": cpu, "memory_kib": usage.ru_maxrss, "killed": killed})
             os.close(descriptor)
         if self.tier == "rlimits":
             _end_orphans()
