@@ -15,8 +15,6 @@ from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.records import Result, StdioCheck, Task
 from ssd_plugin.verdict import Finding, GateResult, GateStatus
 
-Instruction = tuple[str, Callable[[str, ast.Module], bool]]  # what was asked, and whether (completion, program) obeys
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -25,15 +23,77 @@ class Settings:
     margin: float = 0.03
 
 
-def _functions(tree: ast.Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer, taken apart once."""
+
+    completion: str
+    functions: tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]
+    called: frozenset[str]
+    has_imports: bool
+
+    def named(self, name: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        """The functions of that name."""
+        return [function for function in self.functions if function.name == name]
 
 
-def _signature(text: str, name: str) -> list[str] | None:
+Instruction = tuple[str, Callable[[Answer], bool]]  # what was asked, and whether an answer obeys
+
+
+def _take_apart(completion: str, program: str) -> Answer | None:
+    tree = syntax.parse(program)
+    if tree is None or not program.strip():
+        return None
+    nodes = list(ast.walk(tree))
+    return Answer(
+        completion=completion,
+        functions=tuple(node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)),
+        called=frozenset(n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)),
+        has_imports=any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes),
+    )
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    return [argument.arg for argument in function.args.args if argument.arg != "self"]
+
+
+def _asked_parameters(text: str, name: str) -> list[str] | None:
     """Parameter names of `def name(...)` as the prompt writes it; None when it does not."""
     match = re.search(rf"def\s+{re.escape(name)}\s*(\([^()]*(?:\([^()]*\)[^()]*)*\))", text)
-    tree = syntax.parse(f"def f{match[1]}: pass") if match else None
-    return _parameters(_functions(tree)[0]) if tree else None
+    answer = _take_apart("", f"def f{match[1]}: pass") if match else None
+    return _parameters(answer.functions[0]) if answer else None
+
+
+def _only_code(answer: Answer) -> bool:
+    text = answer.completion.strip()
+    return syntax.parse(text) is not None or (
+        text.startswith("```") and text.endswith("```") and text.count("```") == 2
+    )
+
+
+def _type_hints(answer: Answer) -> bool:
+    return any(f.returns or any(argument.annotation for argument in f.args.args) for f in answer.functions)
+
+
+_PHRASES: tuple[tuple[str, str, Callable[[Answer], bool]], ...] = (
+    (
+        r"\bcode block\b|\bfenced\b|wrap .{0,30}in ```",
+        "a fenced code block",
+        lambda one: one.completion.count("```") >= 2,
+    ),
+    (r"\bonly (?:the )?code\b|\bno explanations?\b|\bwithout (?:any )?explanation", "nothing but code", _only_code),
+    (
+        r"\bno imports?\b|\bwithout (?:any )?import|\b(?:do not|don't) import",
+        "no imports",
+        lambda one: not one.has_imports,
+    ),
+    (r"\btype (?:hints?|annotations?)\b", "type hints", _type_hints),
+    (
+        r"\b(?:add|include|with|write) a docstring\b",
+        "a docstring",
+        lambda one: any(map(ast.get_docstring, one.functions)),
+    ),
+)
 
 
 def instructions(task: Task) -> list[Instruction]:
@@ -42,51 +102,19 @@ def instructions(task: Task) -> list[Instruction]:
     text = f"{task.prompt}\n{task.starter_code}"
     if task.check is not None and not isinstance(task.check, StdioCheck):
         name = task.check.entry_point.rpartition(".")[2]
-        asked.append((f"define {name}", lambda _, tree: any(f.name == name for f in _functions(tree))))
-        wanted = _signature(text, name)
+        asked.append((f"define {name}", lambda one: bool(one.named(name))))
+        wanted = _asked_parameters(text, name)
         if wanted is not None:
             has = f"parameters ({', '.join(wanted)})"
-            asked.append(
-                (has, lambda _, tree: any(_parameters(f) == wanted for f in _functions(tree) if f.name == name))
-            )
-        asked.append(("no input() in a function task", lambda _, tree: not _calls(tree, "input")))
-    for pattern, what, obeys in _PHRASES:
-        if re.search(pattern, text, re.IGNORECASE):
-            asked.append((what, obeys))
+            asked.append((has, lambda one: any(_parameters(function) == wanted for function in one.named(name))))
+        asked.append(("no input() in a function task", lambda one: "input" not in one.called))
+    asked += [(what, obeys) for pattern, what, obeys in _PHRASES if re.search(pattern, text, re.IGNORECASE)]
     return asked
 
 
-def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
-    return [argument.arg for argument in function.args.args if argument.arg != "self"]
-
-
-def _calls(tree: ast.Module, name: str) -> bool:
-    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == name for n in ast.walk(tree))
-
-
-def _only_code(completion: str, _: ast.Module) -> bool:
-    text = completion.strip()
-    return syntax.parse(text) is not None or (
-        text.startswith("```") and text.endswith("```") and text.count("```") == 2
-    )
-
-
-_PHRASES: tuple[tuple[str, str, Callable[[str, ast.Module], bool]], ...] = (
-    (r"\bcode block\b|\bfenced\b|wrap .{0,30}in ```", "a fenced code block", lambda text, _: text.count("```") >= 2),
-    (r"\bonly (?:the )?code\b|\bno explanations?\b|\bwithout (?:any )?explanation", "nothing but code", _only_code),
-    (r"\bno imports?\b|\bwithout (?:any )?import|do not import|don't import", "no imports",
-     lambda _, tree: not any(isinstance(n, ast.Import | ast.ImportFrom) for n in ast.walk(tree))),
-    (r"\btype (?:hints?|annotations?)\b", "type hints",
-     lambda _, tree: any(f.returns or any(a.annotation for a in f.args.args) for f in _functions(tree))),
-    (r"\b(?:add|include|with|write) a docstring\b", "a docstring", lambda _, tree: any(map(ast.get_docstring, _functions(tree)))),
-)  # fmt: skip
-
-
 def _broken(row: Result, asked: Sequence[Instruction]) -> list[str]:
-    tree = syntax.parse(row.program)
-    if tree is None or not row.program.strip():
-        return ["a program"]
-    return [what for what, obeys in asked if not obeys(row.completion, tree)]
+    answer = _take_apart(row.completion, row.program)
+    return ["a program"] if answer is None else [what for what, obeys in asked if not obeys(answer)]
 
 
 def _broken_by_row(side: Side, asked: dict[str, list[Instruction]]) -> dict[str, list[list[str]]]:
@@ -105,13 +133,17 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     )
     findings = [
         Finding(
-            tool="forgetting", rule="instruction", level="note", message=f"does not follow: {', '.join(missed)}",
-            task_id=row.task_id, sample_id=row.sample_id,
+            tool="forgetting",
+            rule="instruction",
+            level="note",
+            message=f"does not follow: {', '.join(missed)}",
+            task_id=row.task_id,
+            sample_id=row.sample_id,
         )
         for task, rows in broken[1].items()
         for row, missed in zip(context.candidate.by_task[task], rows, strict=True)
         if missed
-    ]  # fmt: skip
+    ]
     return conclude("forgetting", [figure], findings)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ssd_plugin.errors import ConfigError
 
@@ -35,7 +35,7 @@ def build(kind: type[T], value: object, path: str) -> T:
     """
     if not isinstance(value, Mapping):
         raise _refuse(path, value, "a table")
-    hints = _hints(kind)
+    hints = _hints(cast(Any, kind))
     prefix = f"{path}." if path else ""
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     for key in value:

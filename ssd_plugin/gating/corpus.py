@@ -25,7 +25,7 @@ def _files(directory: str) -> list[Path]:
 
 
 def functions(directory: str, limit: int) -> list[ast.Module]:
-    """Up to `limit` functions and methods of five statements or more, spread evenly over the files, each a module of its own.
+    """Up to `limit` functions and methods with three statements or more, spread evenly over the files, each a module of its own.
 
     Raises:
         DataError: fewer than 50 such functions were found.
@@ -41,6 +41,6 @@ def functions(directory: str, limit: int) -> list[ast.Module]:
 
 def _of_file(path: Path) -> Iterator[ast.FunctionDef]:
     tree = syntax.parse(path.read_text(encoding="utf-8", errors="replace"))
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.FunctionDef) and sum(isinstance(inner, ast.stmt) for inner in ast.walk(node)) > 5:
-            yield node
+    for node in tree.body if tree else ():
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        yield from (one for one in inner if isinstance(one, ast.FunctionDef) and len(one.body) >= 3)
