@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin import __version__
+from ssd_plugin.data.benchmarks import load_tasks
 from ssd_plugin.errors import DataError, SandboxError
 from ssd_plugin.evaluation.canaries import run_canaries
+from ssd_plugin.evaluation.expected import fill_expected
 from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.partial import Partial
 from ssd_plugin.jsonl import JsonObject, atomic_writer, dumps, sha256_file, write_json
-from ssd_plugin.records import AssertCheck, Result, Sample, Status, Task, read_samples, read_tasks
+from ssd_plugin.records import AssertCheck, Result, Sample, Status, Task, read_samples
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
@@ -68,7 +70,7 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
             graded until then is kept and the same call continues.
     """
     options = options or GradeOptions()
-    by_id = {task.task_id: task for task in read_tasks(tasks)}
+    by_id = {task.task_id: task for task in load_tasks(tasks)}
     total = _validate(by_id, tasks, samples)
     chosen = choose(options.tier)
     meta: JsonObject = {
@@ -82,6 +84,7 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
     }
     with Partial(out, meta) as partial, _pool(chosen.tier, list(by_id.values()), options) as pool:
         canaries = run_canaries(pool, chosen.tier)
+        by_id = {task.task_id: task for task in fill_expected(pool, list(by_id.values()), options.limits)}
         resumed = len(partial)
         _grade(pool, by_id, samples, partial, options)
         if len(partial) != total:
@@ -127,8 +130,9 @@ def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> dic
         DataError, SandboxError: as `score_file`.
     """
     options = options or GradeOptions()
-    found = [task for task in read_tasks(tasks) if task.reference]
+    found = [task for task in load_tasks(tasks) if task.reference]
     with _pool(choose(options.tier).tier, found, options) as pool:
+        found = fill_expected(pool, found, options.limits)
         judgements = dict(pool.run((task.task_id, _job(task, task.reference, options.limits)) for task in found))
     return {task.task_id: judgements[task.task_id] for task in found}
 

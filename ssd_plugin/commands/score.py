@@ -1,0 +1,134 @@
+"""`ssd score`: grade a samples file in the sandbox."""
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ssd_plugin.commands.options import json_option
+
+_TIERS = ("namespaces", "landlock", "rlimits")
+
+
+@click.command("score")
+@click.option(
+    "--tasks", required=True, help="Task file, a benchmark's file as published, or its name (humaneval+, ...)."
+)
+@click.option(
+    "--samples", type=click.Path(path_type=Path), required=True, help="Samples: task_id, sample_id, completion."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Result file to write.")
+@click.option("--tier", type=click.Choice(_TIERS), help="Isolation; default: the strongest that works, never rlimits.")
+@click.option("--workers", type=click.IntRange(min=1), help="Programs at a time; default: one a core.")
+@click.option("--cpu-seconds", type=click.FloatRange(min=1), help="Least CPU time a program gets; default 2.")
+@click.option("--memory-mib", type=click.IntRange(min=128), help="Address space of a program; default 1024.")
+@click.option(
+    "-k", "ks", type=click.IntRange(min=1), multiple=True, help="Also print pass@k; may be given several times."
+)
+@json_option
+def command(
+    tasks: str,
+    samples: Path,
+    out: Path,
+    tier: str | None,
+    workers: int | None,
+    cpu_seconds: float | None,
+    memory_mib: int | None,
+    ks: tuple[int, ...],
+    as_json: bool,
+) -> None:
+    """Grade generated programs in the sandbox; run it again to continue one that was cut off.
+
+    Example: ssd score --tasks tasks.jsonl --samples samples.jsonl --out results.jsonl -k 1
+    """
+    from ssd_plugin.evaluation.grader import GradeOptions, score_file
+    from ssd_plugin.progress import track
+    from ssd_plugin.sandbox.limits import Limits
+    from ssd_plugin.sandbox.tiers import SandboxTier
+
+    limits = Limits()
+    if cpu_seconds is not None:
+        limits = replace(limits, cpu_seconds=cpu_seconds, wall_seconds=max(limits.wall_seconds, 4 * cpu_seconds))
+    if memory_mib is not None:
+        limits = replace(limits, memory_mib=memory_mib)
+    options = GradeOptions(tier=SandboxTier(tier) if tier else None, limits=limits)
+    if workers is not None:
+        options = replace(options, workers=workers)
+    tasks_file = _tasks_file(tasks, out)
+    with track("graded", _count_lines(samples)) as advance:
+        summary = score_file(tasks_file, samples, out, options=replace(options, progress=advance))
+    pass_at = _pass_at_k(tasks_file, out, ks)
+    if as_json:
+        document = {"out": str(out), "tier": summary.tier.value, "samples": summary.samples, "counts": summary.counts}
+        click.echo(json.dumps(document | {"resumed": summary.resumed, "pass_at_k": pass_at}, sort_keys=True))
+        return
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)
+    click.echo(f"{summary.samples} samples: {counts}")
+    click.echo(f"sandbox: {summary.tier} ({summary.canaries} canaries judged right){_notes(summary.tier_notes)}")
+    if summary.weak_oracle_tasks:
+        click.echo(f"weak oracle: {summary.weak_oracle_tasks} of {summary.tasks} tasks are judged by assertions alone")
+    for group, figures in pass_at.items():
+        click.echo(f"{group}: " + ", ".join(_figure(name, figure) for name, figure in figures.items()))
+    click.echo(f"written: {out}")
+
+
+def _tasks_file(tasks: str, out: Path) -> Path:
+    """The task file; a benchmark named instead is fetched and written beside the results."""
+    from ssd_plugin.data.benchmarks import fetch
+    from ssd_plugin.jsonl import write_jsonl
+
+    if Path(tasks).exists() or "/" in tasks or tasks.endswith((".jsonl", ".json", ".gz", ".parquet")):
+        return Path(tasks)
+    path = out.with_name(out.name + ".tasks.jsonl")
+    write_jsonl(path, (task.to_json() for task in fetch(tasks)))
+    return path
+
+
+def _count_lines(path: Path) -> int:
+    """How many samples there are, for the progress bar; a file that cannot be read is reported later, in full."""
+    try:
+        with path.open("rb") as stream:
+            return sum(1 for line in stream if line.strip())
+    except OSError:
+        return 0
+
+
+def _pass_at_k(tasks: Path, results: Path, ks: tuple[int, ...]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """pass@k of all tasks, then by domain and by difficulty where there is more than one."""
+    from ssd_plugin.data.benchmarks import load_tasks
+    from ssd_plugin.evaluation.pass_at_k import pass_at_k_by_task, summarise_pass_at_k
+    from ssd_plugin.records import Task, read_results
+
+    found = load_tasks(tasks) if ks else []
+    groups: dict[str, Callable[[Task], str]] = {
+        "all tasks": lambda _: "",
+        "domain": lambda task: task.domain,
+        "difficulty": lambda task: task.difficulty,
+    }
+    table: dict[str, dict[str, dict[str, float | None]]] = {}
+    for k in ks:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            by_task = pass_at_k_by_task(read_results(results), k)
+        for warning in caught:
+            click.echo(f"ssd: warning: {warning.message}", err=True)
+        for label, group in groups.items():
+            if label != "all tasks" and len({group(task) for task in found}) < 2:
+                continue
+            for name, figure in summarise_pass_at_k(by_task, found, k, group).items():
+                low, high = (figure.interval.low, figure.interval.high) if figure.interval else (None, None)
+                row = {"estimate": figure.estimate, "low": low, "high": high, "tasks": figure.tasks}
+                table.setdefault(f"{label} {name}".strip(), {})[f"pass@{k}"] = row
+    return table
+
+
+def _figure(name: str, figure: dict[str, float | None]) -> str:
+    interval = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+    return f"{name} {figure['estimate']:.3f}{interval}"
+
+
+def _notes(notes: tuple[str, ...]) -> str:
+    return "; " + "; ".join(notes) if notes else ""

@@ -1,0 +1,197 @@
+"""Published benchmarks from a local file, or from the hub by name at a pinned state.
+
+load_tasks(Path("HumanEval.jsonl.gz"))                         a file as published, or the project's own task file
+fetch("livecodebench-v6:2025-02-01:2025-05-31")                by name; LiveCodeBench with a window of contest dates
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.data.published import recognise
+from ssd_plugin.errors import DataError, DependencyError, HubUnreachableError
+from ssd_plugin.jsonl import read_jsonl, sha256_file
+from ssd_plugin.records import Task, task_from_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A data set on the hub: what pins its content is the commit, or the file's own SHA-256."""
+
+    repository: str
+    files: tuple[str, ...]
+    revision: str
+    sha256: str = ""
+
+
+def _livecodebench(parts: int) -> Source:
+    files = ("test.jsonl", *(f"test{number}.jsonl" for number in range(2, parts + 1)))
+    commit = "0fe84c3912ea0c4d4a78037083943e8f0c4dd505"
+    return Source(repository="livecodebench/code_generation_lite", files=files, revision=commit)
+
+
+SOURCES = {
+    "humaneval": Source(
+        repository="openai/openai_humaneval",
+        files=("openai_humaneval/test-00000-of-00001.parquet",),
+        revision="7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
+    ),
+    "humaneval+": Source(
+        repository="evalplus/humanevalplus",
+        files=("test.jsonl",),
+        revision="main",
+        sha256="908377f1daf28dcb36846db73a5662b2e05a9907407c2696c89ad9d3b0b04492",
+    ),
+    "mbpp": Source(
+        repository="google-research-datasets/mbpp",
+        files=("full/test-00000-of-00001.parquet",),
+        revision="4bb6404fdc6cacfda99d4ac4205087b89d32030c",
+    ),
+    "mbpp+": Source(
+        repository="evalplus/mbppplus",
+        files=("data/test-00000-of-00001-d5781c9c51e02795.parquet",),
+        revision="main",
+        sha256="dc20030b3788fccf617444edcb34138ef13d7e4fafd17bfcb8c1279dbb12399b",
+    ),
+    "livecodebench-v5": _livecodebench(5),
+    "livecodebench-v6": _livecodebench(6),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Contest dates from `start` to `end`, both included; empty bounds are open. Only LiveCodeBench's rows have dates."""
+
+    start: str = ""
+    end: str = ""
+
+    def __post_init__(self) -> None:
+        for text in (self.start, self.end):
+            try:
+                _ = text and date.fromisoformat(text)
+            except ValueError:
+                raise DataError(f"date window: {text!r} is not a date; write YYYY-MM-DD") from None
+
+    def holds(self, row: dict[str, Any], where: str) -> bool:
+        """Whether the row's contest lies in the window.
+
+        Raises:
+            DataError: a window was asked for and the row has no date.
+        """
+        if not (self.start or self.end):
+            return True
+        day = str(row.get("contest_date", ""))[:10]
+        if not day:
+            raise DataError(f"{where}: has no contest_date, so a window of dates cannot be applied")
+        return (not self.start or self.start <= day) and (not self.end or day <= self.end)
+
+
+def load_tasks(path: Path, window: Window | None = None) -> list[Task]:
+    """Read a task file, or a benchmark's file as published (.jsonl, .jsonl.gz, .json with a list, .parquet).
+
+    Raises:
+        DataError: unreadable, empty, malformed (names file and line), or two tasks share an id.
+        DependencyError: a .parquet file, and pyarrow is not installed.
+    """
+    window = window or Window()
+    tasks: dict[str, Task] = {}
+    for number, row in _rows(path):
+        where = f"{path}:{number}"
+        if not window.holds(row, where):
+            continue
+        task = _task(row, where)
+        if task.task_id in tasks:
+            raise DataError(f"{where}: task_id {task.task_id!r} appears twice")
+        tasks[task.task_id] = task
+    if not tasks:
+        raise DataError(f"{path}: holds no tasks{' in the window of dates' if window != Window() else ''}")
+    return list(tasks.values())
+
+
+def _task(row: dict[str, Any], where: str) -> Task:
+    read = recognise(row)
+    try:
+        return task_from_json(row, where) if read is None else read(row, where)
+    except KeyError as error:
+        raise DataError(f"{where}: field {error} is missing") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if path.suffix == ".parquet":
+        yield from enumerate(_parquet(path), start=1)
+    elif path.suffix == ".gz":
+        yield from _gzipped(path)
+    elif path.suffix == ".json":
+        yield from _json_list(path)
+    else:
+        yield from read_jsonl(path)
+
+
+def _gzipped(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield number, json.loads(line)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path}: is not readable gzipped JSON lines ({error})") from error
+
+
+def _json_list(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        rows = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not readable JSON ({error})") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path}: expected a list of objects")
+    yield from enumerate(rows, start=1)
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    try:
+        from pyarrow import parquet
+        from pyarrow.lib import ArrowException
+    except ImportError as error:
+        raise DependencyError(f"{path}: reading .parquet needs pyarrow; pip install pyarrow") from error
+    try:
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()  # type: ignore[no-untyped-call]
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{path}: is not a readable parquet file ({error})") from error
+    return rows
+
+
+def fetch(name: str) -> list[Task]:
+    """The tasks of a benchmark on the hub: `NAME`, or `NAME:START:END` with dates (YYYY-MM-DD, either may be empty).
+
+    Raises:
+        DataError: no such benchmark, or the file is not the pinned one.
+        DependencyError: huggingface_hub is not installed.
+        HubUnreachableError: the hub did not answer and has no cached copy.
+    """
+    label, *bounds = name.split(":")
+    if label not in SOURCES or len(bounds) not in (0, 2):
+        known = ", ".join(SOURCES)
+        raise DataError(f"benchmark {name!r}: not a file, and not one of {known} (LiveCodeBench: NAME:START:END)")
+    source = SOURCES[label]
+    window = Window(start=bounds[0], end=bounds[1]) if bounds else None
+    return [task for file in source.files for task in load_tasks(_download(source, file), window)]
+
+
+def _download(source: Source, file: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise DependencyError("benchmarks from the hub need huggingface_hub; pip install huggingface_hub") from error
+    hint = "download the file elsewhere and give its path to --tasks"
+    try:
+        path = Path(hf_hub_download(source.repository, file, repo_type="dataset", revision=source.revision))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise HubUnreachableError(f"{source.repository} {file} could not be downloaded ({reason}); {hint}") from error
+    if source.sha256 and sha256_file(path) != source.sha256:
+        raise DataError(f"{source.repository} {file}: is not the pinned file (SHA-256 {source.sha256[:12]}...); {hint}")
+    return path

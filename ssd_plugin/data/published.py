@@ -1,0 +1,151 @@
+"""Rows of HumanEval(+), MBPP(+) and LiveCodeBench, as their authors publish them, to tasks.
+
+Nothing here is executed or unpickled: LiveCodeBench packs its private tests as a pickled text, which is read by an
+unpickler that refuses every object but text.
+"""
+
+import ast
+import base64
+import binascii
+import io
+import json
+import pickle
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ssd_plugin.errors import DataError
+from ssd_plugin.records import AssertCheck, Check, FunctionCheck, StdioCheck, Task
+
+Row = Mapping[str, Any]
+_MAX_TESTS_BYTES = 1 << 30
+
+
+def recognise(row: Row) -> Callable[[Row, str], Task] | None:
+    """The reader for a published row, by its fields; None for the project's own task rows."""
+    if "kind" in row:
+        return None
+    if "question_id" in row and "public_test_cases" in row:
+        return livecodebench
+    if "canonical_solution" in row and "entry_point" in row:
+        return evalplus if "base_input" in row else humaneval
+    if "test_list" in row and "code" in row:
+        return mbpp
+    return None
+
+
+def humaneval(row: Row, where: str) -> Task:
+    """HumanEval's rows, and those of the HumanEval+ data set on the hub (`test` holds `check(candidate)`)."""
+    return Task(
+        task_id=str(row["task_id"]),
+        prompt=row["prompt"],
+        domain="humaneval",
+        check=AssertCheck(entry_point=row["entry_point"], test=_field(row, "test", where)),
+        reference=row["prompt"] + row["canonical_solution"],
+    )
+
+
+def evalplus(row: Row, where: str) -> Task:
+    """EvalPlus' own release of HumanEval+: inputs without expected values, which its reference gives (`expected` is empty)."""
+    inputs = [*_field(row, "base_input", where), *_field(row, "plus_input", where)]
+    if not str(row["task_id"]).startswith("HumanEval"):
+        raise DataError(
+            f"{where}: MBPP+ in this form holds inputs that JSON cannot say; use the data set evalplus/mbppplus"
+        )
+    return Task(
+        task_id=str(row["task_id"]),
+        prompt=row["prompt"],
+        domain="humaneval",
+        check=FunctionCheck(entry_point=row["entry_point"], inputs=tuple(tuple(args) for args in inputs), expected=()),
+        reference=row["prompt"] + row["canonical_solution"],
+    )
+
+
+def mbpp(row: Row, where: str) -> Task:
+    """MBPP (full and sanitized) and MBPP+ (whose `test` holds all inputs)."""
+    tests: list[str] = [str(test) for test in row["test_list"]]
+    entry_point = _called(tests, str(row["code"]), where)
+    imports = "\n".join(row.get("test_imports") or ()) or str(row.get("test_setup_code") or "")
+    suite = str(row["test"]) if row.get("test") else "\n".join([imports, *tests])
+    statement = str(row.get("text") or _field(row, "prompt", where))
+    return Task(
+        task_id=f"Mbpp/{row['task_id']}",
+        prompt=f"{statement}\nYour code should pass these tests:\n\n" + "\n".join(tests) + "\n",
+        domain="mbpp",
+        check=AssertCheck(entry_point=entry_point, test=suite),
+        reference=str(row["code"]).replace("\r\n", "\n"),
+    )
+
+
+def livecodebench(row: Row, where: str) -> Task:
+    """LiveCodeBench's code generation rows, public and private tests together."""
+    tests = [*_tests(row["public_test_cases"], where), *_tests(row["private_test_cases"], where)]
+    if not tests:
+        raise DataError(f"{where}: holds no tests")
+    starter = str(row.get("starter_code") or "")
+    return Task(
+        task_id=str(row["question_id"]),
+        prompt=str(row["question_content"]),
+        domain=str(row.get("platform") or "livecodebench"),
+        difficulty=str(row.get("difficulty") or ""),
+        check=_livecodebench_check(row, tests, where),
+        starter_code=starter,
+    )
+
+
+def _livecodebench_check(row: Row, tests: list[dict[str, str]], where: str) -> Check:
+    if all(test.get("testtype") == "stdin" for test in tests):
+        inputs, expected = (tuple(str(test[key]) for test in tests) for key in ("input", "output"))
+        return StdioCheck(inputs=inputs, expected=expected)
+    try:
+        name = json.loads(row["metadata"])["func_name"]
+        calls = tuple(tuple(json.loads(line) for line in test["input"].split("\n") if line.strip()) for test in tests)
+        values = tuple(json.loads(test["output"]) for test in tests)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DataError(f"{where}: its functional tests cannot be read ({error})") from error
+    return FunctionCheck(entry_point=f"Solution.{name}", inputs=calls, expected=values)
+
+
+class _TextOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"the tests hold {module}.{name}, not text")
+
+
+def _tests(field: Any, where: str) -> list[dict[str, str]]:
+    """The test list of a field: JSON, or base64 of zlib of a pickled JSON text."""
+    try:
+        return _test_list(json.loads(field), where)
+    except (json.JSONDecodeError, TypeError):
+        pass
+    try:
+        packed = base64.b64decode(str(field), validate=True)
+        unpacked = zlib.decompressobj().decompress(packed, _MAX_TESTS_BYTES)
+        return _test_list(json.loads(_TextOnly(io.BytesIO(unpacked)).load()), where)
+    except (binascii.Error, zlib.error, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
+        raise DataError(f"{where}: its tests cannot be decoded ({error})") from error
+
+
+def _test_list(value: Any, where: str) -> list[dict[str, str]]:
+    if not isinstance(value, list) or not all(
+        isinstance(test, dict) and "input" in test and "output" in test for test in value
+    ):
+        raise DataError(f"{where}: its tests must be a list of objects with input and output")
+    return value
+
+
+def _field(row: Row, name: str, where: str) -> Any:
+    if name not in row:
+        raise DataError(f"{where}: field '{name}' is missing")
+    return row[name]
+
+
+def _called(tests: list[str], code: str, where: str) -> str:
+    """The function of `code` that the tests call first."""
+    try:
+        defined = {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+        for node in ast.walk(ast.parse("\n".join(tests))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
+                return node.func.id
+    except SyntaxError as error:
+        raise DataError(f"{where}: its code or tests do not parse ({error})") from error
+    raise DataError(f"{where}: its tests call no function that its code defines")

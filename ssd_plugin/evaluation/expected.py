@@ -1,0 +1,44 @@
+"""Expected values that a benchmark leaves to its reference solution (EvalPlus' own files), found in the sandbox."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+from ssd_plugin.errors import DataError
+from ssd_plugin.records import FunctionCheck, Task
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.pool import Pool
+from ssd_plugin.sandbox.worker import Worker
+
+_PATIENCE = 10.0
+_REPORT_BYTES = 1 << 28
+
+
+def lacks_expected(task: Task) -> bool:
+    """Whether the task has inputs whose expected values its reference must give."""
+    return isinstance(task.check, FunctionCheck) and not task.check.expected
+
+
+def fill_expected(pool: Pool, tasks: list[Task], limits: Limits) -> list[Task]:
+    """The tasks, with the reference's results where expected values were missing.
+
+    Raises:
+        DataError: a reference does not give a value for each of its inputs (named).
+        SandboxError: the sandbox failed.
+    """
+    missing = [task for task in tasks if lacks_expected(task)]
+    filled = dict(pool.run((task.task_id, partial(_fill, task, limits)) for task in missing))
+    return [filled.get(task.task_id, task) for task in tasks]
+
+
+def _fill(task: Task, limits: Limits, worker: Worker) -> Task:
+    check = task.check
+    if not isinstance(check, FunctionCheck):
+        raise DataError(f"task {task.task_id!r}: only function tasks can be completed from their reference")
+    patient = replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
+    payload = {"program": task.reference, "entry_point": check.entry_point, "inputs": check.inputs}
+    report = worker.run("function", [payload], patient, report_bytes=_REPORT_BYTES)
+    lines = [json.loads(line) for line in report.report.splitlines()]
+    if len(lines) != len(check.inputs) + 1 or not all("value" in line for line in lines[:-1]):
+        raise DataError(f"task {task.task_id!r}: its reference does not give a value for each input")
+    return replace(task, check=replace(check, expected=tuple(line["value"] for line in lines[:-1])))
