@@ -5,8 +5,9 @@ import hashlib
 import html
 import json
 import re
-import xml.etree.ElementTree as ET  # noqa: S405
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ssd_plugin.evidence
+from ssd_plugin.errors import TrustError
 from ssd_plugin.evidence.junit import junit_xml
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.evidence.mlbom import mlbom
@@ -26,26 +28,41 @@ from ssd_plugin.evidence.sarif import MAX_RESULTS, MAX_RUNS, sarif_log, select
 from ssd_plugin.evidence.statement import evidence_digests, statement
 from ssd_plugin.evidence.text import markdown, visible
 from ssd_plugin.evidence.write import write_evidence
-from ssd_plugin.verdict import Finding, GateResult, GateStatus, JudgedGate, Outcome, Subject, Tier, Verdict, read_verdict
+from ssd_plugin.verdict import (
+    Finding,
+    GateResult,
+    GateStatus,
+    JudgedGate,
+    Outcome,
+    Subject,
+    Tier,
+    Verdict,
+    read_verdict,
+)
 
 SARIF_SCHEMA = Path(__file__).parents[1] / "data/sarif-schema-2.1.0.json"
 VERDICT_SCHEMA = Path(ssd_plugin.evidence.__path__[0]) / "schemas/verdict-1.json"
-HOSTILE = "\x1b[31m ]]> | ` <script>alert(1)</script> \u202e\ud800\x00\ufffe [x](http://evil.example) **b** @user\r\n# h {0}"
+HOSTILE = (
+    "\x1b[31m ]]> | ` <script>alert(1)</script> \u202e\ud800\x00\ufffe [x](http://evil.example) **b** @user\r\n# h {0}"
+)
 TEXT = st.one_of(st.just(HOSTILE), st.text(st.characters(exclude_categories=()), max_size=60))
 
 STATUSES = st.sampled_from(list(GateStatus))
 FINDINGS = st.builds(
-    Finding, tool=st.one_of(st.sampled_from(["ruff", "bandit"]), TEXT), rule=TEXT, level=st.sampled_from(["error", "warning", "note"]),
-    message=TEXT, task_id=TEXT, sample_id=TEXT, side=st.sampled_from(["candidate", "baseline"]), line=st.integers(-1, 10**6),
+    Finding, tool=st.one_of(st.sampled_from(["ruff", "bandit"]), TEXT), rule=TEXT, message=TEXT,
+    level=st.sampled_from(["error", "warning", "note"]),
+    task_id=TEXT, sample_id=TEXT, side=st.sampled_from(["candidate", "baseline"]), line=st.integers(-1, 10**6),
 )  # fmt: skip
-RESULTS = st.builds(GateResult, gate=TEXT, status=STATUSES, reason=TEXT, findings=st.lists(FINDINGS, max_size=4).map(tuple))
+RESULTS = st.builds(
+    GateResult, gate=TEXT, status=STATUSES, reason=TEXT, findings=st.lists(FINDINGS, max_size=4).map(tuple)
+)
 GATES = st.builds(JudgedGate, result=RESULTS, tier=st.sampled_from(list(Tier)), required=st.booleans(), plugin=TEXT)
 
 Make = Callable[..., Verdict]
 
 
 @pytest.fixture(scope="session")
-def sarif_schema() -> jsonschema.Draft4Validator:
+def sarif_schema() -> Any:
     raw = SARIF_SCHEMA.read_bytes()
     assert hashlib.sha256(raw).hexdigest() == "c3b4bb2d6093897483348925aaa73af03b3e3f4bd4ca38cef26dcb4212a2682e"
     return jsonschema.Draft4Validator(json.loads(raw))
@@ -57,7 +74,7 @@ def make(factory: Any) -> Make:
     return verdict
 
 
-def log_of(verdict: Verdict, **paths: str) -> dict[str, Any]:
+def log_of(verdict: Verdict) -> dict[str, Any]:
     findings, left_out = select(verdict)
     return sarif_log(findings, left_out, {}, "")
 
@@ -83,7 +100,7 @@ def test_visible_text_is_one_printable_line(text: str) -> None:
 def test_markdown_text_has_no_markup_and_loses_nothing(text: str) -> None:
     escaped = markdown(text, limit=10**6)
     assert html.unescape(escaped) == visible(text, limit=10**6)
-    assert not re.sub(r"&#\d+;", "", escaped).strip("".join(char for char in escaped if char.isalnum()) + " ,;%+'")
+    assert all(char.isalnum() or char in " ,;%+'" for char in re.sub(r"&#\d+;", "", escaped))
 
 
 def test_long_text_is_cut_and_says_so() -> None:
@@ -95,10 +112,10 @@ def test_long_text_is_cut_and_says_so() -> None:
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(gates=st.lists(GATES, min_size=1, max_size=3))
-def test_any_verdict_makes_valid_files(gates: list[JudgedGate], make: Make, sarif_schema: jsonschema.Draft4Validator) -> None:
+def test_any_verdict_makes_valid_files(gates: list[JudgedGate], make: Make, sarif_schema: Any) -> None:
     verdict = make(*gates, subjects=(Subject(role="model", path=HOSTILE, sha256="c" * 64, size=1),))
     sarif_schema.validate(json.loads(json.dumps(log_of(verdict)).encode()))
-    document = ET.fromstring(junit_xml(verdict))  # noqa: S314 (our own text)
+    document = ET.fromstring(junit_xml(verdict))
     red = bool(document.findall(".//failure") + document.findall(".//error"))
     assert red == (verdict.outcome is not Outcome.GO)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(mlbom(verdict))) is None
@@ -106,7 +123,7 @@ def test_any_verdict_makes_valid_files(gates: list[JudgedGate], make: Make, sari
     assert json.loads(statement(verdict, {}))["predicate"]["result"] == "FAILED" or verdict.outcome is Outcome.GO
 
 
-def test_limits_hold_and_what_is_left_out_is_said(make: Make, factory: Any, sarif_schema: jsonschema.Draft4Validator) -> None:
+def test_limits_hold_and_what_is_left_out_is_said(make: Make, factory: Any, sarif_schema: Any) -> None:
     notes = [Finding(tool="ruff", rule="N", level="note", message="n", sample_id=str(i)) for i in range(MAX_RESULTS)]
     errors = [Finding(tool="bandit", rule="E", level="error", message="e", sample_id=str(i)) for i in range(7)]
     verdict = with_findings(make, factory, notes + errors)
@@ -122,9 +139,7 @@ def test_limits_hold_and_what_is_left_out_is_said(make: Make, factory: Any, sari
     sarif_schema.validate(small)
 
 
-def test_more_tools_than_runs_share_one_without_losing_a_finding(
-    make: Make, factory: Any, sarif_schema: jsonschema.Draft4Validator
-) -> None:
+def test_more_tools_than_runs_share_one_without_losing_a_finding(make: Make, factory: Any, sarif_schema: Any) -> None:
     findings = [Finding(tool=f"tool{i}", rule="R", level="error", message="m") for i in range(MAX_RUNS + 15)]
     log = log_of(with_findings(make, factory, findings))
     sarif_schema.validate(log)
@@ -162,7 +177,7 @@ def test_an_unknown_level_is_an_error_and_links_are_broken(make: Make, factory: 
 def test_each_gate_is_a_suite_with_its_tasks_as_cases(
     status: GateStatus, tier: Tier, kind: str, make: Make, factory: Any
 ) -> None:
-    document = ET.fromstring(junit_xml(make(factory.gate(), factory.gate(status, tier))))  # noqa: S314
+    document = ET.fromstring(junit_xml(make(factory.gate(), factory.gate(status, tier))))
     suites = document.findall("testsuite")
     assert [suite.get("name") for suite in suites] == ["verdict", "correctness", "correctness"]
     whole, task = suites[2].findall("testcase")
@@ -242,10 +257,14 @@ def test_the_schema_knows_exactly_the_fields_that_verdicts_have(verdict_schema: 
 # The directory
 
 
-def test_programs_with_findings_are_copied_and_pointed_at(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_with_findings_are_copied_and_pointed_at(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "gate/out"
-    write_evidence(make(), out=out, programs={("candidate", "t1", "0"): "a\r\nb\n", ("candidate", "t9", "0"): "c"}, sign_key=None)
+    write_evidence(
+        make(), out=out, programs={("candidate", "t1", "0"): "a\r\nb\n", ("candidate", "t9", "0"): "c"}, sign_key=None
+    )
     log = json.loads((out / "results.sarif").read_text())
     (result,) = [result for run in log["runs"] for result in run["results"]]
     place = result["locations"][0]["physicalLocation"]
@@ -272,14 +291,14 @@ def test_half_surrogates_survive_writing_and_reading(factory: Any, make: Make, t
 
 def test_the_same_verdict_gives_the_same_bytes(judged: Any) -> None:
     before = {path: path.read_bytes() for path in judged.out.rglob("*") if path.is_file()}
-    judged.sign(judged.go(created=__import__("datetime").datetime.fromisoformat(read_verdict(judged.verdict).created)))
+    judged.sign(judged.go(created=datetime.fromisoformat(read_verdict(judged.verdict).created)))
     assert {path: path.read_bytes() for path in judged.out.rglob("*") if path.is_file()} == before
     assert len(before) == 8
 
 
-def test_a_bad_key_writes_nothing_and_a_new_run_invalidates_the_old_signature(judged: Any, make: Make, tmp_path: Path) -> None:
-    from ssd_plugin.errors import TrustError
-
+def test_a_bad_key_writes_nothing_and_a_new_run_invalidates_the_old_signature(
+    judged: Any, make: Make, tmp_path: Path
+) -> None:
     with pytest.raises(TrustError):
         write_evidence(make(), out=tmp_path / "new", programs={}, sign_key=tmp_path / "none")
     assert not (tmp_path / "new").exists()
