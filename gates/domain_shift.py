@@ -73,7 +73,8 @@ def _drift(context: GateContext, settings: Settings, human: Sequence[ast.Module]
         "embed", programs, lambda new: [distance.embed(syntax.histogram(text)) for text in new]
     )
     embedded = [_embedded(side, vectors) for side in sides]
-    shift = distance.measure(embedded[0], embedded[1], [distance.embed(syntax.tree_histogram(tree)) for tree in human])
+    ruler = context.memo.once("ruler", lambda: [distance.embed(syntax.tree_histogram(tree)) for tree in human])
+    shift = distance.measure(embedded[0], embedded[1], ruler)
     margin = settings.away_margin * shift.baseline
     rise = shift.candidate - shift.baseline
     breach = shift.moved > shift.moved_threshold and shift.away > shift.away_threshold and rise > margin
@@ -105,7 +106,7 @@ def _likelihood(context: GateContext, settings: Settings, human: Sequence[ast.Mo
 
 def check(context: GateContext, settings: Settings) -> GateResult:
     """Domains, distance to human code and, where asked for and weights are at hand, its likelihood."""
-    human = corpus.functions(settings.corpus, settings.corpus_functions)
+    human = context.memo.once("corpus", lambda: corpus.functions(settings.corpus, settings.corpus_functions))
     figures = [*_domains(context, settings), _drift(context, settings, human)]
     if settings.nll_documents:
         figures.append(_likelihood(context, settings, human))

@@ -7,12 +7,13 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ssd_plugin.gating import syntax
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.paired import compare, conclude, refuse
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.records import Result, StdioCheck, Task
+from ssd_plugin.records import StdioCheck, Task
 from ssd_plugin.verdict import Finding, GateResult, GateStatus
 
 
@@ -112,13 +113,24 @@ def instructions(task: Task) -> list[Instruction]:
     return asked
 
 
-def _broken(row: Result, asked: Sequence[Instruction]) -> list[str]:
-    answer = _take_apart(row.completion, row.program)
+def _broken(completion: str, program: str, asked: Sequence[Instruction]) -> list[str]:
+    answer = _take_apart(completion, program)
     return ["a program"] if answer is None else [what for what, obeys in asked if not obeys(answer)]
 
 
-def _broken_by_row(side: Side, asked: dict[str, list[Instruction]]) -> dict[str, list[list[str]]]:
-    return {task: [_broken(row, asked[task]) for row in rows] for task, rows in side.by_task.items() if asked.get(task)}
+def _broken_by_row(context: GateContext, side: Side, asked: dict[str, list[Instruction]]) -> dict[str, list[list[str]]]:
+    """By task that asks something: what each sample does not follow."""
+    return {
+        task: [
+            context.memo.once(
+                f"forgetting {task} {row.completion}\0{row.program}",
+                partial(_broken, row.completion, row.program, asked[task]),
+            )
+            for row in rows
+        ]
+        for task, rows in side.by_task.items()
+        if asked.get(task)
+    }
 
 
 def check(context: GateContext, settings: Settings) -> GateResult:
@@ -126,7 +138,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     asked = {task.task_id: instructions(task) for task in context.tasks}
     if not any(asked.values()):
         return refuse("forgetting", GateStatus.INSUFFICIENT, "no prompt asks anything that can be verified in the text")
-    broken = [_broken_by_row(side, asked) for side in (context.baseline, context.candidate)]
+    broken = [_broken_by_row(context, side, asked) for side in (context.baseline, context.candidate)]
     before, after = ({task: sum(not one for one in rows) / len(rows) for task, rows in side.items()} for side in broken)
     figure = compare(
         "samples that follow their instructions", before, after, margin=settings.margin, alpha=context.alpha

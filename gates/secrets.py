@@ -138,7 +138,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     name = "samples with a hard-coded password"
     rate = compare(name, left, right, margin=settings.margin, alpha=context.alpha, less_is_better=True)
     note = f"{count} tasks with a credential in an answer"
-    return conclude("secrets", [tokens_figure, rate], _findings(context.candidate, after), note)
+    return conclude("secrets", [rate, tokens_figure], _findings(context.candidate, after), note)
 
 
 def _findings(side: Side, found: Found) -> list[Finding]:

@@ -74,12 +74,14 @@ def unmeasured(name: str, unit: str = "share of samples") -> Measurement:
 
 def describe(figure: Measurement) -> str:
     """One figure in words."""
-    if figure.baseline is None or figure.candidate is None:
+    if figure.candidate is None:
         return f"{figure.name} not measured"
-    text = f"{figure.name} {figure.baseline:.3f} -> {figure.candidate:.3f}"
+    text = f"{figure.name} {figure.candidate:.3f}"
+    if figure.baseline is not None:
+        text = f"{figure.name} {figure.baseline:.3f} -> {figure.candidate:.3f}"
     if figure.delta is not None and figure.low is not None and figure.high is not None:
         text += f" ({figure.delta:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
-        text += f", margin {figure.margin:g})" if figure.margin is not None else ")"
+        text += f", margin {figure.margin:.3g})" if figure.margin is not None else ")"
     return text
 
 
@@ -88,7 +90,10 @@ def conclude(
 ) -> GateResult:
     """The gate's result: the worst of its figures, with the figures of that status as the reason."""
     status = worst([figure.status for figure in measurements])
-    reason = "; ".join(describe(figure) for figure in measurements if figure.status is status) or "nothing was measured"
+    named = [figure for figure in measurements if figure.status is status]
+    reason = "; ".join(map(describe, named)) or "nothing was measured"
+    if status is GateStatus.PASS and len(named) > 1:
+        reason = f"{len(named)} figures within their margins, first {describe(named[0])}"
     return GateResult(
         gate=gate,
         status=status,

@@ -13,6 +13,13 @@ class ProgramMemo:
         """Starts empty."""
         self._known: dict[str, dict[str, Any]] = {}
 
+    def once(self, what: str, compute: Callable[[], T]) -> T:
+        """What `compute` gives, computed the first time that `what` is asked for."""
+        found: dict[str, T] = self._known.setdefault("once", {})
+        if what not in found:
+            found[what] = compute()
+        return found[what]
+
     def lookup(self, tool: str, programs: Iterable[str], analyse: Callable[[list[str]], list[T]]) -> dict[str, T]:
         """What `analyse` says about each distinct non-empty program; it gets all the new ones in one call.
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from ssd_plugin.errors import GateError
 
 RUN_CANDIDATE = Path("evaluate/candidate/results.jsonl")
-RUN_BASE = Path("evaluate/base/results.jsonl")
+RUN_BASE = Path(
+    "evaluate/base_best/results.jsonl"
+)  # the base at its best decode: what the candidate has to hold against
 RUN_TRAINING = Path("filter/kept.jsonl")
 RUN_MODEL = Path("train/model")
 

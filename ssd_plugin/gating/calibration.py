@@ -1,0 +1,189 @@
+"""A/A calibration: judge the baseline against itself, many times, before any verdict counts.
+
+Three experiments. `halves`: each task's samples are split at random into two disjoint halves, one a side; nothing is assumed, but
+a side has half the samples. `redrawn`: both sides draw as many samples a task as the baseline has, with replacement; the size
+is right, the spread too small by (k - 1) / k. `margin_loss`: as `redrawn`, and the candidate loses passes until its pass@1 is
+lower by exactly the margin of `correctness`: whoever gets GO there is let through wrongly.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+
+from ssd_plugin.errors import DataError, GateError
+from ssd_plugin.gating.apart import Job, run_apart
+from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.paired import pass_rate_power
+from ssd_plugin.gating.programs import ProgramMemo
+from ssd_plugin.gating.run import Bench, judge, load_bench, with_minimum
+from ssd_plugin.gating.sides import load_side
+from ssd_plugin.records import Result, Status, read_tasks
+from ssd_plugin.verdict import GateResult, PowerRow, decide
+
+EXPERIMENTS = ("halves", "redrawn", "margin_loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One experiment: shares of replicates by outcome (GO, NO-GO, ...), and by gate and status."""
+
+    name: str
+    samples: int
+    outcomes: Mapping[str, float]
+    gates: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What a policy does on this baseline. `left_out`: its gates that resampling cannot try (they judge files, not samples)."""
+
+    policy: str
+    tasks: int
+    samples: int
+    replicates: int
+    alpha: float
+    left_out: tuple[str, ...]
+    power: tuple[PowerRow, ...]
+    experiments: tuple[Experiment, ...]
+
+
+def _halves(rows: Sequence[Result], rng: random.Random) -> tuple[list[Result], list[Result]]:
+    shuffled = rng.sample(rows, len(rows))
+    half = len(rows) // 2
+    return shuffled[:half], shuffled[half : 2 * half]
+
+
+def _redrawn(rows: Sequence[Result], rng: random.Random) -> tuple[list[Result], list[Result]]:
+    return rng.choices(rows, k=len(rows)), rng.choices(rows, k=len(rows))
+
+
+def _worsened(rows: Sequence[Result], share: float, rng: random.Random) -> list[Result]:
+    return [
+        replace(row, status=Status.FAIL) if row.status is Status.PASS and rng.random() < share else row for row in rows
+    ]
+
+
+def _pair(context: GateContext, experiment: str, lost: float, seed: int) -> GateContext:
+    """The context of one replicate; `lost`: share of its passes that the candidate of `margin_loss` loses."""
+    rng = random.Random(f"{experiment} {seed}")  # noqa: S311 - resampling, not a secret
+    left: list[Result] = []
+    right: list[Result] = []
+    for rows in context.baseline.by_task.values():
+        one, other = _halves(rows, rng) if experiment == "halves" else _redrawn(rows, rng)
+        left += one
+        right += other
+    if experiment == "margin_loss":
+        right = _worsened(right, lost, rng)
+    return replace(
+        context,
+        baseline=replace(context.baseline, rows=tuple(left)),
+        candidate=replace(context.baseline, role="candidate", rows=tuple(right)),
+    )
+
+
+def _replicates(gate: Gate, settings: object, context: GateContext, lost: float, count: int) -> list[GateResult]:
+    context.work.mkdir(parents=True, exist_ok=True)
+    results = []
+    for experiment in EXPERIMENTS:
+        for seed in range(count):
+            result = gate.check(_pair(context, experiment, lost, seed), settings)
+            results.append(replace(result, measurements=(), findings=()))
+    return results
+
+
+def _experiment(
+    name: str, bench: Bench, results: Mapping[str, Sequence[GateResult]], context: GateContext, today: date
+) -> Experiment:
+    count = len(next(iter(results.values())))
+    outcomes: Counter[str] = Counter()
+    statuses: dict[str, Counter[str]] = {gate: Counter() for gate in results}
+    for index in range(count):
+        now = {
+            gate: with_minimum(bench.policy, context, bench.gates[gate].gate, found[index])
+            for gate, found in results.items()
+        }
+        judged = [gate for gate in judge(bench, now, {}) if gate.result.gate in now]
+        outcomes[decide(judged, today)[0].value] += 1
+        for gate, result in now.items():
+            statuses[gate][result.status.value] += 1
+    return Experiment(
+        name=name,
+        samples=context.baseline.samples_per_task // (2 if name == "halves" else 1),
+        outcomes={outcome: number / count for outcome, number in sorted(outcomes.items())},
+        gates={gate: {status: n / count for status, n in sorted(found.items())} for gate, found in statuses.items()},
+    )
+
+
+def _lost_share(bench: Bench, baseline: Side) -> float:
+    margin = getattr(bench.settings.get("correctness"), "margin", None)
+    rates = baseline.pass_rates().values()
+    level = sum(rates) / len(rates)
+    if margin is None or level <= margin:
+        raise GateError(
+            f"pass@1 is {level:.3f}: this baseline cannot show the loss of its margin, whatever the candidate"
+        )
+    return float(margin / level)
+
+
+def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicates: int = 100) -> Calibration:
+    """Run the three experiments on a baseline (samples or result file; graded into `work` where it has to be).
+
+    The policy's minimum of samples is taken as met in `halves`, whose sides have half of them by design.
+
+    Raises:
+        ConfigError, GateError: the policy cannot be used, or a gate failed (its text is named).
+        DataError: fewer than two samples a task.
+    """
+    bench = load_bench(policy)
+    side = load_side("baseline", baseline, tasks, work, regrade=bench.policy.regrade)
+    if side.samples_per_task < 2:
+        raise DataError(f"{baseline}: calibration needs two samples a task or more; it has {side.samples_per_task}")
+    context = GateContext(
+        tasks=tuple(read_tasks(tasks)),
+        baseline=side,
+        candidate=side,
+        origin=None,
+        model=None,
+        baseline_model=None,
+        training=None,
+        tasks_path=tasks,
+        work=work,
+        alpha=bench.policy.alpha / bench.policy.looks,
+        sandbox=bench.policy.sandbox,
+        memo=ProgramMemo(),
+    )
+    lost = _lost_share(bench, side)
+    tried = {name: found.gate for name, found in bench.gates.items() if found.gate.paired and name != "integrity"}
+    jobs = {
+        name: Job(
+            call=partial(_replicates, gate, bench.settings[name], replace(context, work=work / name), lost, replicates),
+            timeout_s=60 + replicates * bench.policy.gates[name].timeout_s,
+        )
+        for name, gate in tried.items()
+    }
+    answers = run_apart(jobs)
+    for name, answer in answers.items():
+        if answer.failure:
+            raise GateError(f"gate {name} failed in calibration: {answer.failure}")
+    today = datetime.now(UTC).date()
+    parts = {
+        experiment: {name: a.results[i * replicates : (i + 1) * replicates] for name, a in answers.items()}
+        for i, experiment in enumerate(EXPERIMENTS)
+    }
+    margins = {name: getattr(bench.settings[name], "margin", None) for name in ("correctness", "generation_zero")}
+    return Calibration(
+        policy=bench.policy.name,
+        tasks=len(context.tasks),
+        samples=side.samples_per_task,
+        replicates=replicates,
+        alpha=context.alpha,
+        left_out=tuple(name for name in bench.policy.gates if name not in tried),
+        power=tuple(
+            row for name, margin in margins.items() if margin for row in pass_rate_power(name, context, margin)
+        ),
+        experiments=tuple(_experiment(name, bench, found, context, today) for name, found in parts.items()),
+    )

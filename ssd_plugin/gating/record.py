@@ -1,0 +1,49 @@
+"""Judge, then write the evidence: what `ssd gate` and the line's gate stage both do."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ssd_plugin.evidence.programs import ProgramKey, key_of
+from ssd_plugin.evidence.write import write_evidence
+from ssd_plugin.gating.apart import Answer
+from ssd_plugin.gating.request import GateRequest
+from ssd_plugin.gating.run import run_gates
+from ssd_plugin.records import read_results
+from ssd_plugin.signing import load_private_key
+from ssd_plugin.verdict import PowerRow, Verdict
+
+
+def finding_programs(verdict: Verdict, out: Path) -> dict[ProgramKey, str]:
+    """The generated programs that findings point at, read again from the judged result files."""
+    wanted = {key_of(finding) for gate in verdict.gates for finding in gate.result.findings}
+    programs: dict[ProgramKey, str] = {}
+    for subject in verdict.subjects:
+        side, _, kind = subject.role.rpartition("_")
+        if kind != "results" or not any(key[0] == side for key in wanted):
+            continue
+        for row in read_results(Path(os.path.normpath(out / subject.path))):
+            key = (side, row.task_id, row.sample_id)
+            if key in wanted:
+                programs[key] = row.program or row.completion
+    return programs
+
+
+def judge_and_record(
+    request: GateRequest,
+    sign_key: Path | None,
+    *,
+    on_power: Callable[[Sequence[PowerRow]], None] = lambda _: None,
+    on_gate: Callable[[str, Answer], None] = lambda *_: None,
+) -> Verdict:
+    """Run the gates and write the evidence into the request's `out`, signed when `sign_key` is given.
+
+    Raises:
+        TrustError: the key cannot be used (said before any work).
+        ConfigError, GateError: as `run_gates`.
+    """
+    if sign_key is not None:
+        load_private_key(sign_key)
+    verdict = run_gates(request, on_power=on_power, on_gate=on_gate)
+    write_evidence(verdict, out=request.out, programs=finding_programs(verdict, request.out), sign_key=sign_key)
+    return verdict

@@ -1,0 +1,112 @@
+"""Verdicts, power and gates as tables for an 80-column terminal. Gate texts may quote model output: shown as plain text."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ssd_plugin.evidence.text import visible
+from ssd_plugin.gating.calibration import Calibration
+from ssd_plugin.plugins import LoadedGate
+from ssd_plugin.verdict import GateStatus, JudgedGate, Outcome, PowerRow, Verdict
+
+_STYLES = {GateStatus.PASS: "green", GateStatus.BREACH: "bold red", GateStatus.INSUFFICIENT: "yellow"}
+_OUTCOMES = {Outcome.GO: "bold green", Outcome.NO_GO: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name in ("gate", "tier", "status"))
+    return table
+
+
+def print_power(rows: Sequence[PowerRow]) -> None:
+    """What the policy can see on this baseline, before the candidate is judged."""
+    if not rows:
+        return
+    table = _table("gate", "tasks", "margin", "P(pass|equal)", "tasks for 0.8", "margin for 0.8")
+    for row in rows:
+        size = f"{row.tasks} x {row.samples}"
+        table.add_row(
+            row.gate, size, f"{row.margin:g}", f"{row.power:.2f}", str(row.tasks_needed), f"{row.detectable:.3f}"
+        )
+    console = Console()
+    console.print("Power on this baseline, before the candidate is looked at:")
+    console.print(table)
+    console.print()
+
+
+def _row(gate: JudgedGate) -> tuple[Text | str, ...]:
+    status = gate.result.status
+    reason = visible(gate.result.reason, 400) + (" (overridden)" if gate.override else "")
+    return (
+        gate.result.gate,
+        gate.tier.value,
+        Text(status.value, style=_STYLES.get(status, "bold magenta")),
+        Text(reason),
+    )
+
+
+def print_verdict(verdict: Verdict, out: Path) -> None:
+    """The gates, the outcome and where the evidence lies."""
+    console = Console()
+    if verdict.gates:
+        table = _table("gate", "tier", "status", "what it found")
+        for gate in verdict.gates:
+            table.add_row(*_row(gate))
+        console.print(table)
+        console.print()
+    console.print(Text(verdict.outcome.value, style=_OUTCOMES.get(verdict.outcome, "bold magenta")), end=" ")
+    console.print(Text(f"by policy {visible(verdict.policy.name)}: {visible(verdict.reason, 600)}"))
+    looks = verdict.looks
+    if looks.look:
+        again = f", rerun {looks.reruns} times" if looks.reruns else ""
+        console.print(
+            f"look {looks.look} of {looks.allowed}{again}, each at alpha {looks.alpha:g}; sandbox {verdict.sandbox}"
+        )
+    if verdict.outcome is Outcome.GO and not verdict.promotable:
+        console.print("this policy's GO cannot promote a model")
+    console.print(Text(f"evidence: {out}"))
+
+
+def print_gates(gates: Mapping[str, LoadedGate]) -> None:
+    """All gates with what each needs."""
+    table = _table("gate", "what it judges", "needs", "from")
+    for name, found in gates.items():
+        table.add_row(name, found.gate.summary, found.gate.needs, f"{found.plugin.distribution} {found.plugin.version}")
+    Console().print(table)
+
+
+_QUESTIONS = {
+    "halves": "equal model, disjoint halves",
+    "redrawn": "equal model, redrawn",
+    "margin_loss": "worse by exactly the margin",
+}
+
+
+def print_calibration(found: Calibration) -> None:
+    """Power, then outcomes by experiment, then the gates that did not always pass."""
+    print_power(found.power)
+    console = Console()
+    table = _table("experiment", "samples", *Outcome)
+    for one in found.experiments:
+        shares = (f"{one.outcomes.get(outcome.value, 0):.2f}" for outcome in Outcome)
+        table.add_row(_QUESTIONS[one.name], str(one.samples), *shares)
+    console.print(f"Policy {found.policy}, {found.tasks} tasks, {found.replicates} replicates each: share of verdicts")
+    console.print(table)
+    console.print()
+    gates = _table("gate", *(one.name for one in found.experiments))
+    for name in found.experiments[0].gates:
+        gates.add_row(name, *(f"{one.gates[name].get('pass', 0):.2f}" for one in found.experiments))
+    console.print("Share of replicates in which each gate passes:")
+    console.print(gates)
+    console.print()
+    blocked = 1 - found.experiments[1].outcomes.get(Outcome.GO.value, 0)
+    console.print(f"false-block rate: {blocked:.2f} (verdicts other than GO on an equal model, redrawn)")
+    wrong = found.experiments[2].outcomes.get(Outcome.GO.value, 0)
+    console.print(f"false-pass rate at the margin: {wrong:.2f} (nominal: at most {found.alpha:g} a look)")
+    if found.left_out:
+        console.print(f"not tried by resampling: {', '.join(found.left_out)}")
