@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from ssd_plugin.evidence.text import visible
+
 WIDTH = 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 40
 ROW_HEIGHT = 26
@@ -16,16 +18,17 @@ ROW_HEIGHT = 26
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line: (x, y) points in rising x, and an optional band of (x, low, high)."""
+    """One line: (x, y) points in rising x, an optional band of (x, low, high), and its colour (0 to 3)."""
 
     label: str
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float, float]] = ()
+    colour: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalRow:
-    """One interval to draw; `margin` (a positive tolerated loss) is marked at its negative; `tone` is a CSS class."""
+    """One interval to draw; `margin` (the tolerated change) is marked on both sides of zero; `tone` is a CSS class."""
 
     label: str
     estimate: float
@@ -35,13 +38,19 @@ class IntervalRow:
     tone: str = ""
 
 
+def clean(text: str) -> str:
+    """Text with tabs expanded and every other control, bidirectional override and unpaired surrogate spelled out."""
+    return "\n".join(visible(line.expandtabs(4), len(line) * 4) for line in text.split("\n"))
+
+
 def tag(name: str, content: str = "", **attributes: str | float) -> Markup:
     """An SVG element; underscores in attribute names become hyphens, a trailing one is dropped."""
     parts = [name]
     for key, value in attributes.items():
         text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-        parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(text)}"')
-    return Markup(f"<{' '.join(parts)}>{escape(content)}</{name}>")  # noqa: S704 (every part is escaped above)
+        parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(clean(text))}"')
+    inner = content if isinstance(content, Markup) else escape(clean(content))
+    return Markup(f"<{' '.join(parts)}>{inner}</{name}>")  # noqa: S704 (every part is escaped above)
 
 
 def _join(parts: Sequence[Markup]) -> Markup:
@@ -93,21 +102,18 @@ def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
-def _legend(labels: Sequence[str]) -> Markup:
+def _legend(series: Sequence[Series]) -> Markup:
     items = [
-        tag("span", _join([tag("i", class_=f"key s{index % 4}"), escape(label)]), class_="legend-item")
-        for index, label in enumerate(labels)
+        tag("span", _join([tag("i", class_=f"key s{one.colour}"), escape(clean(one.label))]), class_="legend-item")
+        for one in series
     ]
     return tag("div", _join(items), class_="legend")
 
 
 def _draw_series(
-    one: Series,
-    colour: str,
-    x_at: Callable[[float], float],
-    y_at: Callable[[float], float],
-    y_text: Callable[[float], str],
+    one: Series, x_at: Callable[[float], float], y_at: Callable[[float], float], y_text: Callable[[float], str]
 ) -> list[Markup]:
+    colour = f"s{one.colour}"
     parts = []
     if one.band:
         edge = [(x_at(x), y_at(low)) for x, low, _ in one.band]
@@ -143,12 +149,13 @@ def line_chart(
     y_at = _scale(y_ticks[0], y_ticks[-1], height - BOTTOM, TOP)
     parts = [_line(LEFT, y_at(y), WIDTH - RIGHT, y_at(y), "grid") for y in y_ticks]
     parts += [_text(LEFT - 6, y_at(y) + 4, y_text(y), "end") for y in y_ticks]
-    shown = [x for x in ticks(min(xs), max(xs), 6) if min(xs) <= x <= max(xs)]
+    whole = all(x == int(x) for x in xs)
+    shown = [x for x in ticks(min(xs), max(xs), 6) if min(xs) <= x <= max(xs) and not (whole and x != int(x))]
     parts += [_text(x_at(x), height - BOTTOM + 16, number(x)) for x in shown]
     parts += [_text((LEFT + WIDTH) / 2, height - 6, x_label, class_="axis"), _rotated(height / 2 - 12, y_label)]
-    for index, one in enumerate(drawn):
-        parts += _draw_series(one, f"s{index % 4}", x_at, y_at, y_text)
-    return _join([_svg(title, height, parts), _legend([one.label for one in drawn])])
+    for one in drawn:
+        parts += _draw_series(one, x_at, y_at, y_text)
+    return _join([_svg(title, height, parts), _legend(drawn)])
 
 
 def heat_map(
@@ -189,11 +196,11 @@ def heat_map(
 def interval_chart(
     rows: Sequence[IntervalRow], *, title: str, x_label: str, x_text: Callable[[float], str] = percent
 ) -> Markup:
-    """A forest plot: estimate and interval a row, zero as a line, the tolerated loss as a dashed tick."""
+    """A forest plot: estimate and interval a row, zero as a line, the margin as dashed ticks."""
     if not rows:
         return Markup("")
     left, height = 150, TOP + ROW_HEIGHT * len(rows) + BOTTOM
-    edges = [edge for row in rows for edge in (row.low, row.high, -(row.margin or 0.0), 0.0)]
+    edges = [edge for row in rows for edge in (row.low, row.high, -(row.margin or 0.0), row.margin or 0.0)]
     marks = ticks(min(edges), max(edges), 4)
     at = _scale(marks[0], marks[-1], left, WIDTH - RIGHT - 12)
     parts = [_line(at(mark), TOP, at(mark), height - BOTTOM, "zero" if mark == 0 else "grid") for mark in marks]
@@ -202,8 +209,8 @@ def interval_chart(
         y = TOP + ROW_HEIGHT * (index + 0.5)
         label = row.label if len(row.label) <= 24 else row.label[:23] + "…"
         parts.append(_text(left - 8, y + 4, label, "end"))
-        if row.margin is not None:
-            parts.append(_line(at(-row.margin), y - 10, at(-row.margin), y + 10, "margin"))
+        sides = () if row.margin is None else (at(-row.margin), at(row.margin))
+        parts += [_line(x, y - 10, x, y + 10, "margin") for x in sides]
         note = tag("title", f"{row.label}: {x_text(row.estimate)} [{x_text(row.low)}, {x_text(row.high)}]")
         parts.append(_line(at(row.low), y, at(row.high), y, f"interval {row.tone}"))
         parts.append(tag("circle", note, cx=at(row.estimate), cy=y, r=4, class_=f"estimate {row.tone}"))

@@ -31,7 +31,9 @@ def sides_table(summary: dict[str, Any]) -> Table:
     """One row a side: its decode setting, pass@1 and pass@5 with 95 % intervals over tasks."""
     last = next(f"pass_at_{k}" for k in (5, 1) if f"pass_at_{k}" in next(iter(summary["sides"].values())))
     columns = ["pass_at_1"] + [last] * (last != "pass_at_1")
-    table = Table(title=f"held-out: {summary['tasks']} tasks, {summary['samples_per_task']} samples a task, 95 % intervals")
+    table = Table(
+        title=f"held-out: {summary['tasks']} tasks, {summary['samples_per_task']} samples a task, 95 % intervals"
+    )
     for heading in ("", "decode", *(column.replace("_at_", "@") for column in columns)):
         table.add_column(heading)
     for side in summary["sides"].values():

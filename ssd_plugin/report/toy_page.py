@@ -15,22 +15,22 @@ SWEEP_P = (0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
 _EVERY = 10  # draws a point each 0.01 of temperature
 
 
-def _series(label: str, values: FloatArray) -> Series:
+def _series(label: str, values: FloatArray, colour: int) -> Series:
     points = zip(toy.TEMPERATURES[::_EVERY], values[::_EVERY], strict=True)
-    return Series(label=label, points=[(float(x), float(y)) for x, y in points if x <= 3])
+    return Series(label=label, points=[(float(x), float(y)) for x, y in points if x <= 3], colour=colour)
 
 
 def _charts(cells: list[toy.SweepCell]) -> list[tuple[str, Markup]]:
     base = toy.teacher()
     teacher, student = toy.curves(base), toy.curves(toy.self_distil(base, toy.T_TRAIN, toy.TRAIN_TOP_P))
     success = line_chart(
-        [_series("teacher", teacher.success), _series("student", student.success)],
+        [_series("teacher", teacher.success, 0), _series("student", student.success, 1)],
         title="Success over the decoding temperature", x_label="T_eval", y_label="P(success)", y_text=percent, from_zero=True,
     )  # fmt: skip
     factors = line_chart(
-        [_series("teacher: locks right", teacher.precision), _series("student: locks right", student.precision),
-         _series("teacher: good plan and branch", teacher.exploration),
-         _series("student: good plan and branch", student.exploration)],
+        [_series("teacher: locks right", teacher.precision, 0), _series("student: locks right", student.precision, 1),
+         _series("teacher: good plan and branch", teacher.exploration, 2),
+         _series("student: good plan and branch", student.exploration, 3)],
         title="Precision and exploration", x_label="T_eval", y_label="probability", y_text=percent, from_zero=True,
     )  # fmt: skip
     values = [[cell.best.success for cell in cells if cell.t_train == t] for t in SWEEP_T]

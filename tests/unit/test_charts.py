@@ -31,7 +31,9 @@ def test_ticks_span_the_range_in_even_steps(low: float, span: float) -> None:
 def test_text_from_outside_is_escaped_everywhere() -> None:
     row = IntervalRow(label=HOSTILE, estimate=0.0, low=-0.1, high=0.1, margin=0.03, tone="pass")
     charts = [
-        line_chart([Series(label=HOSTILE, points=[(0, 1), (1, 2)])], title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE),
+        line_chart(
+            [Series(label=HOSTILE, points=[(0, 1), (1, 2)], colour=0)], title=HOSTILE, x_label=HOSTILE, y_label=HOSTILE
+        ),
         heat_map([HOSTILE], [HOSTILE], [[0.5]], title=HOSTILE, row_label=HOSTILE, column_label=HOSTILE),
         interval_chart([row], title=HOSTILE, x_label=HOSTILE),
         bar_chart([(HOSTILE, 1.0, HOSTILE)], title=HOSTILE),
@@ -56,8 +58,8 @@ def test_interval_chart_places_estimate_interval_and_margins_in_order() -> None:
 
 def test_line_chart_draws_one_path_a_series_and_a_band() -> None:
     both = [
-        Series(label="a", points=[(1, 0.2), (2, 0.4)], band=[(1, 0.1, 0.3), (2, 0.3, 0.5)]),
-        Series(label="b", points=[(1, 0.3), (2, 0.1)]),
+        Series(label="a", points=[(1, 0.2), (2, 0.4)], band=[(1, 0.1, 0.3), (2, 0.3, 0.5)], colour=0),
+        Series(label="b", points=[(1, 0.3), (2, 0.1)], colour=1),
     ]
     drawing = parse(line_chart(both, title="t", x_label="x", y_label="y"))
     assert [path.get("class") for path in drawing.iter("path")] == ["band s0", "line s0", "line s1"]
@@ -66,9 +68,9 @@ def test_line_chart_draws_one_path_a_series_and_a_band() -> None:
 
 def test_a_flat_line_a_single_point_and_nothing_are_drawn_without_fault() -> None:
     for points in ([(0.0, 0.5), (1.0, 0.5)], [(3.0, 0.0)]):
-        chart = line_chart([Series(label="a", points=points)], title="t", x_label="x", y_label="y")
+        chart = line_chart([Series(label="a", points=points, colour=0)], title="t", x_label="x", y_label="y")
         assert "nan" not in chart
-    assert line_chart([Series(label="a", points=[])], title="t", x_label="x", y_label="y") == ""
+    assert line_chart([Series(label="a", points=[], colour=0)], title="t", x_label="x", y_label="y") == ""
     assert heat_map(["r"], ["c"], [[None]], title="t", row_label="r", column_label="c") == ""
     assert interval_chart([], title="t", x_label="x") == ""
     assert bar_chart([], title="t") == ""

@@ -1,0 +1,212 @@
+"""The report's content as one JSON document: a pure function of the files in a run directory, every part optional.
+
+A part that cannot be told is None and `missing` says why ("not run", or what is wrong with its file); nothing is guessed.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin import manifest
+from ssd_plugin.errors import SsdError
+from ssd_plugin.evaluation.pass_at_k import pass_at_k
+from ssd_plugin.evaluation.summary import Tally, tally
+from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl
+from ssd_plugin.pipeline import STAGES
+from ssd_plugin.records import Task, read_tasks
+from ssd_plugin.report.flips import find_flips
+from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas, simultaneous_intervals
+from ssd_plugin.verdict import read_verdict
+
+SCHEMA = "ssd-report/1"
+SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}
+PAIRS = {
+    "candidate-base_best": "SSD minus base at its best decode",
+    "candidate-base": "SSD minus base",
+    "base_best-base": "base at its best decode minus base",
+}
+MAX_CURVE_POINTS = 20
+
+
+def results_file(run_dir: Path, side: str) -> Path:
+    """A side's graded results."""
+    return run_dir / "evaluate" / side / "results.jsonl"
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} is not a finite number")
+    return number
+
+
+def _interval(row: Mapping[str, Any]) -> dict[str, float]:
+    return {key: _finite(row[key]) for key in ("estimate", "low", "high") if key == "estimate" or key in row}
+
+
+def _pass_at(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """{"1": interval, "5": interval, ...} out of a row's pass_at_K keys."""
+    return {key.removeprefix("pass_at_"): _interval(row[key]) for key in row if key.startswith("pass_at_")}
+
+
+def _config(run_dir: Path) -> JsonObject:
+    config = read_json(run_dir / "config.json")
+    return {"recipe": str(config["recipe"]), "model": str(config["model"]["ref"]), "seed": int(config["seed"])}
+
+
+def _verdict(run_dir: Path) -> JsonObject:
+    return read_verdict(run_dir / "gate" / "verdict.json").to_json()
+
+
+def _decode(row: Mapping[str, Any]) -> dict[str, float]:
+    return {key: _finite(row[key]) for key in ("temperature", "top_k", "top_p")}
+
+
+def _evaluation(run_dir: Path) -> JsonObject:
+    summary = read_json(run_dir / "evaluate" / "summary.json")
+    sides = [
+        {
+            "side": name,
+            "label": str(row["label"]),
+            "decode": _decode(row["decode"]),
+            "pass_at": _pass_at(row),
+            "truncated": _finite(row["truncated"]),
+            "statuses": {str(status): int(count) for status, count in row["statuses"].items()},
+            "by_difficulty": {str(level): _pass_at(figures) for level, figures in row["by_difficulty"].items()},
+        }
+        for name, row in summary["sides"].items()
+    ]
+    deltas = [
+        {
+            "pair": pair,
+            "label": label,
+            "pass_at": _pass_at(summary["deltas"][pair]),
+            "by_domain": {str(d): _interval(i) for d, i in summary["deltas"][pair]["by_domain"].items()},
+        }
+        for pair, label in PAIRS.items()
+        if pair in summary["deltas"]
+    ]
+    return {
+        "tasks": int(summary["tasks"]),
+        "samples_per_task": int(summary["samples_per_task"]),
+        "sides": sides,
+        "deltas": deltas,
+    }
+
+
+def _curve(side: Tally) -> list[JsonObject]:
+    """pass@k with 95 % intervals for k up to the samples a task."""
+    points = []
+    for k in range(1, min(MAX_CURVE_POINTS, *(n for n, _ in side.tasks.values())) + 1):
+        interval = bootstrap_mean([pass_at_k(n, passed, k) for n, passed in side.tasks.values()], resamples=2000)
+        points.append({"k": k, "estimate": interval.estimate, "low": interval.low, "high": interval.high})
+    return points
+
+
+def _by_difficulty(tasks: Mapping[str, Task], baseline: Tally, candidate: Tally) -> JsonObject:
+    """pass@1 deltas by difficulty; the intervals hold all together."""
+    rates = [{task: passed / n for task, (n, passed) in side.tasks.items()} for side in (baseline, candidate)]
+    deltas = dict(zip(tasks, paired_deltas(*rates), strict=True))
+    groups: dict[str, list[float]] = {}
+    for name, task in tasks.items():
+        if task.difficulty:
+            groups.setdefault(task.difficulty, []).append(deltas[name])
+    intervals = simultaneous_intervals(groups) if groups else {}
+    return {level: asdict(interval) | {"tasks": len(groups[level])} for level, interval in intervals.items()}
+
+
+def _held_out(run_dir: Path) -> JsonObject:
+    """What the graded samples of the held-out split show: pass@k curves, difficulties, flips."""
+    tasks = {task.task_id: task for task in read_tasks(run_dir / "prompts" / "heldout.jsonl")}
+    sides = {side: tally(results_file(run_dir, side), tasks) for side in SIDES}
+    flips = find_flips(tasks, sides["base_best"], sides["candidate"])
+    won = sum(flip.won for flip in flips)
+    lost, ties = len(flips) - won, len(tasks) - len(flips)
+    return {
+        "curves": [{"side": side, "label": SIDES[side], "points": _curve(found)} for side, found in sides.items()],
+        "difficulty": _by_difficulty(tasks, sides["base_best"], sides["candidate"]),
+        "flips": {"won": won, "lost": lost, "ties": ties, "p_value": mcnemar_exact(won, lost)}
+        | {"tasks": [asdict(flip) for flip in flips]},
+    }
+
+
+def _selection(run_dir: Path) -> JsonObject:
+    choice = read_json(run_dir / "select" / "choice.json")
+    grid = [
+        {"side": str(cell["side"]), **_decode(cell)} | {key: _finite(cell[key]) for key in ("pass_at_1", "low", "high")}
+        for cell in choice["grid"]
+    ]
+    return {"grid": grid, "base": _decode(choice["base"]), "candidate": _decode(choice["candidate"])}
+
+
+def _funnel(run_dir: Path) -> JsonObject:
+    report = read_json(run_dir / "filter" / "report.json")
+    filters = [
+        {"name": str(row["name"]), "enabled": bool(row["enabled"]), "dropped": int(row["dropped"])}
+        for row in report["filters"]
+    ]
+    return {"filters": filters, "kept": int(report["kept"]), "total": int(report["total"])}
+
+
+def _training(run_dir: Path) -> list[JsonObject]:
+    keys = ("step", "loss", "lr", "grad_norm", "tokens", "seconds")
+    rows = [{key: _finite(row[key]) for key in keys} for _, row in read_jsonl(run_dir / "train" / "log.jsonl")]
+    if not rows:
+        raise ValueError("the log holds no step")
+    return rows
+
+
+def _stages(run_dir: Path) -> list[JsonObject]:
+    records = manifest.load(run_dir / "manifest.json")
+    return [
+        {"name": name, "summary": str(record.summary), "seconds": _finite(record.seconds)}
+        | {"peak_memory_mib": _finite(record.peak_memory_mib), "code": str(record.code)}
+        | {"tools": dict(record.tools), "outputs": dict(record.outputs)}
+        for name, record in sorted(records.items(), key=lambda item: STAGES.index(item[0]))
+    ]
+
+
+def _forks(run_dir: Path) -> JsonObject:
+    document = read_json(run_dir / "analysis" / "forks.json")
+    if document["schema"] != "ssd-forks/1":
+        raise ValueError(f"schema {document['schema']!r} is not known")
+    return dict(document)
+
+
+def _promotion(run_dir: Path) -> JsonObject:
+    result = read_json(run_dir / "promote" / "result.json")
+    return {"promoted": bool(result["promoted"]), "registry": str(result["registry"]), "why": str(result["why"])}
+
+
+_PARTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "run": (_config, ("config.json",)),
+    "verdict": (_verdict, ("gate/verdict.json",)),
+    "evaluation": (_evaluation, ("evaluate/summary.json",)),
+    "held_out": (_held_out, ("prompts/heldout.jsonl", *(f"evaluate/{side}/results.jsonl" for side in SIDES))),
+    "selection": (_selection, ("select/choice.json",)),
+    "filter": (_funnel, ("filter/report.json",)),
+    "training": (_training, ("train/log.jsonl",)),
+    "forks": (_forks, ("analysis/forks.json",)),
+    "stages": (_stages, ("manifest.json",)),
+    "promotion": (_promotion, ("promote/result.json",)),
+}
+
+
+def build_document(run_dir: Path) -> JsonObject:
+    """Read all parts; a malformed file costs its own part only, and is named in `missing`."""
+    document: JsonObject = {"schema": SCHEMA}
+    missing: dict[str, str] = {}
+    for name, (read, files) in _PARTS.items():
+        document[name] = None
+        if any(not (run_dir / file).exists() for file in files):
+            missing[name] = "not run"
+            continue
+        try:
+            document[name] = read(run_dir)
+        except SsdError as error:
+            missing[name] = f"unreadable: {str(error).replace(f'{run_dir}/', '')}"
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            missing[name] = f"unreadable: {files[0]} is malformed ({type(error).__name__}: {error})"
+    return document | {"missing": missing}

@@ -1,0 +1,110 @@
+"""The report's charts, drawn from its document; a part that is missing gives no chart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from ssd_plugin.report.charts import IntervalRow, Series, bar_chart, interval_chart, line_chart, percent
+
+COLOURS = {"base": 0, "base_best": 1, "candidate": 2}
+
+
+def points(value: float) -> str:
+    """A difference of rates in percentage points, for ticks."""
+    return f"{100 * value:+.3g}" if value else "0"
+
+
+def gate_charts(verdict: Mapping[str, Any]) -> list[tuple[str, Markup]]:
+    """One forest plot a unit: every measured delta with its interval and, dashed, the margin on both sides of zero."""
+    rows: dict[str, list[IntervalRow]] = {}
+    for gate in verdict["gates"]:
+        for figure in gate["result"]["measurements"]:
+            if None in (figure["delta"], figure["low"], figure["high"]):
+                continue
+            row = IntervalRow(
+                label=f"{gate['result']['gate']}: {figure['name']}",
+                estimate=figure["delta"],
+                low=figure["low"],
+                high=figure["high"],
+                margin=figure["margin"],
+                tone=figure["status"],
+            )
+            rows.setdefault(figure["unit"], []).append(row)
+    return [
+        (
+            unit,
+            interval_chart(group, title=f"Gates, {unit}", x_label=f"candidate minus baseline: {unit}", x_text=_plain),
+        )
+        for unit, group in rows.items()
+    ]
+
+
+def _plain(value: float) -> str:
+    return f"{value:+.3g}" if value else "0"
+
+
+def curves_chart(held_out: Mapping[str, Any]) -> Markup:
+    """pass@k of the three sides, with 95 % bands."""
+    series = [
+        Series(
+            label=side["label"],
+            points=[(point["k"], point["estimate"]) for point in side["points"]],
+            band=[(point["k"], point["low"], point["high"]) for point in side["points"]],
+            colour=COLOURS[side["side"]],
+        )
+        for side in held_out["curves"]
+        if len(side["points"]) > 1
+    ]
+    return line_chart(series, title="pass@k on the held-out split", x_label="k", y_label="pass@k", y_text=percent)
+
+
+def sweep_chart(selection: Mapping[str, Any]) -> Markup:
+    """The development split's sweep: the base's decode-only control beside SSD."""
+    series = []
+    for side, label, colour in (("base", "base", 1), ("ssd", "SSD", 2)):
+        cells = sorted((c for c in selection["grid"] if c["side"] == side), key=lambda cell: cell["temperature"])
+        series.append(
+            Series(
+                label=label,
+                points=[(cell["temperature"], cell["pass_at_1"]) for cell in cells],
+                band=[(cell["temperature"], cell["low"], cell["high"]) for cell in cells],
+                colour=colour,
+            )
+        )
+    return line_chart(series, title="Decode sweep on the development split", x_label="decoding temperature",
+                      y_label="pass@1", y_text=percent)  # fmt: skip
+
+
+def group_chart(intervals: Mapping[str, Mapping[str, float]], title: str) -> Markup:
+    """pass@1 deltas by group with simultaneous intervals."""
+    rows = [
+        IntervalRow(label=name, estimate=row["estimate"], low=row["low"], high=row["high"])
+        for name, row in intervals.items()
+    ]
+    return interval_chart(rows, title=title, x_label="pass@1, percentage points", x_text=points)
+
+
+def loss_chart(training: list[Mapping[str, float]]) -> Markup:
+    """Training loss by optimizer step; a long log is thinned to 300 points."""
+    step = max(1, len(training) // 300)
+    shown = [(row["step"], row["loss"]) for row in training[::step]]
+    return line_chart([Series(label="training loss", points=shown, colour=2)], title="Training loss", x_label="step",
+                      y_label="nats a token")  # fmt: skip
+
+
+def funnel_chart(funnel: Mapping[str, Any]) -> Markup:
+    """Samples that each filter left."""
+    left = funnel["total"]
+    rows = [("sampled", float(left), str(left))]
+    for row in funnel["filters"]:
+        left -= row["dropped"]
+        note = f"-{row['dropped']}" if row["enabled"] else "off"
+        rows.append((row["name"], float(left), f"{left} ({note})"))
+    return bar_chart([*rows, ("trained on", float(funnel["kept"]), str(funnel["kept"]))], title="Filters")
+
+
+def stage_chart(stages: list[Mapping[str, Any]]) -> Markup:
+    """Wall-clock seconds a stage."""
+    rows = [(stage["name"], stage["seconds"], f"{stage['seconds']:,.0f} s") for stage in stages]
+    return bar_chart(rows, title="Seconds a stage")

