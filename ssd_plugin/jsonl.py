@@ -16,7 +16,10 @@ JsonObject = dict[str, Any]
 
 
 def dumps(value: Any) -> str:
-    """One canonical line: sorted keys, no spaces, ASCII (a model may emit half a surrogate pair, which UTF-8 cannot say); NaN and infinities are refused (ValueError)."""
+    """One canonical line: sorted keys, no spaces, ASCII; NaN and infinities are refused (ValueError).
+
+    ASCII, because a model may emit half of a surrogate pair, which JSON can say and UTF-8 cannot.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

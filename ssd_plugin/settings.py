@@ -80,7 +80,9 @@ def _field_type(path: str) -> Any:
             raise unknown_key(".".join(walked), name, hints)
         kind = hints[name]
     if dataclasses.is_dataclass(kind):
-        raise ConfigError(f"{path} is a section; set one of: {', '.join(f'{path}.{n}' for n in typing.get_type_hints(kind))}")
+        raise ConfigError(
+            f"{path} is a section; set one of: {', '.join(f'{path}.{n}' for n in typing.get_type_hints(kind))}"
+        )
     return kind
 
 

@@ -2,4 +2,6 @@
 
 from ssd_plugin.commands.options import line_command
 
-command = line_command("evaluate", until="evaluate", about="The line up to the held-out scores, with the settings of the run directory.")
+command = line_command(
+    "evaluate", until="evaluate", about="The line up to the held-out scores"
+)

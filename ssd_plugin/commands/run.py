@@ -25,7 +25,9 @@ def starting_point(recipe: str, run_dir: Path) -> RunConfig:
 @click.command()
 @click.argument("recipe")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where the run lives. [default: runs/RECIPE]")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting; may be repeated.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting; may be repeated."
+)
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings, under --set.")
 @json_option
 def command(recipe: str, run_dir: Path | None, overrides: tuple[str, ...], config: Path | None, as_json: bool) -> None:

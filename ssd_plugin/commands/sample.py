@@ -2,4 +2,6 @@
 
 from ssd_plugin.commands.options import line_command
 
-command = line_command("sample", until="filter", about="The line up to the filtered samples, with the settings of the run directory.")
+command = line_command(
+    "sample", until="filter", about="The line up to the filtered samples"
+)

@@ -2,4 +2,6 @@
 
 from ssd_plugin.commands.options import line_command
 
-command = line_command("train", until="train", about="The line up to the fine-tuned model, with the settings of the run directory.")
+command = line_command(
+    "train", until="train", about="The line up to the fine-tuned model"
+)

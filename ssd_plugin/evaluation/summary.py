@@ -35,7 +35,9 @@ def tally(results: Path, tasks: Mapping[str, Task]) -> Tally:
     found = Tally()
     for result in read_results(results):
         if result.task_id not in tasks or result.status is Status.INFRA:
-            raise DataError(f"{results}: sample {result.sample_id!r} ({result.status}) cannot be scored; grade it again")
+            raise DataError(
+                f"{results}: sample {result.sample_id!r} ({result.status}) cannot be scored; grade it again"
+            )
         counts[result.task_id][0] += 1
         counts[result.task_id][1] += result.status is Status.PASS
         found.statuses[result.status.value] += 1

@@ -78,7 +78,7 @@ def complete(job: CompletionJob, config: RunConfig) -> Counts:
     def requests() -> Iterator[Request]:
         for task, sample_id, index in ids():
             if sample_id not in partial.offsets:
-                prompts[sample_id] = encoder.encode(task)
+                prompts[sample_id] = encoder.encode(task.prompt)
                 seed = seed_for(config.seed, task.task_id, index)
                 yield Request(request_id=sample_id, prompt_token_ids=prompts[sample_id], seed=seed)
 

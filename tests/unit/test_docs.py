@@ -14,7 +14,9 @@ from ssd_plugin.settings import apply_overrides
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 MAKE_TARGETS = set(re.findall(r"^([a-z][a-z -]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-FORBIDDEN = re.compile(r"\b(TODO|FIXME)\b|/work/|/root/|files\.pythonhosted|pypi\.org/simple|sandbox session", re.IGNORECASE)
+FORBIDDEN = re.compile(
+    r"\b(TODO|FIXME)\b|/work/|/root/|files\.pythonhosted|pypi\.org/simple|sandbox session", re.IGNORECASE
+)
 
 
 def commands_in(text: str) -> list[list[str]]:

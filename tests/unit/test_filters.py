@@ -13,10 +13,18 @@ PROGRAM = "def f(x):\n    return x\n"
 
 
 def row(text: str, reason: str = "stop", ids: tuple[int, ...] = (1, 2, 3), number: int = 0) -> dict[str, Any]:
-    return {"task_id": "t", "sample_id": f"t#{number}", "completion": text, "finish_reason": reason, "token_ids": list(ids)}
+    return {
+        "task_id": "t",
+        "sample_id": f"t#{number}",
+        "completion": text,
+        "finish_reason": reason,
+        "token_ids": list(ids),
+    }
 
 
-def kept(config: FilterConfig, rows: list[dict[str, Any]], seq_length: int = 100) -> tuple[list[dict[str, Any]], dict[str, int]]:
+def kept(
+    config: FilterConfig, rows: list[dict[str, Any]], seq_length: int = 100
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
     filters = Filters(config, seq_length)
     stayed = list(filters.apply(lambda: rows))
     return stayed, {count.name: count.dropped for count in filters.counts}
@@ -65,7 +73,11 @@ def test_the_shortest_fraction_goes_exactly_and_the_earliest_of_equals_first() -
 
 
 TEXTS = st.lists(
-    st.tuples(st.text(alphabet="ab\n ", max_size=12), st.sampled_from(["stop", "length"]), st.lists(st.integers(0, 2), max_size=30))
+    st.tuples(
+        st.text(alphabet="ab\n ", max_size=12),
+        st.sampled_from(["stop", "length"]),
+        st.lists(st.integers(0, 2), max_size=30),
+    )
 )
 
 

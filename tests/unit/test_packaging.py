@@ -38,7 +38,13 @@ def test_the_wheel_holds_one_top_level_package_and_its_data(tmp_path: Path) -> N
     (wheel,) = tmp_path.glob("*.whl")
     members = zipfile.ZipFile(wheel).namelist()
     assert {member.split("/")[0] for member in members if ".dist-info/" not in member} == {"ssd_plugin"}
-    data = ("py.typed", "data/bank/train.jsonl", "gates/policies/default.toml", "recipes/ssd_qwen3.py", "hooks/specs.py")
+    data = (
+        "py.typed",
+        "data/bank/train.jsonl",
+        "gates/policies/default.toml",
+        "recipes/ssd_qwen3.py",
+        "hooks/specs.py",
+    )
     for name in data:
         assert f"ssd_plugin/{name}" in members
     assert len(members) == len(set(members))

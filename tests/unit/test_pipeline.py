@@ -100,7 +100,9 @@ def test_a_run_directory_can_be_moved(stages: FakeStages, config: RunConfig, tmp
     assert stages.ran == []
 
 
-def test_until_stops_early_and_the_line_goes_on_from_there(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
+def test_until_stops_early_and_the_line_goes_on_from_there(
+    stages: FakeStages, config: RunConfig, tmp_path: Path
+) -> None:
     assert run_line(config, tmp_path, until="filter") == 0
     assert stages.ran == ["prompts", "sample", "filter"]
     run_line(config, tmp_path)
@@ -118,7 +120,9 @@ def test_a_second_process_is_refused(config: RunConfig, tmp_path: Path) -> None:
     assert "in use by another process (pid " in done.stderr
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"schema": "ssd-manifest/9", "stages": {}}', '{"schema": "ssd-manifest/1"}'])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"schema": "ssd-manifest/9", "stages": {}}', '{"schema": "ssd-manifest/1"}']
+)
 def test_a_corrupt_manifest_is_named(stages: FakeStages, config: RunConfig, tmp_path: Path, damage: str) -> None:
     run_line(config, tmp_path)
     (tmp_path / "manifest.json").write_text(damage)
@@ -169,7 +173,10 @@ def test_a_stage_that_dies_is_named(config: RunConfig, tmp_path: Path) -> None:
         path.chmod(0o755)
     with_python = [dataclasses.replace(config.python, sample=str(path)) for path in (killed, crashed)]
     stage = next(stage for stage in LINE if stage.name == "sample")
-    with pytest.raises(ResourceError, match="the stage sample was killed by SIGKILL"), RunDir(tmp_path).locked() as lock:
+    with (
+        pytest.raises(ResourceError, match="the stage sample was killed by SIGKILL"),
+        RunDir(tmp_path).locked() as lock,
+    ):
         pipeline._run_apart(RunDir(tmp_path), dataclasses.replace(config, python=with_python[0]), stage, lock)
     with pytest.raises(StageCrashError, match="exit status 7"), RunDir(tmp_path).locked() as lock:
         pipeline._run_apart(RunDir(tmp_path), dataclasses.replace(config, python=with_python[1]), stage, lock)

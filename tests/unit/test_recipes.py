@@ -13,11 +13,41 @@ from ssd_plugin.settings import config_from_json, config_to_json
 # base model, T_train, top-k, top-p, T_eval, top-k, top-p, base decode (T, k, p), iterations, warm-up, checkpoint every
 INSTRUCT, THINKING = (2500, 250, 250), (300, 50, 50)
 PAPER = {
-    "ssd_llama31_8b_instruct": ("meta-llama/Llama-3.1-8B-Instruct", 0.8, 20, 0.8, 0.7, 20, 0.8, (0.9, 0, 0.8), INSTRUCT),
+    "ssd_llama31_8b_instruct": (
+        "meta-llama/Llama-3.1-8B-Instruct",
+        0.8,
+        20,
+        0.8,
+        0.7,
+        20,
+        0.8,
+        (0.9, 0, 0.8),
+        INSTRUCT,
+    ),
     "ssd_qwen3_4b_instruct": ("Qwen/Qwen3-4B-Instruct-2507", 1.6, 20, 0.8, 1.1, 20, 0.8, (0.7, 20, 0.8), INSTRUCT),
     "ssd_qwen3_4b_thinking": ("Qwen/Qwen3-4B-Thinking-2507", 1.1, 20, 0.95, 0.7, 20, 0.95, (0.6, 20, 0.95), THINKING),
-    "ssd_qwen3_30b_a3b_instruct": ("Qwen/Qwen3-30B-A3B-Instruct-2507", 1.6, 20, 0.8, 0.9, 20, 0.8, (0.7, 20, 0.8), INSTRUCT),
-    "ssd_qwen3_30b_a3b_thinking": ("Qwen/Qwen3-30B-A3B-Thinking-2507", 1.2, 20, 0.95, 0.7, 20, 0.95, (0.6, 20, 0.95), THINKING),
+    "ssd_qwen3_30b_a3b_instruct": (
+        "Qwen/Qwen3-30B-A3B-Instruct-2507",
+        1.6,
+        20,
+        0.8,
+        0.9,
+        20,
+        0.8,
+        (0.7, 20, 0.8),
+        INSTRUCT,
+    ),
+    "ssd_qwen3_30b_a3b_thinking": (
+        "Qwen/Qwen3-30B-A3B-Thinking-2507",
+        1.2,
+        20,
+        0.95,
+        0.7,
+        20,
+        0.95,
+        (0.6, 20, 0.95),
+        THINKING,
+    ),
     "ssd_gpt_oss_20b": ("openai/gpt-oss-20b", 1.2, 0, 1.0, 1.0, 20, 0.95, (1.0, 0, 1.0), None),
 }
 EMBEDDED = "ssd_smollm2_135m"

@@ -18,7 +18,13 @@ def config() -> RunConfig:
 def test_overrides_arrive_typed(config: RunConfig) -> None:
     changed = apply_overrides(
         config,
-        ["sampling.temperature=1.4", "train.max_lr=3e-6", "select.temperatures=0.5,1", "filters.drop_loops=true", "seed=7"],
+        [
+            "sampling.temperature=1.4",
+            "train.max_lr=3e-6",
+            "select.temperatures=0.5,1",
+            "filters.drop_loops=true",
+            "seed=7",
+        ],
     )
     assert (changed.sampling.temperature, changed.train.max_lr) == (1.4, 3e-6)
     assert (changed.select.temperatures, changed.filters.drop_loops, changed.seed) == ((0.5, 1.0), True, 7)
@@ -74,7 +80,9 @@ def test_a_toml_file_is_laid_over(config: RunConfig, tmp_path: Path) -> None:
     assert changed.train.parallel.expert == config.train.parallel.expert
 
 
-@pytest.mark.parametrize("text", ["[sampling]\nheat = 1\n", "not toml", "[sampling]\ntemperature = 'x'\n", "sampling = 1\n"])
+@pytest.mark.parametrize(
+    "text", ["[sampling]\nheat = 1\n", "not toml", "[sampling]\ntemperature = 'x'\n", "sampling = 1\n"]
+)
 def test_a_bad_toml_file_is_refused(config: RunConfig, tmp_path: Path, text: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
