@@ -4,17 +4,15 @@ load_tasks(Path("HumanEval.jsonl.gz"))                         a file as publish
 fetch("livecodebench-v6:2025-02-01:2025-05-31")                by name; LiveCodeBench with a window of contest dates
 """
 
-import gzip
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.data.files import read_rows
 from ssd_plugin.data.published import recognise
 from ssd_plugin.errors import DataError, DependencyError, HubUnreachableError
-from ssd_plugin.jsonl import read_jsonl, sha256_file
+from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.records import Task, task_from_json
 
 
@@ -99,7 +97,7 @@ def load_tasks(path: Path, window: Window | None = None) -> list[Task]:
     """
     window = window or Window()
     tasks: dict[str, Task] = {}
-    for number, row in _rows(path):
+    for number, row in read_rows(path):
         where = f"{path}:{number}"
         if not window.holds(row, where):
             continue
@@ -118,50 +116,6 @@ def _task(row: dict[str, Any], where: str) -> Task:
         return task_from_json(row, where) if read is None else read(row, where)
     except KeyError as error:
         raise DataError(f"{where}: field {error} is missing") from error
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if path.suffix == ".parquet":
-        yield from enumerate(_parquet(path), start=1)
-    elif path.suffix == ".gz":
-        yield from _gzipped(path)
-    elif path.suffix == ".json":
-        yield from _json_list(path)
-    else:
-        yield from read_jsonl(path)
-
-
-def _gzipped(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, json.loads(line)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: is not readable gzipped JSON lines ({error})") from error
-
-
-def _json_list(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        rows = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is not readable JSON ({error})") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{path}: expected a list of objects")
-    yield from enumerate(rows, start=1)
-
-
-def _parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        from pyarrow import parquet
-        from pyarrow.lib import ArrowException
-    except ImportError as error:
-        raise DependencyError(f"{path}: reading .parquet needs pyarrow; pip install pyarrow") from error
-    try:
-        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()  # type: ignore[no-untyped-call]
-    except (OSError, ArrowException) as error:
-        raise DataError(f"{path}: is not a readable parquet file ({error})") from error
-    return rows
 
 
 def fetch(name: str) -> list[Task]:

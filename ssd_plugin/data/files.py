@@ -1,0 +1,88 @@
+"""Rows of a data file, one at a time: .jsonl, .jsonl.gz, .json (a list of objects) and .parquet."""
+
+import gzip
+import json
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from ssd_plugin.errors import DataError, DependencyError
+from ssd_plugin.jsonl import JsonObject, read_jsonl
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+_BATCH_ROWS = 256
+
+
+def require_columns(wanted: Sequence[str], present: Collection[str], where: str) -> None:
+    """Refuse rows that lack a column that was asked for.
+
+    Raises:
+        DataError: names the missing column and those there are.
+    """
+    for column in wanted:
+        if column not in present:
+            raise DataError(f"{where}: has no column {column!r}; its columns are {', '.join(sorted(present))}")
+
+
+def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, JsonObject]]:
+    """Yield (line or row number from 1, row). Memory is a few rows (a .json file: all of it); `columns` are required, and
+    of a .parquet file nothing else is read.
+
+    Raises:
+        DataError: missing, unreadable, not rows of objects, or a column is missing (names the file and the line).
+        DependencyError: a .parquet file, and pyarrow is not installed.
+    """
+    rows: Iterator[tuple[int, JsonObject]]
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix == ".parquet":
+        rows = enumerate(_parquet(path, columns), start=1)
+    elif path.suffix == ".gz":
+        rows = _gzipped(path)
+    elif path.suffix == ".json":
+        rows = _json_list(path)
+    else:
+        rows = read_jsonl(path)
+    for number, row in rows:
+        require_columns(columns, row, f"{path}:{number}")
+        yield number, row
+
+
+def _gzipped(path: Path) -> Iterator[tuple[int, JsonObject]]:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield number, _object(json.loads(line), f"{path}:{number}")
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path}: is not readable gzipped JSON lines ({error})") from error
+
+
+def _json_list(path: Path) -> Iterator[tuple[int, JsonObject]]:
+    try:
+        rows = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is not readable JSON ({error})") from error
+    if not isinstance(rows, list):
+        raise DataError(f"{path}: expected a list of objects")
+    for number, row in enumerate(rows, start=1):
+        yield number, _object(row, f"{path}:{number}")
+
+
+def _object(row: object, where: str) -> JsonObject:
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return row
+
+
+def _parquet(path: Path, columns: Sequence[str]) -> Iterator[JsonObject]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise DependencyError(f"{path}: reading .parquet needs pyarrow; pip install pyarrow") from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            require_columns(columns, file.schema_arrow.names, str(path))
+            for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns) or None):
+                yield from batch.to_pylist()
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{path}: is not a readable parquet file ({error})") from error

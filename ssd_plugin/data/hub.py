@@ -1,0 +1,57 @@
+"""Rows of a data set on the hub, or in a local directory, streamed through `datasets`: nothing is downloaded as a whole."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ssd_plugin.data.files import require_columns
+from ssd_plugin.errors import DataError, DependencyError, HubUnreachableError
+from ssd_plugin.jsonl import JsonObject
+
+_HINT = "download it elsewhere and give its .jsonl or .parquet file as the source"
+
+
+def stream_rows(
+    name: str, *, config: str = "", split: str = "", revision: str = "", columns: Sequence[str] = ()
+) -> Iterator[tuple[int, JsonObject]]:
+    """Yield (row number from 1, row) of the data set `name` (`ORG/NAME`, or a directory that `datasets` can read).
+
+    `config` and `split` may be empty (the default one; `train`); `revision` pins a branch, tag or commit. `columns` are
+    required, and of Parquet files nothing else is transferred.
+
+    Raises:
+        DataError: no such data set, configuration, split or column (names those there are), or it cannot be read.
+        DependencyError: `datasets` is not installed.
+        HubUnreachableError: the hub did not answer.
+    """
+    try:
+        from datasets.exceptions import DatasetNotFoundError, DatasetsError
+        from pyarrow import ArrowException
+    except ImportError as error:
+        raise DependencyError("data sets need the package datasets; pip install 'ssd-plugin[embedded]'") from error
+    try:
+        for number, row in enumerate(_open(name, config, split or "train", revision, columns), start=1):
+            require_columns(columns, row, f"{name}, row {number}")
+            yield number, row
+    except DatasetNotFoundError as error:
+        raise DataError(f"{_line(error)}; check the name, log in (`hf auth login`), or {_HINT}") from error
+    except (DatasetsError, ArrowException, ValueError) as error:
+        raise DataError(f"data set {name}: {_line(error)}") from error
+    except OSError as error:
+        raise HubUnreachableError(f"data set {name} could not be read ({_line(error)}); {_HINT}") from error
+
+
+def _open(name: str, config: str, split: str, revision: str, columns: Sequence[str]) -> Any:
+    """An iterable of rows; where the format can skip columns (Parquet), only `columns` are read."""
+    from datasets import load_dataset_builder
+
+    pinned: dict[str, Any] = {"name": config or None, "revision": revision or None}
+    builder = load_dataset_builder(name, **pinned)
+    rows: Any = builder.as_streaming_dataset(split=split)
+    if not columns or not hasattr(builder.config, "columns"):
+        return rows
+    require_columns(columns, rows.column_names or (), f"data set {name}")
+    return load_dataset_builder(name, **pinned, columns=list(columns)).as_streaming_dataset(split=split)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

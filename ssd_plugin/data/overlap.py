@@ -1,0 +1,51 @@
+"""Do two sets of texts share an n-gram? Lower-cased word n-grams; the indexed set costs 8 bytes an n-gram, the other streams."""
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy import int64
+    from numpy.typing import NDArray
+
+WORD = re.compile(r"\w+")
+
+
+def words(text: str) -> list[str]:
+    """The lower-cased words of a text: maximal runs of letters, digits and underscores."""
+    return WORD.findall(text.lower())
+
+
+class NgramIndex:
+    """The n-grams of `texts`. A text of fewer than `n` words counts as one n-gram, so equal short texts are found too.
+
+    N-grams are kept as 64-bit hashes salted by the process: texts cannot be made to collide, and a chance collision
+    has a probability of about (n-grams here) x (n-grams looked up) / 2**64.
+    """
+
+    def __init__(self, texts: Iterable[str], n: int = 10) -> None:
+        import numpy as np
+
+        self.n = n
+        hashes = array("q")
+        for text in texts:
+            hashes.extend(map(hash, self._ngrams(words(text))))
+        self._hashes: NDArray[int64] = np.unique(np.frombuffer(hashes, dtype=np.int64))
+
+    def __len__(self) -> int:
+        """How many different n-grams are indexed."""
+        return len(self._hashes)
+
+    def first_shared(self, text: str) -> str:
+        """The first n-gram of `text` that an indexed text holds too, its words joined by spaces; empty if none is."""
+        import numpy as np
+
+        found = words(text)
+        hashes = np.fromiter(map(hash, self._ngrams(found)), dtype=np.int64)
+        hits = np.flatnonzero(np.isin(hashes, self._hashes))
+        return " ".join(found[hits[0] : hits[0] + self.n]) if hits.size else ""
+
+    def _ngrams(self, found: list[str]) -> Iterator[tuple[str, ...]]:
+        if found:
+            yield from (tuple(found[i : i + self.n]) for i in range(max(1, len(found) - self.n + 1)))
