@@ -284,20 +284,38 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
          "--disable-background-networking", "--disable-sync", "--enable-logging=stderr", "--v=0")  # fmt: skip
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
+BROWSERS_OWN = re.compile(
+    r"https?://[\w.-]+\.(google|googleapis|gstatic)\.com/"
+)  # its start-up calls; no page causes them
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)")
+
+
+def open_in_browser(page: Path, scratch: Path) -> tuple[str, list[str], set[str]]:
+    """The document after loading, the console's lines, and the addresses that were asked for."""
+    log = scratch / "net.json"
+    answer = subprocess.run(
+        [str(CHROMIUM), *FLAGS, f"--user-data-dir={scratch / 'profile'}", f"--log-net-log={log}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    console = [line for line in answer.stderr.splitlines() if ":CONSOLE:" in line]
+    asked = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text()))
+    return answer.stdout, console, {url for url in asked if not BROWSERS_OWN.match(url)}
+
+
+@needs_chromium
 def test_opens_in_a_browser_without_errors_requests_or_scripts(tmp_path: Path) -> None:
     run = build_run(tmp_path / "run", note=HOSTILE)
     page_of(run)
-    log = tmp_path / "net.json"
-    answer = subprocess.run(
-        [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}", "--dump-dom",
-         (run / "report/index.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert "<title>NO-GO: ssd_smollm2_135m</title>" in answer.stdout
-    assert "CONSOLE" not in answer.stderr
-    events = log.read_text()
-    asked = set(re.findall(r'"url":"(https?://[^"]+)"', events))
-    assert not [
-        url for url in asked if "google" not in url and "gstatic" not in url
-    ]  # the browser's own start-up calls
+    document, console, asked = open_in_browser(run / "report/index.html", tmp_path)
+    assert "<title>NO-GO: ssd_smollm2_135m</title>" in document
+    assert console == []
+    assert asked == set()
+
+
+@needs_chromium
+def test_the_browser_check_would_see_an_error_and_a_request(tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text('<title>x</title><img src="http://127.0.0.1:9/leak.png"><script>missing()</script>')
+    _, console, asked = open_in_browser(page, tmp_path)
+    assert len(console) == 1
+    assert asked == {"http://127.0.0.1:9/leak.png"}
