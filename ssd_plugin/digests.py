@@ -22,8 +22,8 @@ def model_digests(directory: Path) -> dict[str, str]:
     is in the directory is in the answer, so nothing can be added to a model without a change here.
 
     Raises:
-        TrustError: not a directory, no file in it, a symbolic link, a device or pipe, a name with control
-            characters, more than 32 levels, or a file that cannot be read; the message names the path.
+        TrustError: not a directory, no file in it, a symbolic link (but a hub cache's to its own blobs), a device or
+            pipe, a name with control characters, more than 32 levels, or an unreadable file; the message names the path.
     """
     digests: dict[str, str] = {}
     for relative, stream in open_files(directory):
@@ -118,12 +118,22 @@ def _refuse(error: OSError) -> None:
 
 
 def _open_one(directory: Path, relative: Path, parent: int) -> Iterator[tuple[str, BufferedReader]]:
+    path = _hub_blob(directory, relative) or relative.name
+    _require_kind(directory, relative, os.stat(path, dir_fd=parent, follow_symlinks=False))
     # O_NONBLOCK: opening a named pipe must not wait for a writer.
-    _require_kind(directory, relative, os.stat(relative.name, dir_fd=parent, follow_symlinks=False))
-    descriptor = os.open(relative.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     with os.fdopen(descriptor, "rb") as stream:
         _require_kind(directory, relative, os.fstat(descriptor))
         yield relative.as_posix(), stream
+
+
+def _hub_blob(directory: Path, relative: Path) -> Path | None:
+    """The one link that is followed: a hub cache keeps MODEL/snapshots/COMMIT/FILE as a link into MODEL/blobs."""
+    link, blobs = directory / relative, directory.parent.parent / "blobs"
+    if directory.parent.name != "snapshots" or not link.is_symlink():
+        return None
+    target = Path(os.path.normpath(link.parent / link.readlink()))
+    return target if target.parent == blobs else None
 
 
 def _require_kind(directory: Path, relative: Path, status: os.stat_result) -> None:

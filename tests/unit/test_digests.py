@@ -73,6 +73,25 @@ def test_the_directory_itself_may_be_given_by_a_link(model: Path, tmp_path: Path
     assert model_digests(tmp_path / "champion") == model_digests(model)
 
 
+def test_a_hub_cache_s_links_to_its_own_blobs_are_followed(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--org--name/snapshots/abc"
+    (snapshot / "sub").mkdir(parents=True)
+    blobs = tmp_path / "models--org--name/blobs"
+    blobs.mkdir()
+    (blobs / "b1").write_bytes(b"one")
+    (tmp_path / "secret").write_bytes(b"no")
+    (snapshot / "config.json").symlink_to("../../blobs/b1")
+    (snapshot / "sub/x.json").symlink_to("../../../blobs/b1")
+    one = hashlib.sha256(b"one").hexdigest()
+    assert model_digests(snapshot) == {"config.json": one, "sub/x.json": one}
+    (blobs / "b2").symlink_to(tmp_path / "secret")
+    for target in ("../../../secret", "../../blobs/../../secret", "../../blobs/b2", str(tmp_path / "secret")):
+        (snapshot / "out.json").symlink_to(target)
+        with pytest.raises(TrustError, match=r"out\.json is a symbolic link"):
+            model_digests(snapshot)
+        (snapshot / "out.json").unlink()
+
+
 def test_nothing_to_digest_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(TrustError, match=r"not a directory|has no files"):
