@@ -1,0 +1,115 @@
+"""Launch a run: here, in a process of its own, or as a NeMo-Run experiment whose stages wait for each other."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import nemo_run as run
+from nemo_run.core.execution.base import Executor
+
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import ConfigError, DataError
+from ssd_plugin.jsonl import read_json
+from ssd_plugin.nemo.task import to_partial
+from ssd_plugin.pipeline import MANIFEST
+from ssd_plugin.rundir import RunDir
+from ssd_plugin.settings import config_to_json
+
+CLUSTER_STAGES = ("sample", "train", "evaluate", "gate")
+
+
+def launch(context: Any, config: RunConfig, run_dir: str) -> None:
+    """Show what would run and, unless it is a dry run, run it as the command's context says.
+
+    Raises:
+        SystemExit: the verdict's exit status, when it is not GO and the run was waited for.
+        ConfigError: the executor cannot run these settings.
+    """
+    executor = None if context.direct else context.executor
+    partial = to_partial(config, run_dir)
+    run.dryrun_fn(partial, executor=executor)
+    if executor is None:
+        if not context.dryrun and context._should_continue(context.skip_confirmation):
+            run.run(partial, direct=True)
+        return
+    if not context.dryrun and not context._should_continue(context.skip_confirmation):
+        return
+    with run.Experiment(config.recipe, executor=executor) as experiment:
+        add_stages(experiment, executor, config, run_dir)
+        if context.dryrun:
+            experiment.dryrun()
+            return
+        RunDir(Path(run_dir)).bind(config_to_json(config))
+        experiment.run(detach=context.detach, tail_logs=context.tail_logs)
+    if isinstance(executor, run.LocalExecutor):
+        _exit_with_verdict(Path(run_dir))
+
+
+def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig, run_dir: str) -> None:
+    """The line as one job on this machine; elsewhere a job a stage, each after the one before.
+
+    The jobs are `ssd` commands on the run directory, which therefore must lie on storage that every node and the
+    machine of the `nemo` command share. A failed job is submitted alone by running the same command again: finished
+    stages are not run twice.
+    """
+    if isinstance(executor, run.LocalExecutor):
+        ssd = str(Path(sys.executable).with_name("ssd"))
+        experiment.add(_script(ssd, "run", config.recipe, run_dir), executor=_alone(executor), name="line")
+        return
+    before: list[str] = []
+    for stage in CLUSTER_STAGES:
+        command = ("ssd", "run", config.recipe) if stage == "gate" else ("ssd", stage)
+        before = [
+            experiment.add(
+                _script(*command, run_dir),
+                executor=stage_executor(executor, stage, config),
+                name=stage,
+                dependencies=before,
+            )
+        ]
+
+
+def _script(*words: str) -> run.Script:
+    *command, run_dir = words
+    return run.Script(inline=shlex.join([*command, "--run-dir", run_dir]))
+
+
+def _alone(executor: Executor) -> Any:
+    """The same place, one process: a stage starts its own ranks where it needs any."""
+    clone: Any = executor.clone()
+    clone.launcher = None
+    for name in ("ntasks_per_node", "nprocs_per_node"):
+        if hasattr(clone, name):
+            setattr(clone, name, 1)
+    return clone
+
+
+def stage_executor(executor: Executor, stage: str, config: RunConfig) -> Any:
+    """The executor with what one stage needs: its GPUs, and more nodes than one in training alone.
+
+    Raises:
+        ConfigError: a stage needs more GPUs than a node has.
+    """
+    clone = _alone(executor)
+    a_node = getattr(clone, "gpus_per_node", None) or 0
+    sampling = config.engine.tensor_parallel * config.engine.data_parallel
+    if stage in ("sample", "evaluate") and sampling > a_node:
+        raise ConfigError(
+            f"engine.tensor_parallel x engine.data_parallel = {sampling} GPUs, a node has {a_node} "
+            "(run.executor.gpus_per_node): lower the one or raise the other"
+        )
+    clone.gpus_per_node = {"train": a_node, "gate": None}.get(stage, sampling)
+    return clone
+
+
+def _exit_with_verdict(run_dir: Path) -> None:
+    """NeMo-Run does not hand on a local job's exit status: the run directory says how it ended."""
+    try:
+        status = read_json(run_dir / MANIFEST)["stages"]["gate"]["facts"]["exit_code"]
+    except (DataError, KeyError, TypeError):
+        raise ConfigError(
+            f"the run did not reach its verdict; see the log above, and: ssd run --run-dir {run_dir}"
+        ) from None
+    if status:
+        raise SystemExit(status)
