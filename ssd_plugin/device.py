@@ -1,5 +1,6 @@
 """Which device and number format a model runs in. Imported only where torch is already needed."""
 
+import errno
 from pathlib import Path
 
 import torch
@@ -37,3 +38,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def is_out_of_disk(error: BaseException) -> bool:
+    """Whether a file could not be written for want of space; torch's and safetensors' writers say it in words only."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error) for words in ("No space left", "PytorchStreamWriter failed", "Disk quota exceeded"))

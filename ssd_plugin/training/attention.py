@@ -1,0 +1,52 @@
+"""Causal attention inside packs: each example attends to itself alone, with neither mask nor padding."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface
+
+NAME = "ssd_packed"
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """An attention function of transformers (query "1 heads tokens dim", key and value "1 groups tokens dim").
+
+    The caller passes `pack_boundaries` with the model's inputs. Attention runs example by example: what does not attend
+    to each other is not computed, where a block mask would compute and discard it.
+    """
+    boundaries: list[int] = kwargs["pack_boundaries"]
+    repeats = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    outputs = []
+    for start, end in zip(boundaries, boundaries[1:], strict=False):
+        part = slice(start, end)
+        mask = _window_mask(end - start, kwargs.get("sliding_window"), query.device)
+        outputs.append(
+            functional.scaled_dot_product_attention(
+                query[:, :, part], key[:, :, part], value[:, :, part],
+                attn_mask=mask, is_causal=mask is None, dropout_p=dropout, scale=scaling,
+            )
+        )  # fmt: skip
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _window_mask(length: int, window: int | None, device: torch.device) -> torch.Tensor | None:
+    if window is None or length <= window:
+        return None
+    distance = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)
+    return (distance >= 0) & (distance < window)
+
+
+def register() -> None:
+    """Make the function known to transformers under `NAME`."""
+    AttentionInterface.register(NAME, packed_attention)

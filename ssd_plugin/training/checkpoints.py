@@ -1,0 +1,82 @@
+"""What a training run keeps in its work directory: sealed checkpoints, the log, and which job they belong to."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.errors import DataError
+from ssd_plugin.jsonl import dumps, read_json, read_jsonl, write_json, write_jsonl
+
+LOG = "log.jsonl"
+JOB = "job.json"
+SEAL = "sealed.json"
+PREFIX = "checkpoint-"
+
+
+def begin(work: Path, identity: str) -> Path | None:
+    """Make the work directory ready for the job: returns the newest sealed checkpoint, None to start from the beginning.
+
+    Unsealed checkpoints (the process died while writing them) are removed, and all that belongs to a job of another
+    identity. The log is cut back to the checkpoint.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    if not _belongs(work, identity):
+        for checkpoint in work.glob(f"{PREFIX}*"):
+            shutil.rmtree(checkpoint)
+        (work / LOG).unlink(missing_ok=True)
+        write_json(work / JOB, {"identity": identity})
+    for checkpoint in work.glob(f"{PREFIX}*"):
+        if not (checkpoint / SEAL).is_file():
+            shutil.rmtree(checkpoint)
+    newest = max(work.glob(f"{PREFIX}*"), key=_step, default=None)
+    done = 0 if newest is None else _step(newest)
+    write_jsonl(work / LOG, [row for row in _whole_rows(work / LOG) if row["step"] <= done])
+    return newest
+
+
+def seal(work: Path, step: int) -> None:
+    """Declare the checkpoint of `step` whole; only then are older ones removed."""
+    newest = work / f"{PREFIX}{step}"
+    write_json(newest / SEAL, {"step": step})
+    for checkpoint in work.glob(f"{PREFIX}*"):
+        if checkpoint != newest:
+            shutil.rmtree(checkpoint)
+
+
+def append_log(work: Path, row: dict[str, Any]) -> None:
+    """Add the row of one step."""
+    with (work / LOG).open("a", encoding="utf-8") as stream:
+        stream.write(dumps(row) + "\n")
+
+
+def read_log(work: Path) -> list[dict[str, Any]]:
+    """All rows, in order of their steps.
+
+    Raises:
+        DataError: the log is missing or damaged.
+    """
+    return [row for _, row in read_jsonl(work / LOG)]
+
+
+def _whole_rows(log: Path) -> list[dict[str, Any]]:
+    """The rows before the first damaged line: a killed process may leave half a row."""
+    rows = []
+    if log.is_file():
+        for line in log.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return rows
+
+
+def _belongs(work: Path, identity: str) -> bool:
+    try:
+        return bool(read_json(work / JOB).get("identity") == identity)
+    except DataError:
+        return False
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(PREFIX))
