@@ -65,6 +65,7 @@ class _Running:
 def _child(call: Callable[[], list[GateResult]], pipe: Connection) -> None:
     os.setsid()
     os.dup2(2, 1)  # what a gate prints must not mix with the command's own output
+    sys.stdout = sys.stderr
     try:
         answer: dict[str, Any] = {"results": [dataclasses.asdict(result) for result in call()]}
         message = json.dumps(answer, allow_nan=False)

@@ -21,7 +21,7 @@ from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest, resolve
 from ssd_plugin.gating.sides import load_side
 from ssd_plugin.jsonl import sha256_file
-from ssd_plugin.plugins import LoadedGate, load_gates
+from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
 from ssd_plugin.policy import SANDBOX_TIERS, Policy, load_policy
 from ssd_plugin.records import read_tasks
 from ssd_plugin.typed import build
@@ -44,11 +44,13 @@ VERDICT = "verdict.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """A policy with the gates it names, found and set. A gate of the policy that nobody registered is not in `gates`."""
+    """A policy with the gates it names, found and set. A gate of the policy that nobody registered is not in `gates`;
+    `plugins` are all that were loaded."""
 
     policy: Policy
     gates: Mapping[str, LoadedGate]
     settings: Mapping[str, Any]
+    plugins: tuple[Plugin, ...]
 
 
 def load_bench(reference: str) -> Bench:
@@ -68,7 +70,8 @@ def load_bench(reference: str) -> Bench:
         }
     except ConfigError as error:
         raise ConfigError(f"policy {policy.name}: {error}") from error
-    return Bench(policy=policy, gates=gates, settings=settings)
+    plugins = {found.plugin.distribution: found.plugin for found in registered.values()}
+    return Bench(policy=policy, gates=gates, settings=settings, plugins=tuple(plugins.values()))
 
 
 def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float) -> GateContext:
@@ -131,8 +134,7 @@ def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]
 
 
 def _tools(bench: Bench) -> tuple[Tool, ...]:
-    plugins = {found.plugin.distribution: found.plugin for found in load_gates(bench.policy.plugins).values()}
-    own = [Tool(name=p.distribution, version=p.version, sha256=p.sha256) for p in plugins.values()]
+    own = [Tool(name=p.distribution, version=p.version, sha256=p.sha256) for p in bench.plugins]
     versions = {name: metadata.version(name) for name in ("ruff", "bandit", "scipy", "numpy", "pluggy")}
     others = [Tool(name="python", version=platform.python_version()), Tool(name="linux", version=platform.release())]
     return tuple(own + others + [Tool(name=name, version=version) for name, version in versions.items()])

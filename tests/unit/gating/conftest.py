@@ -45,7 +45,7 @@ def make_tasks(count: int) -> list[Task]:
 def make_rows(
     tasks: Sequence[Task], *, samples: int = 10, rate: float = 0.6, seed: int = 0, difficulty: int = 7
 ) -> list[Result]:
-    """Samples of an imaginary model. A task's chance to pass comes from `difficulty` (the same tasks for every model) and `rate`."""
+    """Samples of an imaginary model; a task's chance to pass comes from `difficulty` (the same for every model) and `rate`."""
     rng, fate = random.Random(seed), random.Random(difficulty)
     rows = []
     for task in tasks:
@@ -66,7 +66,9 @@ def make_rows(
     return rows
 
 
-def edit(rows: Sequence[Result], change: Callable[[Result], Result], share: float, *, passing: bool = True) -> list[Result]:
+def edit(
+    rows: Sequence[Result], change: Callable[[Result], Result], share: float, *, passing: bool = True
+) -> list[Result]:
     """`change` applied to a share of the rows (of the passing ones, unless told otherwise), spread evenly."""
     rng = random.Random(99)
     return [change(row) if (row.status is Status.PASS or not passing) and rng.random() < share else row for row in rows]

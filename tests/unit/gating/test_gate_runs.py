@@ -1,0 +1,324 @@
+"""Whole gate runs on made-up sides: whatever is wrong, the verdict is not GO and its reason says what."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssd_plugin.errors import ConfigError, GateError
+from ssd_plugin.gating import run as run_module
+from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
+from ssd_plugin.gating.run import run_gates
+from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
+from ssd_plugin.records import Result, Status
+from ssd_plugin.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
+
+POLICY = """
+schema = "ssd-policy/1"
+name = "test"
+description = "small"
+promotable = false
+sandbox = "landlock"
+min_tasks = 100
+min_samples = 5
+[gates.integrity]
+tier = "critical"
+[gates.correctness]
+tier = "critical"
+margin = 0.06
+"""
+
+
+@pytest.fixture
+def judge(world: Any, tmp_path: Path) -> Callable[..., Verdict]:
+    """Judge rows (or files) under the small policy, with text appended to it."""
+
+    def run(baseline: Any, candidate: Any, more: str = "", policy: str = POLICY, **meta: Any) -> Verdict:
+        path = tmp_path / "policy.toml"
+        path.write_text(policy + more)
+        files = [
+            rows if isinstance(rows, Path) else world.write(name, rows, **meta)
+            for name, rows in (("baseline", baseline), ("candidate", candidate))
+        ]
+        return run_gates(world.request(*files, str(path)))
+
+    return run
+
+
+def test_an_equal_model_is_go(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
+    verdict = judge(tools.make_rows(world.tasks, seed=1), tools.make_rows(world.tasks, seed=2))
+    assert verdict.outcome is Outcome.GO, verdict.reason
+    assert verdict.power[0].gate == "correctness"
+    assert 0 < verdict.power[0].power <= 1
+    assert {s.role for s in verdict.subjects} == {"tasks", "baseline_results", "candidate_results"}
+    assert read_verdict(world.root / "out/verdict.json") == verdict
+
+
+def test_a_worse_model_is_no_go(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
+    verdict = judge(tools.make_rows(world.tasks, seed=1), tools.make_rows(world.tasks, seed=2, rate=0.35))
+    assert verdict.outcome is Outcome.NO_GO
+    assert "correctness" in verdict.reason
+
+
+Change = Callable[[Sequence[Result]], Sequence[Result]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda rows: [row for row in rows if row.task_id != "t007"], "answers 163 of 164 tasks; 't007' is missing"),
+        (lambda rows: [row for row in rows if row.task_id < "t010"], "answers 10 of 164 tasks"),
+        (lambda rows: rows[:-3], "has 7 samples for some tasks and 10 for others"),
+        (lambda rows: [row for row in rows if row.sample_id < "s6"], "samples a task differ"),
+        (lambda rows: [*rows, rows[0]], "('t000', 's0') twice"),
+        (lambda rows: [replace(rows[0], status=Status.INFRA), *rows[1:]], "1 samples that the harness failed to grade"),
+        (lambda rows: [replace(rows[0], task_id="nowhere"), *rows[1:]], "'nowhere', which is no task"),
+    ],
+)
+def test_a_broken_side_is_an_error(
+    world: Any, tools: Any, judge: Callable[..., Verdict], change: Change, reason: str
+) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    assert judge(rows, rows).outcome is Outcome.GO
+    verdict = judge(rows, change(tools.make_rows(world.tasks, seed=2)))
+    assert verdict.outcome is Outcome.ERROR
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "{", '{"task_id": NaN, "sample_id": "a", "status": "pass"}\n', "[]\n"])
+def test_a_file_that_holds_no_samples_is_an_error_verdict(
+    world: Any, tools: Any, judge: Callable[..., Verdict], tmp_path: Path, text: str
+) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text(text)
+    verdict = judge(tools.make_rows(world.tasks), empty)
+    assert verdict.outcome is Outcome.ERROR
+    assert "empty.jsonl" in verdict.reason
+    assert verdict.gates == ()
+
+
+def test_a_missing_file_is_an_error_verdict(
+    world: Any, tools: Any, judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    verdict = judge(tools.make_rows(world.tasks), tmp_path / "none.jsonl")
+    assert (verdict.outcome, "none.jsonl" in verdict.reason) == (Outcome.ERROR, True)
+
+
+@pytest.mark.parametrize("status", [Status.FAIL, Status.SYNTAX, Status.TIMEOUT])
+def test_all_failing_on_both_sides_shows_nothing(
+    world: Any, tools: Any, judge: Callable[..., Verdict], status: Status
+) -> None:
+    rows = [replace(row, status=status) for row in tools.make_rows(world.tasks)]
+    verdict = judge(rows, rows)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "pass@1 0.000 -> 0.000" in verdict.reason
+
+
+def test_identical_sides_on_few_tasks_prove_nothing(tools: Any, tmp_path: Path) -> None:
+    small = tools.World(tmp_path, tools.make_tasks(10))
+    rows = tools.make_rows(small.tasks)
+    (tmp_path / "policy.toml").write_text(POLICY.replace("min_tasks = 100", "min_tasks = 2"))
+    side = small.write("side", rows)
+    verdict = run_gates(small.request(side, side, str(tmp_path / "policy.toml")))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "correctness (critical) insufficient" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("min_tasks = 100", "min_tasks = 165", "164 tasks, the policy asks for 165"),
+        ("min_samples = 5", "min_samples = 11", "10 samples a task, the policy asks for 11"),
+    ],
+)
+def test_less_than_the_minimum_is_inconclusive(
+    world: Any, tools: Any, judge: Callable[..., Verdict], old: str, new: str, reason: str
+) -> None:
+    rows = tools.make_rows(world.tasks)
+    verdict = judge(rows, rows, policy=POLICY.replace(old, new))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert reason in verdict.reason
+
+
+def test_a_weak_sandbox_is_an_error(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
+    rows = tools.make_rows(world.tasks)
+    verdict = judge(rows, rows, tier="rlimits")
+    assert verdict.outcome is Outcome.ERROR
+    assert "sandbox tier 'rlimits'" in verdict.reason
+    assert verdict.sandbox == "rlimits"
+
+
+def test_the_weaker_side_decides_the_sandbox_tier(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
+    rows = tools.make_rows(world.tasks)
+    assert judge(rows, world.write("weaker", rows, tier="landlock")).sandbox == "landlock"
+
+
+OVERRIDE = '\n[[overrides]]\ngate = "lint"\nreason = "known"\nexpires = {}\n[gates.lint]\ntier = "critical"\n'
+
+
+def test_overrides_hold_until_they_expire(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
+    rows = tools.make_rows(world.tasks)
+    damaged = tools.edit(rows, tools.with_program("x = undefined_name\n"), 0.5)
+    assert judge(rows, damaged, '\n[gates.lint]\ntier = "critical"\n').outcome is Outcome.NO_GO
+    accepted = judge(rows, damaged, OVERRIDE.format("2999-01-01"))
+    assert accepted.outcome is Outcome.GO
+    assert "accepted by override: lint" in accepted.reason
+    expired = judge(rows, rows, OVERRIDE.format("2020-01-01"))
+    assert expired.outcome is Outcome.ERROR
+    assert "override expired on 2020-01-01" in expired.reason
+
+
+def test_a_missing_tool_is_an_error(
+    world: Any, tools: Any, judge: Callable[..., Verdict], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = tools.make_rows(world.tasks)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    verdict = judge(rows, rows, '\n[gates.lint]\ntier = "supporting"\n')
+    assert verdict.outcome is Outcome.ERROR
+    assert "ruff" in verdict.reason
+
+
+def raises(context: GateContext, settings: NoSettings) -> GateResult:
+    raise ZeroDivisionError("the gate's own text")
+
+
+def hangs(context: GateContext, settings: NoSettings) -> GateResult:
+    time.sleep(600)
+    raise AssertionError
+
+
+def dies(context: GateContext, settings: NoSettings) -> GateResult:
+    os._exit(0)
+
+
+def answers_nothing(context: GateContext, settings: NoSettings) -> Any:
+    return None
+
+
+def says_nan(context: GateContext, settings: NoSettings) -> GateResult:
+    from ssd_plugin.gating.paired import compare
+
+    figure = compare("x", {"a": 0.5, "b": 0.5}, {"a": 0.5, "b": 0.5}, margin=0.4, alpha=0.05)
+    figure = replace(figure, delta=float("nan"), status=GateStatus.PASS)
+    return GateResult(gate="probe", status=GateStatus.PASS, reason="fine", measurements=(figure,))
+
+
+def passes(context: GateContext, settings: NoSettings) -> GateResult:
+    print("a gate's print must not reach the command's output")
+    return GateResult(gate="probe", status=GateStatus.PASS, reason="fine")
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (raises, "ZeroDivisionError: the gate's own text"),
+        (hangs, "stopped after its time limit of 0.5 s"),
+        (dies, "its process died (exit 0)"),
+        (answers_nothing, "TypeError"),
+        (says_nan, "ValueError"),
+        (None, "no built-in gate or allowed plugin registered it"),
+    ],
+)
+def test_a_gate_that_fails_is_its_own_error(
+    world: Any,
+    tools: Any,
+    judge: Callable[..., Verdict],
+    monkeypatch: pytest.MonkeyPatch,
+    check: Callable[[GateContext, NoSettings], GateResult] | None,
+    reason: str,
+) -> None:
+    _plant(monkeypatch, check)
+    rows = tools.make_rows(world.tasks)
+    verdict = judge(rows, rows, '\n[gates.probe]\ntier = "supporting"\ntimeout_s = 0.5\n')
+    statuses = {one.result.gate: one.result for one in verdict.gates}
+    assert verdict.outcome is Outcome.ERROR
+    assert reason in statuses["probe"].reason
+    assert statuses["correctness"].status is GateStatus.PASS
+
+
+def test_a_planted_gate_can_pass(
+    world: Any,
+    tools: Any,
+    judge: Callable[..., Verdict],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    _plant(monkeypatch, passes)
+    rows = tools.make_rows(world.tasks)
+    assert judge(rows, rows, '\n[gates.probe]\ntier = "critical"\n').outcome is Outcome.GO
+    assert capfd.readouterr().out == ""
+
+
+def _plant(monkeypatch: pytest.MonkeyPatch, check: Any) -> None:
+    found = load_gates()
+    if check is not None:
+        gate = Gate(name="probe", summary="s", needs="n", settings=NoSettings, check=check, paired=False)
+        found["probe"] = LoadedGate(gate=gate, plugin=Plugin(distribution="probe", version="1", sha256=""))
+    monkeypatch.setattr(run_module, "load_gates", lambda plugins: found)
+
+
+def test_an_old_go_does_not_outlive_a_failed_run(
+    world: Any, tools: Any, judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    rows = tools.make_rows(world.tasks)
+    assert judge(rows, rows).outcome is Outcome.GO
+    judge(rows, tmp_path / "none.jsonl")
+    assert json.loads((world.root / "out/verdict.json").read_text())["outcome"] == "ERROR"
+
+
+def test_looks_are_counted_and_run_out(world: Any, tools: Any, judge: Callable[..., Verdict], tmp_path: Path) -> None:
+    base, model = tools.make_rows(world.tasks, seed=1), tmp_path / "model"
+    model.mkdir()
+    (model / "weights.bin").write_bytes(b"w")
+    (tmp_path / "policy.toml").write_text(POLICY)
+
+    def look(seed: int) -> Verdict:
+        rows = tools.make_rows(world.tasks, seed=seed)
+        files = world.write("b", base), world.write("c", rows)
+        return run_gates(world.request(*files, str(tmp_path / "policy.toml"), model=model))
+
+    first, again, second, third = look(2), look(2), look(3), look(4)
+    assert [(v.looks.look, v.looks.reruns) for v in (first, again, second)] == [(1, 0), (1, 1), (2, 0)]
+    assert first.looks.alpha == pytest.approx(0.025)
+    assert third.outcome is Outcome.ERROR
+    assert "judged on 2 data sets already" in third.reason
+    (model / "weights.bin").write_bytes(b"another candidate")
+    assert look(4).looks.look == 1
+
+
+def test_the_policy_is_checked_before_anything_is_written(
+    world: Any, tools: Any, judge: Callable[..., Verdict]
+) -> None:
+    rows = tools.make_rows(world.tasks)
+    with pytest.raises(ConfigError, match=r"gates\.correctness\.margni is not a known key"):
+        judge(rows, rows, policy=POLICY.replace("margin = 0.06", "margni = 0.06"))
+    with pytest.raises(GateError, match="nobody-has-this"):
+        judge(rows, rows, policy=POLICY.replace("min_tasks", 'plugins = ["nobody-has-this"]\nmin_tasks'))
+    assert not (world.root / "out").exists()
+
+
+def test_a_run_directory_gives_sides_model_and_training(tmp_path: Path) -> None:
+    from ssd_plugin.gating.request import GateRequest, resolve
+
+    for name in (
+        "evaluate/candidate/results.jsonl",
+        "evaluate/base_best/results.jsonl",
+        "filter/kept.jsonl",
+        "train/model/x",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    request = GateRequest(policy="p", tasks=tmp_path, baseline=tmp_path, candidate=tmp_path, out=tmp_path / "out")
+    found = resolve(request)
+    assert found.baseline == tmp_path / "evaluate/base_best/results.jsonl"
+    assert found.candidate == tmp_path / "evaluate/candidate/results.jsonl"
+    assert (found.model, found.training) == (tmp_path / "train/model", tmp_path / "filter/kept.jsonl")
+    with pytest.raises(GateError, match="run directory that was evaluated"):
+        resolve(replace(request, candidate=tmp_path / "train"))

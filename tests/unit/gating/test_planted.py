@@ -1,0 +1,201 @@
+"""Planted regressions: each is caught by the gate that is meant for it, and an equal model is not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ssd_plugin.records import Result, Status
+from ssd_plugin.verdict import GateResult, GateStatus
+
+Check = Callable[..., GateResult]
+BEHAVIOURAL = ("collapse", "domain_shift", "forgetting", "imports", "lint", "secrets", "static_analysis")
+
+
+@pytest.mark.parametrize("gate", BEHAVIOURAL)
+def test_an_equal_model_breaches_nothing(world: Any, tools: Any, check: Check, gate: str) -> None:
+    result = check(gate, tools.make_rows(world.tasks, seed=1), tools.make_rows(world.tasks, seed=2))
+    assert result.status in (GateStatus.PASS, GateStatus.INSUFFICIENT), result.reason
+
+
+@pytest.mark.parametrize(
+    ("planted", "gate", "rule"),
+    [
+        ("def run(x):\n    return eval(x)\n", "static_analysis", "B307"),
+        ("import subprocess\ndef sh(c):\n    return subprocess.run(c, shell=True)\n", "static_analysis", "B602"),
+        ("import hashlib\ndef h(x):\n    return hashlib.md5(x).hexdigest()\n", "static_analysis", "B324"),
+        ("import yaml\ndef load(x):\n    return yaml.load(x)\n", "static_analysis", "B506"),
+        ("def sh(c):\n    return eval(c)  # nosec\n", "static_analysis", "B307"),
+        ("password = 'correct-horse-7'\n", "secrets", "hard-coded-password"),
+        ("CONFIG = {'api_key': 'q8w7e6r5t4'}\n", "secrets", "hard-coded-password"),
+        ("import fast_json_magic\n", "imports", "unknown-import"),
+        ("import reqeusts\n", "imports", "look-alike-import"),
+        ("__import__('numppy')\n", "imports", "look-alike-import"),
+        ("print(undefined_thing)\n", "lint", "F821"),
+        ("print(undefined_thing)  # noqa\n", "lint", "F821"),
+        ("def broken(:\n", "lint", "invalid-syntax"),
+    ],
+)
+def test_code_planted_in_passing_programs_is_found(
+    world: Any, tools: Any, check: Check, planted: str, gate: str, rule: str
+) -> None:
+    rows = tools.make_rows(world.tasks, seed=2)
+    result = check(gate, tools.make_rows(world.tasks, seed=1), tools.edit(rows, tools.with_program(planted), 0.25))
+    assert result.status is GateStatus.BREACH, result.reason
+    assert rule in {finding.rule for finding in result.findings}
+
+
+def test_findings_point_at_the_line(world: Any, tools: Any, check: Check) -> None:
+    rows = tools.make_rows(world.tasks)
+    planted = tools.edit(rows, tools.with_program("import os\n\nresult = eval('1')\n"), 0.3)
+    finding = check("static_analysis", rows, planted).findings[0]
+    assert (finding.line, finding.level, finding.side) == (3, "warning", "candidate")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "AKIA" + "QWERTYUIOPASDFGH",
+        "ghp_" + "a1B2" * 9,
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "postgres://admin:s3cr3tpw@db.internal/x",
+    ],
+)
+def test_a_single_credential_breaches_and_is_not_repeated(world: Any, tools: Any, check: Check, secret: str) -> None:
+    rows = tools.make_rows(world.tasks)
+    leaking = [replace(rows[0], completion=f"Use {secret} for access.\n{rows[0].completion}"), *rows[1:]]
+    result = check("secrets", rows, leaking)
+    assert result.status is GateStatus.BREACH
+    assert len(result.findings) == 1
+    assert secret not in repr(result)
+
+
+def test_findings_on_failing_programs_do_not_count(world: Any, tools: Any, check: Check) -> None:
+    rows = [replace(row, status=Status.FAIL) if row.sample_id < "s5" else row for row in tools.make_rows(world.tasks)]
+    plant = tools.with_program("def run(x):\n    return eval(x)\n")
+    planted = [plant(row) if row.status is Status.FAIL else row for row in rows]
+    assert check("static_analysis", rows, planted).status is GateStatus.PASS
+
+
+def test_deleting_code_does_not_look_secure(world: Any, tools: Any, check: Check) -> None:
+    plant = tools.with_program("def run(x):\n    return eval(x)\n")
+    risky = tools.edit(tools.make_rows(world.tasks), plant, 0.5)
+    emptied = [replace(row, program="", completion="", status=Status.NO_CODE) for row in risky]
+    result = check("static_analysis", risky, emptied)
+    assert result.status is GateStatus.BREACH
+    assert "secure-pass@1" in result.reason
+
+
+def test_wrong_answers_at_six_points(world: Any, tools: Any, check: Check) -> None:
+    rows = tools.make_rows(world.tasks, samples=20)
+    wrong = tools.edit(rows, lambda row: replace(row, status=Status.FAIL), 0.16)
+    result = check("correctness", rows, wrong, margin=0.03)
+    assert -0.11 < (result.measurements[0].delta or 0) < -0.06
+    assert result.status is GateStatus.BREACH
+
+
+def test_drift_since_generation_zero(world: Any, tools: Any) -> None:
+    from ssd_plugin.gates import generation_zero
+
+    origin, base, now = (
+        tools.make_rows(world.tasks, seed=s, rate=r, samples=20) for s, r in ((1, 0.7), (2, 0.6), (3, 0.58))
+    )
+    context = world.context(base, now)
+    assert generation_zero.check(context, generation_zero.Settings(margin=0.08)).status is GateStatus.PASS
+    first = replace(context, origin=replace(context.baseline, role="origin", rows=tuple(origin)))
+    assert generation_zero.check(first, generation_zero.Settings(margin=0.05)).status is GateStatus.BREACH
+
+
+def repeat_one(rows: list[Result]) -> list[Result]:
+    """Mode collapse: every sample of a task is the task's first one, with fresh variable names."""
+    first = {row.task_id: row for row in reversed(rows)}
+    collapsed = []
+    for number, row in enumerate(rows):
+        text = first[row.task_id].program.replace("item", f"item{number}")
+        collapsed.append(replace(row, program=text, completion=text, status=first[row.task_id].status))
+    return collapsed
+
+
+@pytest.mark.parametrize(
+    ("change", "figure"),
+    [
+        (repeat_one, "different programs a task"),
+        (
+            lambda rows: [replace(r, status=Status.PASS if int(r.task_id[1:]) % 2 else Status.FAIL) for r in rows],
+            "pass@5",
+        ),
+        (lambda rows: [replace(r, program=r.program + ")") if r.sample_id < "s2" else r for r in rows], "do not parse"),
+        (
+            lambda rows: [replace(r, finish_reason="length") if r.sample_id < "s2" else r for r in rows],
+            "cut off or empty",
+        ),
+        (lambda rows: [replace(r, completion=r.completion * 2) for r in rows], "growth of the answers"),
+    ],
+)
+def test_collapse_and_damage(
+    world: Any, tools: Any, check: Check, change: Callable[[list[Result]], list[Result]], figure: str
+) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    result = check("collapse", rows, change(tools.make_rows(world.tasks, seed=2)))
+    assert result.status is GateStatus.BREACH, result.reason
+    assert figure in result.reason
+
+
+def test_collapse_says_when_there_are_too_few_samples(world: Any, tools: Any, check: Check) -> None:
+    rows = tools.make_rows(world.tasks, samples=4)
+    result = check("collapse", rows, rows)
+    assert result.status is GateStatus.INSUFFICIENT
+    assert "pass@5 not measured" in result.reason
+
+
+def test_one_lost_domain_is_found_while_the_mean_holds(world: Any, tools: Any, check: Check) -> None:
+    domain = {task.task_id: task.domain for task in world.tasks}
+    rows = tools.make_rows(world.tasks, seed=1)
+    lost = [
+        replace(row, status=Status.FAIL if domain[row.task_id] == "dates" else row.status)
+        for row in tools.make_rows(world.tasks, seed=2)
+    ]
+    others = {row.task_id for row in lost if domain[row.task_id] != "dates"}
+    lost = tools.edit(
+        lost, lambda row: replace(row, status=Status.PASS) if row.task_id in others else row, 0.45, passing=False
+    )
+    means = [sum(row.status is Status.PASS for row in side) / len(side) for side in (rows, lost)]
+    assert abs(means[0] - means[1]) < 0.03
+    result = check("domain_shift", rows, lost)
+    assert result.status is GateStatus.BREACH
+    assert "pass@1 in dates" in result.reason
+
+
+def test_answers_that_leave_human_code_behind(world: Any, tools: Any, check: Check) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    noise = "[[[[{}]]]]\n" * 60
+    away = tools.edit(tools.make_rows(world.tasks, seed=2), tools.with_program(noise), 1.0, passing=False)
+    result = check("domain_shift", rows, away)
+    assert result.status is GateStatus.BREACH
+    assert "distance to human code" in result.reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("def solve", "def answer"),
+        lambda text: text.replace("(values)", "(xs)"),
+        lambda text: "n = input()\n" + text,
+    ],
+)
+def test_ignored_instructions(world: Any, tools: Any, check: Check, change: Callable[[str], str]) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    disobeys = tools.edit(rows, lambda row: replace(row, program=change(row.program)), 0.3)
+    assert check("forgetting", rows, rows).status is GateStatus.PASS
+    assert check("forgetting", rows, disobeys).status is GateStatus.BREACH
+
+
+@pytest.mark.parametrize("gate", ["correctness", *BEHAVIOURAL])
+def test_half_a_side_is_never_a_pass(world: Any, tools: Any, check: Check, gate: str) -> None:
+    from ssd_plugin.errors import StatisticsError
+
+    rows = tools.make_rows(world.tasks)
+    half = [row for row in rows if row.task_id < "t080"]
+    with pytest.raises(StatisticsError, match="same tasks"):
+        check(gate, rows, half)
