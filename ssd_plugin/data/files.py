@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ssd_plugin.errors import DataError, DependencyError
 from ssd_plugin.jsonl import JsonObject, read_jsonl
@@ -76,13 +77,14 @@ def _object(row: object, where: str) -> JsonObject:
 
 def _parquet(path: Path, columns: Sequence[str]) -> Iterator[JsonObject]:
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import parquet
     except ImportError as error:
         raise DependencyError(f"{path}: reading .parquet needs pyarrow; pip install pyarrow") from error
+    open_file: Any = parquet.ParquetFile
     try:
-        with parquet.ParquetFile(path) as file:
+        with open_file(path) as file:
             require_columns(columns, file.schema_arrow.names, str(path))
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns) or None):
                 yield from batch.to_pylist()
-    except (OSError, ArrowException) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not a readable parquet file ({error})") from error

@@ -25,7 +25,6 @@ def stream_rows(
     """
     try:
         from datasets.exceptions import DatasetNotFoundError, DatasetsError
-        from pyarrow import ArrowException
     except ImportError as error:
         raise DependencyError("data sets need the package datasets; pip install 'ssd-plugin[embedded]'") from error
     try:
@@ -34,7 +33,7 @@ def stream_rows(
             yield number, row
     except DatasetNotFoundError as error:
         raise DataError(f"{_line(error)}; check the name, log in (`hf auth login`), or {_HINT}") from error
-    except (DatasetsError, ArrowException, ValueError) as error:
+    except (DatasetsError, ValueError) as error:
         raise DataError(f"data set {name}: {_line(error)}") from error
     except OSError as error:
         raise HubUnreachableError(f"data set {name} could not be read ({_line(error)}); {_HINT}") from error
@@ -42,7 +41,7 @@ def stream_rows(
 
 def _open(name: str, config: str, split: str, revision: str, columns: Sequence[str]) -> Any:
     """An iterable of rows; where the format can skip columns (Parquet), only `columns` are read."""
-    from datasets import load_dataset_builder
+    from datasets.load import load_dataset_builder
 
     pinned: dict[str, Any] = {"name": config or None, "revision": revision or None}
     builder = load_dataset_builder(name, **pinned)

@@ -122,8 +122,10 @@ def _mapped(
     for number, row in rows:
         where = f"{data.source}, row {number}"
         values = {field: _text(row[column], f"{where}: column {column!r}") for field, column in columns.items()}
-        if data.deduplicate and not values["prompt"].strip():
-            continue
+        if not values["prompt"].strip():
+            if data.deduplicate:
+                continue
+            raise DataError(f"{where}: column {columns['prompt']!r} is empty; deduplicate leaves such rows out")
         yield task_from_json({"task_id": f"{name}/{number}", **values}, where)
 
 
