@@ -1,9 +1,13 @@
-"""The system calls that graded code may make: an allow-list as a classic BPF program, everything else is EPERM.
+"""The system calls that graded code may make: an allow-list as classic BPF programs, everything else is EPERM.
 
 An allow-list, because a call that the kernel gains tomorrow must be refused today. The list is what CPython's
 standard library needs to compute, use its scratch files, threads and an asyncio loop. Arguments are checked where
 a harmless call has a harmful form; pointers cannot be checked by a filter, so calls that take their flags in memory
 (`clone3`, `openat2`) are refused.
+
+Installing a long filter costs more than running a program, so it is done once, by the zygote (`for_zygote`), with the
+few calls that the zygote itself needs; each child adds a short filter that refuses exactly those (`for_program`). A
+call must pass both, so what a program may do is the allow-list without them.
 """
 
 import ctypes
@@ -20,7 +24,7 @@ _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 _X32_BIT = 0x40000000
 _CLONE_THREAD, _NAMESPACES = 0x00010000, 0x7E020000
 _O_TRUNC, _ACCESS_MODE = 0o1000, 3
-_SET_SECCOMP, _FILTER = 22, 2
+_FILTER = 2
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 
@@ -34,6 +38,21 @@ class _OneOf:
     mask: int = 0xFFFFFFFF
     wide: bool = False
 
+
+# What the zygote does and no program may: fork, wait on and end children, lock them, receive descriptors, tidy scratch.
+_ZYGOTE_ONLY = [
+    "chmod",
+    "fchmodat",
+    "kill",
+    "landlock_restrict_self",
+    "memfd_create",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "recvmsg",
+    "sendmsg",
+    "setsid",
+]
+_SECCOMP_PRCTL = 22
 
 # F_SETOWN, F_SETSIG and their kin would aim a signal at another process; TIOCSTI types into a terminal.
 _CHECKED: dict[str, tuple[_OneOf, ...]] = {
@@ -78,6 +97,10 @@ def _no_truncation_by_reading(argument: int) -> list[Instruction]:
     ]
 
 
+def _no_namespaces() -> list[Instruction]:
+    return [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _verdict(_EPERM), _verdict(_ALLOW)]
+
+
 def _threads_only() -> list[Instruction]:
     return [
         _argument(0),
@@ -88,9 +111,13 @@ def _threads_only() -> list[Instruction]:
     ]
 
 
-def _body(name: str) -> list[Instruction]:
+def _body(name: str, program: bool) -> list[Instruction]:
     """What follows once the call's number has matched; always ends in a verdict."""
     match name:
+        case "clone" if not program:
+            return _no_namespaces()
+        case "prctl" if not program:
+            return [*_require(_OneOf(argument=0, values=(15, 16, _SECCOMP_PRCTL))), _verdict(_ALLOW)]
         case "clone3":  # its flags are in memory; ENOSYS makes the C library fall back to clone
             return [_verdict(_ENOSYS)]
         case "clone":
@@ -104,21 +131,46 @@ def _body(name: str) -> list[Instruction]:
             return [*(step for check in checks for step in check), _verdict(_ALLOW)]
 
 
-def program(machine: str) -> list[Instruction]:
-    """The filter for a machine (`x86_64` or `aarch64`).
+def for_zygote(machine: str) -> list[Instruction]:
+    """The allow-list with the zygote's own calls, for a machine (`x86_64` or `aarch64`).
 
     Raises:
         OSError: there is no table for the machine.
     """
+    start, numbers = _start(machine)
+    return [*start, *_steps(numbers, program=False), _verdict(_EPERM)]
+
+
+def for_program(machine: str) -> list[Instruction]:
+    """What is taken away from that list before a program starts.
+
+    Raises:
+        OSError: there is no table for the machine.
+    """
+    start, numbers = _start(machine)
+    checked = {name: numbers[name] for name in ("clone", "prctl")}
+    refused = [numbers[name] for name in _ZYGOTE_ONLY if name in numbers]
+    code = [*start, *_steps(checked, program=True)]
+    for number in refused:
+        code += [(_EQUAL, 0, 1, number), _verdict(_EPERM)]
+    return [*code, _verdict(_ALLOW)]
+
+
+def _start(machine: str) -> tuple[list[Instruction], dict[str, int]]:
+    """The steps that refuse another machine's calls, and the table of this one."""
     if machine not in _ARCHITECTURES:
         raise OSError(f"no seccomp table for {machine}; there are tables for {', '.join(_ARCHITECTURES)}")
     audit, numbers = _ARCHITECTURES[machine]
     code: list[Instruction] = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 1, 0, audit), _verdict(_KILL), (_LOAD, 0, 0, _NUMBER)]
-    code += [(_AT_LEAST, 0, 1, _X32_BIT), _verdict(_KILL)]
+    return [*code, (_AT_LEAST, 0, 1, _X32_BIT), _verdict(_KILL)], numbers
+
+
+def _steps(numbers: dict[str, int], *, program: bool) -> list[Instruction]:
+    code: list[Instruction] = []
     for name, number in numbers.items():
-        body = _body(name)
+        body = _body(name, program)
         code += [(_EQUAL, 0, len(body), number), *body]
-    return [*code, _verdict(_EPERM)]
+    return code
 
 
 class _Program(ctypes.Structure):
@@ -126,10 +178,10 @@ class _Program(ctypes.Structure):
 
 
 class Filter:
-    """A filter assembled once (by the zygote) and installed by each child."""
+    """A filter, assembled once and installed by whoever calls `install`."""
 
-    def __init__(self, machine: str) -> None:
-        raw = b"".join(struct.pack("HBBI", *step) for step in program(machine))
+    def __init__(self, code: list[Instruction]) -> None:
+        raw = b"".join(struct.pack("HBBI", *step) for step in code)
         self._code = ctypes.create_string_buffer(raw, len(raw))
         self._program = _Program(len(raw) // 8, ctypes.cast(self._code, ctypes.c_char_p))
 
@@ -139,4 +191,4 @@ class Filter:
         Raises:
             OSError: the kernel has no seccomp filters or refused.
         """
-        libc.prctl(_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(self._program))
+        libc.prctl(_SECCOMP_PRCTL, ctypes.c_ulong(_FILTER), ctypes.byref(self._program))

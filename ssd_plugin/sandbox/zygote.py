@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ssd_plugin.sandbox import landlock, libc, limits, namespaces, programs, scratch, suites
+from ssd_plugin.sandbox import landlock, libc, limits, namespaces, programs, scratch, seccomp, suites
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.seccomp import Filter
 
@@ -104,8 +104,9 @@ class Zygote:
         if self.tier == "rlimits":
             libc.prctl(libc.CHILD_SUBREAPER, 1)
         else:
-            self.filter = Filter(libc.machine())
             self._make_rules(setup)
+            self.filter = Filter(seccomp.for_program(libc.machine()))
+            Filter(seccomp.for_zygote(libc.machine())).install()
         os.chdir(self.scratch)
 
     def _make_rules(self, setup: dict[str, Any]) -> None:
