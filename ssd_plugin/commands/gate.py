@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--origin", type=_PATH, help="Generation 0, in the same forms; default: the baseline is generation 0.")
 @click.option("--model", type=_PATH, help="The candidate's model directory.")
 @click.option("--baseline-model", type=_PATH, help="The baseline's model directory.")
-@click.option("--training", type=_PATH, help="Samples or prompts that the candidate was trained on.")
+@click.option("--training", type=_PATH, multiple=True, help="Prompts or samples trained on; may be repeated.")
 @click.option("--sign", type=_PATH, help="Private key that signs the evidence (ssd keys new).")
 @click.option("--out", type=_PATH, help="Directory for verdict.json and the evidence.")
 @click.option("--check-policy", is_flag=True, help="Only validate the policy files named as arguments.")
@@ -38,7 +38,7 @@ def command(
     origin: Path | None,
     model: Path | None,
     baseline_model: Path | None,
-    training: Path | None,
+    training: tuple[Path, ...],
     sign: Path | None,
     out: Path | None,
     check_policy: bool,

@@ -149,7 +149,7 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         origin=None,
         model=None,
         baseline_model=None,
-        training=None,
+        training=(),
         tasks_path=tasks,
         work=work,
         alpha=bench.policy.alpha / bench.policy.looks,

@@ -54,7 +54,7 @@ class GateContext:
     origin: Side | None  # generation 0; None: the baseline is generation 0
     model: Path | None
     baseline_model: Path | None
-    training: Path | None  # samples or prompts that the candidate was trained on
+    training: tuple[Path, ...]  # prompts and samples that the candidate was trained on
     tasks_path: Path
     work: Path
     alpha: float  # one-sided error of each test

@@ -9,7 +9,7 @@ RUN_CANDIDATE = Path("evaluate/candidate/results.jsonl")
 RUN_BASE = Path(
     "evaluate/base_best/results.jsonl"
 )  # the base at its best decode: what the candidate has to hold against
-RUN_TRAINING = Path("filter/kept.jsonl")
+RUN_TRAINING = (Path("prompts/train.jsonl"), Path("filter/kept.jsonl"))
 RUN_MODEL = Path("train/model")
 
 
@@ -17,7 +17,7 @@ RUN_MODEL = Path("train/model")
 class GateRequest:
     """`policy`: a shipped policy's name or a TOML file. Each side is a samples file, a result file or a run directory.
 
-    `origin` None: the baseline is generation 0. `training`: samples or prompts that the candidate was trained on.
+    `origin` None: the baseline is generation 0. `training`: prompts and samples that the candidate was trained on.
     """
 
     policy: str
@@ -27,7 +27,7 @@ class GateRequest:
     origin: Path | None = None
     model: Path | None = None
     baseline_model: Path | None = None
-    training: Path | None = None
+    training: tuple[Path, ...] = ()
     out: Path
 
 
@@ -52,7 +52,7 @@ def resolve(request: GateRequest) -> GateRequest:
     model, training = request.model, request.training
     if run is not None:
         model = model or (run / RUN_MODEL if (run / RUN_MODEL).is_dir() else None)
-        training = training or (run / RUN_TRAINING if (run / RUN_TRAINING).is_file() else None)
+        training = training or tuple(run / name for name in RUN_TRAINING if (run / name).is_file())
     return replace(
         request,
         baseline=_side(request.baseline, RUN_BASE),

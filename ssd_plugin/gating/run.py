@@ -116,8 +116,7 @@ def _model_subjects(role: str, directory: Path | None) -> list[Subject]:
 
 def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]:
     found = [_subject("tasks", request.tasks, request.out)]
-    if request.training is not None:
-        found.append(_subject("training", request.training, request.out))
+    found += [_subject("training", path, request.out) for path in request.training]
     named = {"baseline": request.baseline, "candidate": request.candidate, "origin": request.origin}
     for side in (context.baseline, context.candidate, context.origin):
         if side is None:

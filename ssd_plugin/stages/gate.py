@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from ssd_plugin.config import RunConfig
-from ssd_plugin.evidence.write import write_evidence
+from ssd_plugin.gating.record import judge_and_record
 from ssd_plugin.gating.request import GateRequest
-from ssd_plugin.gating.run import run_gates
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.model import base_model, candidate_model
@@ -25,11 +24,10 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         origin=Path(config.gate.origin) if config.gate.origin else None,
         model=candidate_model(run),
         baseline_model=base_model(run, config),
-        training=run / "filter/kept.jsonl",
+        training=(run / "prompts/train.jsonl", run / "filter/kept.jsonl"),
         out=run / "gate",
     )
-    verdict = run_gates(request)
-    write_evidence(verdict, out=request.out, sign_key=Path(config.gate.sign_key) if config.gate.sign_key else None)
+    verdict = judge_and_record(request, Path(config.gate.sign_key) if config.gate.sign_key else None)
     return StageReport(
         summary=f"{verdict.outcome}: {verdict.reason}",
         facts={"outcome": verdict.outcome.value, "exit_code": verdict.outcome.exit_code},

@@ -130,7 +130,7 @@ class World:
             origin=None,
             model=None,
             baseline_model=None,
-            training=None,
+            training=(),
             tasks_path=self.tasks_path,
             work=self.root / "work",
             alpha=0.025,

@@ -319,6 +319,6 @@ def test_a_run_directory_gives_sides_model_and_training(tmp_path: Path) -> None:
     found = resolve(request)
     assert found.baseline == tmp_path / "evaluate/base_best/results.jsonl"
     assert found.candidate == tmp_path / "evaluate/candidate/results.jsonl"
-    assert (found.model, found.training) == (tmp_path / "train/model", tmp_path / "filter/kept.jsonl")
+    assert (found.model, found.training) == (tmp_path / "train/model", (tmp_path / "filter/kept.jsonl",))
     with pytest.raises(GateError, match="run directory that was evaluated"):
         resolve(replace(request, candidate=tmp_path / "train"))
