@@ -70,15 +70,13 @@ def roll_back(registry: Registry, trusted: Mapping[str, Ed25519PublicKey]) -> Pr
         TrustError: the registry's files are not those that a trusted key signed for.
         RegistryError: there is nothing to go back to, or the registry failed.
     """
+    if registry.champion() is None:
+        raise RegistryError(f"{registry.where}: has no champion: nothing was promoted yet")
     with registry.locked():
         champion = registry.champion()
-        if champion is None:
-            raise RegistryError(f"{registry.where}: has no champion: nothing was promoted yet")
-        earlier = next((r for r in registry.releases() if r.version == champion.replaces), None)
-        if earlier is None:
-            raise RegistryError(
-                f"{registry.where}: version {champion.version} is the first: there is none to go back to"
-            )
+        earlier = next((r for r in registry.releases() if champion and r.version == champion.replaces), None)
+        if champion is None or earlier is None:
+            raise RegistryError(f"{registry.where}: its champion is the first: there is none to go back to")
         with registry.contents(earlier) as (model, evidence):
             verified = verify_signature(evidence / VERDICT, trusted)
             if verified.verdict_sha256 != earlier.verdict:
