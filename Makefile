@@ -36,3 +36,20 @@ bench: $(STAMP)
 
 clean:
 	rm -rf $(VENV) $(RUNS)/demo $(RUNS)/smoke build *.egg-info
+
+# The frameworks' own environments, from exact lists: NeMo-Run 0.4, nemo-toolkit 3 and vLLM for CPU in one; NeMo-Run 0.11,
+# nemo-toolkit 2.7 and Megatron-Bridge in the other (their pins exclude each other). Python 3.11, about 4 GB each.
+FRAMEWORKS := .venv-frameworks/.installed .venv-frameworks-bridge/.installed
+
+.PHONY: frameworks test-frameworks
+frameworks: $(FRAMEWORKS)
+
+.venv-%/.installed: pyproject.toml tests/frameworks/%.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "the frameworks need Python 3.11: make PYTHON=python3.11 frameworks"; exit 3; }
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/frameworks/$*.txt
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+test-frameworks: $(FRAMEWORKS)
+	set -e; for environment in $(^D); do $$environment/bin/pytest -m 'frameworks or gpu' tests/frameworks; done

@@ -45,7 +45,7 @@ def apply_overrides(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
         for section in sections:
             node = node.setdefault(section, {})
         node[name] = _parse(_field_type(path), value, path)
-    return build(RunConfig, _merged(config_to_json(config), tree), "")
+    return build(RunConfig, merged(config_to_json(config), tree), "")
 
 
 def apply_toml(config: RunConfig, path: Path) -> RunConfig:
@@ -58,15 +58,16 @@ def apply_toml(config: RunConfig, path: Path) -> RunConfig:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-    return build(RunConfig, _merged(config_to_json(config), values), "")
+    return build(RunConfig, merged(config_to_json(config), values), "")
 
 
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    merged = dict(under)
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """`over` laid over `under`, section by section."""
+    tree = dict(under)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(under.get(key), Mapping)
-        merged[key] = _merged(under[key], value) if both else value
-    return merged
+        tree[key] = merged(under[key], value) if both else value
+    return tree
 
 
 def _field_type(path: str) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from packaging.version import Version
 
+from ssd_plugin.errors import DependencyError
+
 INSTALL = "pip install 'nemo-run>=0.4.0' 'leptonai<0.47'"
 OLDEST = Version("0.4.0")
 NEWEST_TESTED = Version("0.11.1")
@@ -35,6 +37,17 @@ def check_nemo(python: str = sys.executable) -> NemoStatus:
     except (ValueError, TypeError, IndexError):
         reason = (done.stderr.strip() or "no output").splitlines()[-1]
         return NemoStatus(installed=True, loaded=False, detail=f"the plugin does not load: {reason}")
+
+
+def require_nemo() -> None:
+    """Refuse to go on without NeMo-Run in this interpreter.
+
+    Raises:
+        DependencyError: it is missing or too old.
+    """
+    status = _inspect()
+    if not status.loaded:
+        raise DependencyError(status.detail)
 
 
 def _inspect() -> NemoStatus:

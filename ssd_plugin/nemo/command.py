@@ -29,7 +29,9 @@ from ssd_plugin.settings import apply_overrides
 
 OPTIONS = {
     "recipe": typer.Option(None, "--recipe", help="Recipe to run (the same as --factory)."),
-    "executor": typer.Option(None, "--executor", help=f"Where to run: {', '.join(executors.NAMES)}. [default: here]"),
+    "executor": typer.Option(
+        None, "--executor", help=f"Where to run: {', '.join(executors.FACTORIES)}. [default: here]"
+    ),
     "run_dir": typer.Option(None, "--run-dir", help="Where an SSD run lives. [default: runs/RECIPE]"),
     "to_yaml": typer.Option(None, "--to-yaml", help="Export config to YAML file"),
 }
@@ -82,7 +84,7 @@ class SsdRunContext(RunContext):
         except ValueError as error:
             if str(error) != f"Executor {name} not found":
                 raise
-            raise ConfigError(f"no executor {name!r}; {_nearest(name, executors.NAMES)}") from None
+            raise ConfigError(f"no executor {name!r}; {_nearest(name, executors.FACTORIES)}") from None
 
     def _execute_task(self, fn: Callable[..., Any], task_args: list[str]) -> None:
         options, overrides = _split(task_args)

@@ -14,8 +14,6 @@ try:
 except ImportError:
     KubeflowExecutor = None
 
-NAMES = ("kubernetes", "local", "skypilot", "slurm", "torchrun")
-
 
 @run.cli.factory(name="local")
 def local() -> run.Config[run.LocalExecutor]:
@@ -105,3 +103,6 @@ def kubernetes(
         volumes=volumes or [],
         volume_mounts=volume_mounts or [],
     )
+
+
+FACTORIES = {factory.__name__: factory for factory in (local, torchrun, slurm, kubernetes, skypilot)}

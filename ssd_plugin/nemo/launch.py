@@ -86,12 +86,15 @@ def _alone(executor: Executor) -> Any:
 
 
 def stage_executor(executor: Executor, stage: str, config: RunConfig) -> Any:
-    """The executor with what one stage needs: its GPUs, and more nodes than one in training alone.
+    """The executor with the GPUs that one stage needs.
 
     Raises:
-        ConfigError: a stage needs more GPUs than a node has.
+        ConfigError: a stage needs more GPUs than a node has, or several nodes are asked for.
     """
     clone = _alone(executor)
+    nodes = next(name for name in ("nodes", "num_nodes") if hasattr(clone, name))
+    if getattr(clone, nodes) > 1:
+        raise ConfigError(f"run.executor.{nodes} = {getattr(clone, nodes)}: a stage runs on one node; set it to 1")
     a_node = getattr(clone, "gpus_per_node", None) or 0
     sampling = config.engine.tensor_parallel * config.engine.data_parallel
     if stage in ("sample", "evaluate") and sampling > a_node:

@@ -27,7 +27,7 @@ from ssd_plugin.config import (
 )
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.jsonl import write_text
-from ssd_plugin.settings import config_from_json, config_to_json
+from ssd_plugin.settings import config_from_json, config_to_json, merged
 
 
 def ssd_finetune(
@@ -96,12 +96,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _laid_over(base: Any, values: Any) -> Any:
-    if isinstance(base, dict) and isinstance(values, dict):
-        return base | {name: _laid_over(base.get(name), value) for name, value in values.items()}
-    return values
-
-
 def read_yaml(path: Path) -> Mapping[str, Any]:
     """A YAML file's mapping, its class names still in it; nothing in the file is imported or called.
 
@@ -125,7 +119,7 @@ def from_yaml(values: Mapping[str, Any], base: RunConfig | None) -> tuple[RunCon
     """
     settings = _plain(values)
     run_dir = settings.pop("run_dir", None)
-    return config_from_json(_laid_over(config_to_json(base) if base else {}, settings)), run_dir
+    return config_from_json(merged(config_to_json(base) if base else {}, settings)), run_dir
 
 
 def is_ours(values: Mapping[str, Any]) -> bool:

