@@ -1,4 +1,4 @@
-"""Wrong programs made from a right one: the yardstick for a task's inputs. Loaded by path, run only on the bank's own references."""
+"""Wrong programs made from a right one: the yardstick for a task's inputs. Made only from the bank's own references."""
 
 import ast
 import copy
