@@ -25,9 +25,8 @@ from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.sandbox.worker import Worker
 
 _LIMITS = Limits(cpu_seconds=2.0, wall_seconds=8.0)
-_SHORT = replace(_LIMITS, cpu_seconds=1.0, wall_seconds=0.4)
-_CPU_BOUND = replace(_LIMITS, cpu_seconds=1.0)
-_NARROW = replace(_LIMITS, memory_mib=192)
+_SHORT = replace(_LIMITS, wall_seconds=0.2)
+_NARROW = replace(_LIMITS, memory_mib=128)
 _NOT_PASS = frozenset(Status) - {Status.PASS, Status.INFRA}
 _RIGHT = frozenset({Status.PASS})
 
@@ -147,10 +146,9 @@ def _sources() -> Iterator[Canary]:
 
 def _endless() -> Iterator[Canary]:
     check = FunctionCheck(entry_point="f", inputs=((1,),), expected=(1,))
-    for number, (name, program) in enumerate(ENDLESS.items()):
-        limits = _SHORT if number else _CPU_BOUND
-        allowed = frozenset({Status.TIMEOUT})
-        yield Canary(name=f"endless: {name}", check=check, program=program, allowed=allowed, limits=limits)
+    allowed = frozenset({Status.TIMEOUT})
+    for name, program in ENDLESS.items():
+        yield Canary(name=f"endless: {name}", check=check, program=program, allowed=allowed, limits=_SHORT)
 
 
 def run_canaries(pool: Pool, tier: SandboxTier) -> int:

@@ -150,7 +150,7 @@ def f(secret, folder, port, path, pid):
 def f(secret, folder, port, path, pid):
     import zlib
     packer = zlib.compressobj(9)
-    block = bytes(1 << 20)
+    block = bytes(1 << 18)
     packed = b"".join([packer.compress(block) for _ in range(32)]) + packer.flush()
     return tried(lambda: len(b"".join([zlib.decompress(packed) for _ in range(8)])))
 """,

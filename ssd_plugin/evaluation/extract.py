@@ -9,6 +9,7 @@ A program that defines `entry_point` itself gets the prompt's imports and helper
 """
 
 import ast
+import functools
 import re
 import warnings
 
@@ -99,6 +100,7 @@ def _defines(program: str, entry_point: str) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def _preamble(prompt: str, entry_point: str) -> str | None:
     """What stands before the last `def entry_point` of a prompt that is code; None when the prompt is not."""
     if not entry_point:

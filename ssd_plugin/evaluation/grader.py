@@ -4,6 +4,7 @@ One worker a core, each with a zygote of its own. A program that ran out of time
 with a CPU limit calibrated on the task's reference, before the timeout counts.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.partial import Partial
-from ssd_plugin.jsonl import JsonObject, atomic_writer, dumps, sha256_file, write_json
+from ssd_plugin.jsonl import JsonObject, atomic_writer, sha256_file, write_json
 from ssd_plugin.records import AssertCheck, Result, Sample, Status, Task, read_samples
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
@@ -111,9 +112,9 @@ def _write_rows(out: Path, partial: Partial) -> dict[str, int]:
     """The result file, whole; returns how many rows have each status."""
     counts = dict.fromkeys((status.value for status in Status), 0)
     with atomic_writer(out) as stream:
-        for row in partial.rows():
-            counts[row["status"]] += 1
-            stream.write(dumps(row) + "\n")
+        for line in partial.lines():
+            counts[json.loads(line)["status"]] += 1
+            stream.write(line)
     return counts
 
 

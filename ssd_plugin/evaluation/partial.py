@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import JsonObject, dumps
@@ -25,7 +25,7 @@ class Partial:
         if not self._continues(key):
             self._offsets.clear()
             self._stream.truncate(0)
-            self._write({"key": key})
+            self._write(self._head(key))
 
     def __enter__(self) -> Self:
         return self
@@ -47,44 +47,47 @@ class Partial:
         self._stream.seek(0)
         offset, first = 0, True
         for raw in self._stream:
-            row = _parse(raw)
-            if row is None or (first and row.get("key") != key):
+            number = _number(raw)
+            if number is None or (first and raw != self._head(key)):
                 break
             if not first:
-                self._offsets[row["i"]] = offset
+                self._offsets[number] = offset
             first = False
             offset += len(raw)
         self._stream.truncate(offset)
         self._stream.seek(0, os.SEEK_END)
         return not first
 
-    def _write(self, row: JsonObject) -> int:
+    @staticmethod
+    def _head(key: JsonObject) -> bytes:
+        return f"-1 {dumps(key)}\n".encode()
+
+    def _write(self, line: bytes) -> int:
         offset = self._stream.seek(0, os.SEEK_END)
-        self._stream.write(dumps(row).encode("utf-8", "surrogatepass") + b"\n")
+        self._stream.write(line)
         self._stream.flush()
         return offset
 
     def add(self, number: int, row: JsonObject) -> None:
         """Keep the row of sample `number`."""
-        self._offsets[number] = self._write({"i": number, "row": row})
+        self._offsets[number] = self._write(f"{number} {dumps(row)}\n".encode())
 
-    def rows(self) -> Iterator[JsonObject]:
-        """All rows by sample number."""
+    def lines(self) -> Iterator[str]:
+        """All rows by sample number, as they are to stand in the result file."""
         for number in sorted(self._offsets):
             self._stream.seek(self._offsets[number])
-            yield json.loads(self._stream.readline())["row"]
+            yield self._stream.readline().partition(b" ")[2].decode()
 
     def remove(self) -> None:
         """Delete the file: the result file stands."""
         self.path.unlink(missing_ok=True)
 
 
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    """The row of a whole line, else None."""
-    if not raw.endswith(b"\n"):
-        return None
+def _number(raw: bytes) -> int | None:
+    """The number that leads a whole line `NUMBER JSON`; None for a line that was cut off or is something else."""
+    number, _, text = raw.partition(b" ")
     try:
-        row = json.loads(raw)
+        json.loads(text)
+        return int(number) if raw.endswith(b"\n") else None
     except ValueError:
         return None
-    return row if isinstance(row, dict) and ("key" in row or isinstance(row.get("i"), int)) else None
