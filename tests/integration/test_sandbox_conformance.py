@@ -1,0 +1,229 @@
+"""One suite that every sandbox tier runs; what a tier does not promise is skipped with the reason."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ssd_plugin.evaluation.canaries import run_canaries
+from ssd_plugin.evaluation.judge import Judgement, judge
+from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.pool import Pool
+from ssd_plugin.sandbox.tiers import SandboxTier, try_tier
+from ssd_plugin.sandbox.worker import Worker
+
+
+@pytest.fixture(scope="module", params=list(SandboxTier))
+def tier(request: pytest.FixtureRequest) -> SandboxTier:
+    found = try_tier(request.param)
+    if not found.available:
+        pytest.skip(f"{found.tier} is not available here: {found.reason}")
+    return found.tier
+
+
+@pytest.fixture(scope="module")
+def worker(tier: SandboxTier) -> Iterator[Worker]:
+    with Worker(tier, Limits()) as started:
+        yield started
+
+
+def boundary(tier: SandboxTier) -> None:
+    if not tier.can_earn_go:
+        pytest.skip(f"{tier} limits resources only and promises no isolation")
+
+
+def call(worker: Worker, program: str, *arguments: object, expected: object = "ok", **limits: float) -> Judgement:
+    check = FunctionCheck(entry_point="f", inputs=(arguments,), expected=(expected,))
+    return judge(worker, Task(task_id="t", prompt="", check=check), program, Limits(**limits))  # type: ignore[arg-type]
+
+
+def test_all_canaries_are_judged_right(tier: SandboxTier) -> None:
+    with Pool(tier, 2, Limits()) as pool:
+        assert run_canaries(pool, tier) > 45
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("def f(x): return 'ok'\n", Status.PASS),
+        ("def f(x): return 'no'\n", Status.FAIL),
+        ("def f(x): raise ValueError(x)\n", Status.FAIL),
+        ("def g(x): return 'ok'\n", Status.FAIL),
+        ("import sys\nsys.exit(0)\n", Status.FAIL),
+        ("def f(x: return 'ok'\n", Status.SYNTAX),
+        ("import os\ndef f(x): os._exit(0)\n", Status.CRASH),
+        ("import ctypes\ndef f(x): ctypes.string_at(0)\n", Status.CRASH),
+        ("def f(x): return [0] * (1 << 40)\n", Status.FAIL),
+    ],
+)
+def test_statuses(worker: Worker, program: str, status: Status) -> None:
+    assert call(worker, program, 1).status is status
+
+
+def test_cpu_limit_ends_a_program_that_swallows_everything(worker: Worker) -> None:
+    program = "def f():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass\n"
+    found = call(worker, program, cpu_seconds=1.0, wall_seconds=60.0)
+    assert (found.status, found.again) == (Status.TIMEOUT, True)
+    assert "CPU" in found.detail
+
+
+def test_wall_limit_ends_a_program_that_sleeps(worker: Worker) -> None:
+    started = time.monotonic()
+    found = call(worker, "import time\ndef f(): time.sleep(60)\n", wall_seconds=0.3)
+    assert found.status is Status.TIMEOUT
+    assert time.monotonic() - started < 20
+
+
+def test_memory_limit(worker: Worker) -> None:
+    found = call(worker, "def f(): return len(bytearray(300 << 20))\n", expected=300 << 20, memory_mib=200)
+    assert found.status is Status.FAIL
+    assert "MemoryError" in found.detail
+
+
+def test_scratch_is_writable_and_empty_for_the_next_program(worker: Worker) -> None:
+    deep = "import os\ndef f():\n    for _ in range(300):\n        os.mkdir('d'); os.chdir('d')\n    return 'ok'\n"
+    used = "import tempfile, os\ndef f():\n    with tempfile.NamedTemporaryFile('w+', delete=False) as s:\n"
+    used += "        s.write('ok'); s.seek(0)\n        return s.read()\n"
+    for program in (deep, used, "import os\ndef f(): return 'ok' if os.listdir('.') == [] else os.listdir('.')\n"):
+        assert call(worker, program).status is Status.PASS
+
+
+def test_nothing_of_one_program_reaches_the_next(worker: Worker) -> None:
+    secret = os.urandom(12).hex()
+    assert call(worker, "import json\njson.loads = None\ndef f(x): return x\n", secret, expected=secret).status is Status.PASS
+    search = "import gc, json\ndef f():\n    found = [o for o in gc.get_objects() if 'SECRET' in str(o)[:20000]]\n"
+    search += "    return 'ok' if json.loads and len(found) <= 4 else 'found'\n"
+    assert call(worker, search.replace("'SECRET'", f"'{secret[:6]}' + '{secret[6:]}'")).status is Status.PASS
+
+
+def test_standard_library_beyond_the_preloaded_modules(worker: Worker) -> None:
+    program = "def f():\n    import xml.dom.minidom, sqlite3, csv, zoneinfo, asyncio, encodings.utf_16, unittest, json.tool\n"
+    program += "    async def g(): return 'ok'\n    return asyncio.run(g())\n"
+    found = call(worker, program)
+    assert found.status is Status.PASS, found.detail
+
+
+def test_numpy_can_be_imported(worker: Worker) -> None:
+    found = call(worker, "def f():\n    import numpy\n    return 'ok' if numpy.ones(3).sum() == 3 else 'no'\n")
+    assert found.status is Status.PASS, found.detail
+
+
+def test_threads_with_large_stacks_work(worker: Worker) -> None:
+    program = "import threading, sys\nsys.setrecursionlimit(10**6)\nthreading.stack_size(1 << 27)\nout = []\n"
+    program += "def deep(n): return 0 if n == 0 else 1 + deep(n - 1)\n"
+    program += "def f():\n    t = threading.Thread(target=lambda: out.append(deep(20000))); t.start(); t.join()\n    return out[0]\n"
+    assert call(worker, program, expected=20000).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("print(int(input()) + 1)\n", Status.PASS),
+        ("import sys\nfor line in sys.stdin: print(int(line) + 1.0)\n", Status.PASS),
+        ("print(int(open(0).read()) + 1, end='  \\n\\n')\n", Status.PASS),
+        ("import threading\nthreading.Thread(target=lambda: print(int(input()) + 1)).start()\n", Status.PASS),
+        ("import atexit\nn = int(input())\natexit.register(lambda: print(n + 1))\n", Status.PASS),
+        ("import sys\nprint(int(input()) + 1)\nsys.exit()\n", Status.PASS),
+        ("if __name__ == '__main__': print(int(input()) + 1)\n", Status.PASS),
+        ("import sys\nprint(int(input()) + 1)\nsys.exit(3)\n", Status.FAIL),
+        ("print(int(input()) + 1)\nraise ValueError\n", Status.FAIL),
+        ("print(input())\n", Status.FAIL),
+        ("print(", Status.SYNTAX),
+        ("import ctypes\nctypes.string_at(0)\n", Status.CRASH),
+    ],
+)
+def test_stdio_programs(worker: Worker, program: str, status: Status) -> None:
+    task = Task(task_id="t", prompt="", check=StdioCheck(inputs=("41\n", "1\n"), expected=("42\n", "2\n")))
+    found = judge(worker, task, program, Limits())
+    assert found.status is status, found.detail
+
+
+def test_large_standard_input_is_read_whole(worker: Worker) -> None:
+    numbers = "\n".join(map(str, range(200_000)))
+    task = Task(task_id="t", prompt="", check=StdioCheck(inputs=(numbers,), expected=(str(sum(range(200_000))),)))
+    assert judge(worker, task, "import sys\nprint(sum(map(int, sys.stdin)))\n", Limits()).status is Status.PASS
+
+
+def test_suites_call_helpers_objects_and_expect_exceptions(worker: Worker) -> None:
+    test = "def check(candidate):\n    assert candidate((1, {2})) == [(1, {2})]\n    assert helper(3) == 4\n"
+    test += "    assert second(Pair(5, 24)) == 24\n    try:\n        candidate(None)\n    except ValueError:\n        return\n"
+    test += "    assert False\n"
+    program = "class Pair:\n    def __init__(self, a, b): self.b = b\ndef second(p): return p.b\n"
+    program += "def f(x):\n    if x is None: raise ValueError('none')\n    return [x]\n"
+    prompt = "def helper(x):\n    return x + 1\n\n\ndef f(x):\n    '''Doc.'''\n"
+    task = Task(task_id="t", prompt=prompt, check=AssertCheck(entry_point="f", test=test))
+    found = judge(worker, task, program, Limits())
+    assert found.status is Status.PASS, found.detail
+
+
+def test_suite_that_exits_early_is_not_a_pass(worker: Worker) -> None:
+    test = "import os\ndef check(candidate):\n    candidate(1)\n    os._exit(0)\n"
+    task = Task(task_id="t", prompt="", check=AssertCheck(entry_point="f", test=test))
+    assert judge(worker, task, "def f(x): return x\n", Limits()).status is not Status.PASS
+
+
+def test_nothing_outlives_a_program(tier: SandboxTier, worker: Worker) -> None:
+    boundary(tier)
+    before = _descendants(os.getpid())
+    program = "import os\ndef f():\n    try: pid = os.fork()\n    except OSError: return 'ok'\n    return 'forked'\n"
+    assert call(worker, program).status is Status.PASS
+    assert _descendants(os.getpid()) <= before
+
+
+def test_daemons_are_ended_where_forking_is_possible(tier: SandboxTier, worker: Worker) -> None:
+    if tier.can_earn_go:
+        pytest.skip(f"{tier} forbids forking")
+    before = _descendants(os.getpid())
+    program = "import os, time\ndef f():\n    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0: time.sleep(30)\n"
+    program += "        os._exit(0)\n    return 'ok'\n"
+    assert call(worker, program).status is Status.PASS
+    assert _descendants(os.getpid()) <= before
+
+
+def _descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found |= {child} | _descendants(child)
+    return found
+
+
+def test_worker_recovers_after_its_zygote_died(tier: SandboxTier) -> None:
+    with Pool(tier, 1, Limits()) as pool:
+
+        def kill_then_judge(worker: Worker) -> Judgement:
+            if not killed:
+                killed.append(True)
+                worker._process.kill()
+                worker._process.wait()
+            return call(worker, "def f(): return 'ok'\n")
+
+        killed: list[bool] = []
+        assert pool.alone(kill_then_judge).status is Status.PASS
+
+
+def test_zygote_ends_when_the_grader_is_killed(tier: SandboxTier) -> None:
+    program = "import sys, time\nfrom ssd_plugin.sandbox.worker import Worker\nfrom ssd_plugin.sandbox.limits import Limits\n"
+    program += f"w = Worker({tier.value!r}, Limits())\nprint(w._process.pid, flush=True)\ntime.sleep(60)\n"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as grader:
+        assert grader.stdout
+        zygote = int(grader.stdout.readline())
+        grader.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{zygote}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{zygote}").exists() or "Z" in Path(f"/proc/{zygote}/stat").read_text().split(")")[1][:3]
+
+
+def test_reports_are_json_lines(worker: Worker) -> None:
+    payload = {"program": "def f(x): return (x, {x}, b'\\xff', 1j, float('nan'))\n", "entry_point": "f", "inputs": [[7]]}
+    report = worker.run("function", [payload], Limits(), report_bytes=4096)
+    lines = [json.loads(line) for line in report.report.splitlines()]
+    assert lines[0]["value"]["$tuple"][:3] == [7, {"$set": [7]}, {"$bytes": "ff"}]
+    assert lines[1] == {"done": True}
