@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssd_plugin.gating.gate import Gate, GateContext
-from ssd_plugin.gating.paired import compare, conclude, pass_rate_power
+from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.statistics import mcnemar_exact
-from ssd_plugin.verdict import Finding, GateResult, PowerRow
+from ssd_plugin.verdict import Finding, GateResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,17 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     return conclude("correctness", [figure], findings, note)
 
 
-def power(context: GateContext, settings: Settings) -> list[PowerRow]:
-    """What the test can see on this baseline."""
-    return pass_rate_power("correctness", context, settings.margin)
-
-
 @hookimpl
 def ssd_gates() -> Sequence[Gate]:
     """This file's gate."""
     summary = "pass@1 not below the baseline's by the margin"
-    return [Gate(name="correctness", summary=summary, needs="results", settings=Settings, check=check, power=power)]
+    return [
+        Gate(
+            name="correctness",
+            summary=summary,
+            needs="results",
+            settings=Settings,
+            check=check,
+            power_margin="margin",
+        )
+    ]

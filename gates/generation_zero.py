@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssd_plugin.gating.gate import Gate, GateContext
-from ssd_plugin.gating.paired import compare, conclude, pass_rate_power
+from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.verdict import GateResult, PowerRow
+from ssd_plugin.verdict import GateResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +27,17 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     return conclude("generation_zero", [figure], note=note)
 
 
-def power(context: GateContext, settings: Settings) -> list[PowerRow]:
-    """What the test can see, taking the baseline's spread for the origin's too."""
-    return pass_rate_power("generation_zero", context, settings.margin)
-
-
 @hookimpl
 def ssd_gates() -> Sequence[Gate]:
     """This file's gate."""
     summary = "pass@1 not below generation 0's by the cumulative margin"
-    return [Gate(name="generation_zero", summary=summary, needs="results", settings=Settings, check=check, power=power)]
+    return [
+        Gate(
+            name="generation_zero",
+            summary=summary,
+            needs="results",
+            settings=Settings,
+            check=check,
+            power_margin="margin",
+        )
+    ]

@@ -17,9 +17,8 @@ from pathlib import Path
 from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.apart import Job, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
-from ssd_plugin.gating.paired import pass_rate_power
 from ssd_plugin.gating.programs import ProgramMemo
-from ssd_plugin.gating.run import Bench, judge, load_bench, with_minimum
+from ssd_plugin.gating.run import Bench, judge, load_bench, power_table, with_minimum
 from ssd_plugin.gating.sides import load_side
 from ssd_plugin.records import Result, Status, read_tasks
 from ssd_plugin.verdict import GateResult, PowerRow, decide
@@ -174,7 +173,6 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         experiment: {name: a.results[i * replicates : (i + 1) * replicates] for name, a in answers.items()}
         for i, experiment in enumerate(EXPERIMENTS)
     }
-    margins = {name: getattr(bench.settings[name], "margin", None) for name in ("correctness", "generation_zero")}
     return Calibration(
         policy=bench.policy.name,
         tasks=len(context.tasks),
@@ -182,8 +180,6 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         replicates=replicates,
         alpha=context.alpha,
         left_out=tuple(name for name in bench.policy.gates if name not in tried),
-        power=tuple(
-            row for name, margin in margins.items() if margin for row in pass_rate_power(name, context, margin)
-        ),
+        power=power_table(bench, context.baseline, context.alpha),
         experiments=tuple(_experiment(name, bench, found, context, today) for name, found in parts.items()),
     )

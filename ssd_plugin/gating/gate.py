@@ -9,7 +9,7 @@ from typing import Any
 
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.records import Result, Status, Task
-from ssd_plugin.verdict import GateResult, PowerRow
+from ssd_plugin.verdict import GateResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Gate:
 
     `settings`: a frozen dataclass; the policy's table for the gate (without `tier` and `timeout_s`) becomes an instance.
     `paired`: its figures compare tasks, so the policy's `min_tasks` and `min_samples` apply.
-    `power`: the rows to print before the candidate is looked at; it must read the baseline only.
+    `power_margin`: the setting that bounds a loss of pass@1, if there is one; its power is printed beforehand.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Gate:
     settings: type[Any]
     check: Callable[[GateContext, Any], GateResult]
     paired: bool = True
-    power: Callable[[GateContext, Any], list[PowerRow]] | None = None
+    power_margin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from ssd_plugin.gating.gate import GateContext, Side
+from ssd_plugin.gating.gate import Side
 from ssd_plugin.records import Status
 from ssd_plugin.statistics import (
     minimum_detectable,
@@ -117,20 +117,21 @@ def _same_model_sd(side: Side) -> float:
     return math.sqrt(2 * rate * (1 - rate))  # one sample cannot tell hard tasks from chance: the upper bound
 
 
-def pass_rate_power(gate: str, context: GateContext, margin: float) -> list[PowerRow]:
-    """What a pass@1 test with this margin can see on this baseline."""
-    sd, tasks = _same_model_sd(context.baseline), len(context.baseline.by_task)
+def pass_rate_power(gate: str, baseline: Side, margin: float, alpha: float) -> list[PowerRow]:
+    """What a pass@1 test with this margin can see on this baseline; nothing on fewer than two tasks."""
+    tasks = len(baseline.by_task)
     if tasks < 2:
         return []
+    sd = _same_model_sd(baseline)
     return [
         PowerRow(
             gate=gate,
             measure="pass@1",
             tasks=tasks,
-            samples=context.baseline.samples_per_task,
+            samples=baseline.samples_per_task,
             margin=margin,
-            power=noninferiority_power(sd=sd, tasks=tasks, margin=margin, alpha=context.alpha),
-            tasks_needed=tasks_needed(sd=sd, margin=margin, alpha=context.alpha),
-            detectable=minimum_detectable(sd=sd, tasks=tasks, alpha=context.alpha),
+            power=noninferiority_power(sd=sd, tasks=tasks, margin=margin, alpha=alpha),
+            tasks_needed=tasks_needed(sd=sd, margin=margin, alpha=alpha),
+            detectable=minimum_detectable(sd=sd, tasks=tasks, alpha=alpha),
         )
     ]

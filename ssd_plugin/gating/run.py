@@ -17,6 +17,7 @@ from ssd_plugin.errors import ConfigError, SsdError
 from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.looks import record_look
+from ssd_plugin.gating.paired import pass_rate_power
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest, resolve
 from ssd_plugin.gating.sides import load_side
@@ -53,6 +54,14 @@ class Bench:
     plugins: tuple[Plugin, ...]
 
 
+def _settings(gate: Gate, table: Mapping[str, Any]) -> Any:
+    settings = build(gate.settings, table, f"gates.{gate.name}")
+    for name, value in vars(settings).items():
+        if name.endswith("margin") and not 0 < value < 1:  # a margin of 100 points would pass everything
+            raise ConfigError(f"gates.{gate.name}.{name} = {value!r} is not allowed; allowed: above 0, below 1")
+    return settings
+
+
 def load_bench(reference: str) -> Bench:
     """Load a policy and its gates, and check each gate's settings.
 
@@ -64,10 +73,7 @@ def load_bench(reference: str) -> Bench:
     registered = load_gates(policy.plugins)
     gates = {name: registered[name] for name in policy.gates if name in registered}
     try:
-        settings = {
-            name: build(found.gate.settings, policy.gates[name].settings, f"gates.{name}")
-            for name, found in gates.items()
-        }
+        settings = {name: _settings(found.gate, policy.gates[name].settings) for name, found in gates.items()}
     except ConfigError as error:
         raise ConfigError(f"policy {policy.name}: {error}") from error
     plugins = {found.plugin.distribution: found.plugin for found in registered.values()}
@@ -145,12 +151,14 @@ def weakest_tier(sides: Sequence[Side]) -> str:
     return min((str(side.meta.get("tier")) for side in sides), key=lambda tier: order.get(tier, -1))
 
 
-def _power(bench: Bench, context: GateContext) -> tuple[PowerRow, ...]:
-    rows: list[PowerRow] = []
-    for name, found in bench.gates.items():
-        if found.gate.power is not None:
-            rows += found.gate.power(context, bench.settings[name])
-    return tuple(rows)
+def power_table(bench: Bench, baseline: Side, alpha: float) -> tuple[PowerRow, ...]:
+    """What each test of pass@1 can see on this baseline; no gate's code runs here."""
+    margins = {
+        name: getattr(bench.settings[name], found.gate.power_margin)
+        for name, found in bench.gates.items()
+        if found.gate.power_margin
+    }
+    return tuple(row for name, margin in margins.items() for row in pass_rate_power(name, baseline, margin, alpha))
 
 
 def _call(gate: Gate, context: GateContext, settings: Any) -> list[GateResult]:
@@ -268,7 +276,7 @@ def _run(
     context = load_context(request, policy, work, policy.alpha / policy.looks)
     subjects = _subjects(request, context)
     looks = _look(request, policy, subjects)
-    power = _power(bench, context)
+    power = power_table(bench, context.baseline, context.alpha)
     on_power(power)
     jobs = {}
     for name, found in bench.gates.items():

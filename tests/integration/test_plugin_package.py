@@ -59,7 +59,7 @@ def sides(tmp_path: Path) -> dict[str, Path]:
 
 def ssd(*arguments: Any, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
-    command = [Path(sys.executable).with_name("ssd"), *map(str, arguments)]
+    command = [str(Path(sys.executable).with_name("ssd")), *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
