@@ -43,7 +43,11 @@ class NgramIndex:
 
         found = words(text)
         hashes = np.fromiter(map(hash, self._ngrams(found)), dtype=np.int64)
-        hits = np.flatnonzero(np.isin(hashes, self._hashes))
+        # The index is sorted: a binary search per n-gram, where `np.isin` would sort the whole index again for every text.
+        places = np.searchsorted(self._hashes, hashes)
+        inside = places < len(self._hashes)
+        inside[inside] = self._hashes[places[inside]] == hashes[inside]
+        hits = np.flatnonzero(inside)
         return " ".join(found[hits[0] : hits[0] + self.n]) if hits.size else ""
 
     def _ngrams(self, found: list[str]) -> Iterator[tuple[str, ...]]:

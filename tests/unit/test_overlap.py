@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssd_plugin.data.overlap import NgramIndex, words
@@ -20,6 +20,7 @@ def brute_force(indexed: list[str], text: str, n: int) -> str:
     return next((gram for gram in grams(text) if gram in known), "")
 
 
+@settings(deadline=None)  # the first example imports numpy
 @given(indexed=TEXTS, texts=TEXTS, n=st.integers(1, 4))
 def test_the_index_equals_a_brute_force_search(indexed: list[str], texts: list[str], n: int) -> None:
     index = NgramIndex(indexed, n)
