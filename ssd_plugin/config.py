@@ -26,14 +26,17 @@ def _require_temperature(value: float, name: str = "temperature") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The base model. `ref`: hub id, local directory, *.gguf file, or `pypi:DISTRIBUTION`."""
+    """The base model. `ref`: hub id, local directory, *.gguf file, or `pypi:DISTRIBUTION`. `prompt_template`: how a task's
+    statement becomes the user's turn, the same in training and in evaluation."""
 
     ref: str
     revision: str = ""
     system_message: str = ""
+    prompt_template: str = "{prompt}"
 
     def __post_init__(self) -> None:
         _require(bool(self.ref.strip()), "ref", self.ref, "a hub id, a directory, a .gguf file or pypi:DISTRIBUTION")
+        _require("{prompt}" in self.prompt_template, "prompt_template", self.prompt_template, "text that holds {prompt}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,3 +103,11 @@ def _gpu() -> Finding:
         return Finding(what="gpu", state=State.ABSENT, detail="none: the embedded recipe runs on the CPU")
     count = torch.cuda.device_count()
     return Finding(what="gpu", state=State.OK, detail=f"{count} x {torch.cuda.get_device_name(0)}")
+
+
+def _nemo() -> Finding:
+    status = check_nemo()
+    if status.loaded:
+        return Finding(what="nemo command", state=State.OK, detail=status.detail)
+    state = State.BAD if status.installed else State.ABSENT
+    return Finding(what="nemo command", state=state, detail=status.detail)

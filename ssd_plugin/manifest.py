@@ -11,6 +11,8 @@ from ssd_plugin.errors import DataError, RunDirError
 from ssd_plugin.jsonl import read_json, sha256_json, write_json
 
 SCHEMA = "ssd-manifest/1"
+SAMPLING_TOOLS = ("torch", "transformers", "vllm")
+TRAINING_TOOLS = ("torch", "transformers", "trl", "peft", "megatron-core", "megatron-bridge")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import ResourceError, RunDirError, StageCrashError
 from ssd_plugin.fingerprints import outside_file, outside_model
 from ssd_plugin.jsonl import read_json
-from ssd_plugin.manifest import StageRecord
+from ssd_plugin.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
 from ssd_plugin.rundir import STAGE_REPORT, RunDir, digest_path
 from ssd_plugin.settings import config_to_json
 
@@ -52,8 +52,6 @@ TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prom
 MODEL, SAMPLES, EXAMPLES = "prompts/model.json", "sample/completions.jsonl", "filter/kept.jsonl"
 CANDIDATE, CHOICE, SUMMARY, VERDICT = "train/model", "select/choice.json", "evaluate/summary.json", "gate/verdict.json"
 GRADED = tuple(f"evaluate/{side}/results.jsonl" for side in ("base", "base_best", "candidate"))
-SAMPLING_TOOLS = ("torch", "transformers", "vllm")
-TRAINING_TOOLS = ("torch", "transformers", "trl", "peft", "megatron-core", "megatron-bridge")
 
 LINE = (
     Stage(

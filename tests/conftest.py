@@ -104,7 +104,9 @@ class Judged:
 
     def go(self, *, baseline: Path | None = None, model: Path | None = None, **changes: Any) -> Verdict:
         """A GO over the model's files and the tasks file."""
-        tasks = Subject(role="tasks", path="../tasks.jsonl", sha256=sha256_file(self.tasks), size=self.tasks.stat().st_size)
+        tasks = Subject(
+            role="tasks", path="../tasks.jsonl", sha256=sha256_file(self.tasks), size=self.tasks.stat().st_size
+        )
         before = subjects_of("baseline_model", baseline) if baseline else ()
         return make_verdict(subjects=(tasks, *before, *subjects_of("model", model or self.model)), **changes)
 

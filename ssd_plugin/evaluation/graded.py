@@ -31,6 +31,20 @@ def read_graded(results: Path, *, tasks: Path | None = None, samples: Path | Non
     Raises:
         DataError: there is no sidecar or it does not match; grade the samples again.
     """
+    meta = _checked_sidecar(results, tasks, samples)
+    return GradedRun(rows=tuple(read_results(results)), meta=meta)
+
+
+def is_graded(results: Path, *, tasks: Path, samples: Path) -> bool:
+    """Whether `results` holds the grades of exactly these samples on exactly these tasks."""
+    try:
+        _checked_sidecar(results, tasks, samples)
+    except DataError:
+        return False
+    return True
+
+
+def _checked_sidecar(results: Path, tasks: Path | None, samples: Path | None) -> Mapping[str, Any]:
     place = sidecar(results)
     if not place.is_file():
         raise DataError(f"{results}: has no sidecar {place.name}; grade its samples again with ssd score")
@@ -43,4 +57,4 @@ def read_graded(results: Path, *, tasks: Path | None = None, samples: Path | Non
     for name, path in (("results", results), ("tasks", tasks), ("samples", samples)):
         if path is not None and meta.get(f"{name}_sha256") != sha256_file(path):
             raise DataError(f"{place}: is not about this {name} file ({path}); grade the samples again with ssd score")
-    return GradedRun(rows=tuple(read_results(results)), meta=meta)
+    return meta

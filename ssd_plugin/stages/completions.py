@@ -1,19 +1,23 @@
 """Completing a set of tasks into a samples file: streamed, resumable, the same bytes however often it was interrupted."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import closing
+from collections import deque
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.code_version import code_digest
 from ssd_plugin.config import RunConfig
-from ssd_plugin.jsonl import JsonObject, sha256_file, sha256_json, write_jsonl
+from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.manifest import SAMPLING_TOOLS, tool_versions
 from ssd_plugin.progress import track
 from ssd_plugin.records import Sample, Task, iter_tasks
+from ssd_plugin.rundir import digest_path
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.prompting import PromptEncoder
-from ssd_plugin.sampling.protocol import Request, SamplingParams
+from ssd_plugin.sampling.protocol import Request, Sampler, SamplingParams
 from ssd_plugin.stages.partial import PartialFile
 
 
@@ -44,62 +48,118 @@ def seed_for(run_seed: int, task_id: str, index: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+class LoadedModel:
+    """A model directory; its sampler is opened at the first need and serves every setting after that."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        """Nothing is loaded yet."""
+        self.path = path
+        self.config = config
+        self._sampler: Sampler | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the directory."""
+        return digest_path(self.path)
+
+    @property
+    def sampler(self) -> Sampler:
+        """The engine with the model in it."""
+        if self._sampler is None:
+            self._sampler = open_sampler(self.path, self.config.engine)
+        return self._sampler
+
+    def close(self) -> None:
+        """Free the model, if it was loaded."""
+        if self._sampler is not None:
+            self._sampler.close()
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompletionJob:
-    """Complete every task of a task file `samples_per_task` times with one model and one decode setting."""
+    """Complete every task of a task file `samples_per_task` times with one decode setting into the samples file `out`."""
 
     label: str
-    model: Path
     tasks: Path
     out: Path
     samples_per_task: int
     params: SamplingParams
 
-    def signature(self, config: RunConfig) -> str:
+    def signature(self, model: LoadedModel) -> str:
         """Digest of all that the completions depend on."""
-        settings = [asdict(self.params), self.samples_per_task, config.seed, asdict(config.engine)]
-        return sha256_json([settings, config.model.system_message, sha256_file(self.tasks), str(self.model)])
+        config = model.config
+        asked = [
+            asdict(self.params),
+            self.samples_per_task,
+            config.seed,
+            asdict(config.engine),
+            sha256_file(self.tasks),
+        ]
+        turns = [config.model.system_message, config.model.prompt_template]
+        return sha256_json([asked, turns, model.digest, code_digest(__name__), tool_versions(SAMPLING_TOOLS)])
+
+    def ids(self) -> Iterator[tuple[Task, str, int]]:
+        """(task, sample id, index) of every completion, in order."""
+        for task in iter_tasks(self.tasks):
+            for index in range(self.samples_per_task):
+                yield task, f"{task.task_id}#{index}", index
 
 
-def complete(job: CompletionJob, config: RunConfig) -> Counts:
+def complete(job: CompletionJob, model: LoadedModel) -> Counts:
     """Write `job.out`: samples-file rows with `prompt_token_ids`, in task order. Memory grows by an id a sample.
+
+    A file that is there already and was made from the very same things is kept.
 
     Raises:
         SamplingError, ResourceError: from the engine; what was finished is kept for the next try.
     """
-    encoder = PromptEncoder(job.model, config.model.system_message)
+    signature = job.signature(model)
+    counts = Counts()
+    if _is_done(job.out, signature):
+        deque(counts.counted(row for _, row in read_jsonl(job.out)), maxlen=0)
+        return counts
+    total = sum(1 for _ in job.ids())
+    with PartialFile(job.out, signature) as partial:
+        if len(partial.offsets) < total:
+            with track(job.label, total, len(partial.offsets)) as advance:
+                for row in _finished(job, model, partial.offsets.keys()):
+                    partial.append(row)
+                    advance()
+        write_jsonl(job.out, counts.counted(partial.rows(sample_id for _, sample_id, _ in job.ids())))
+        write_json(_key(job.out), {"signature": signature, "sha256": sha256_file(job.out)})
+        partial.remove()
+    return counts
+
+
+def _finished(job: CompletionJob, model: LoadedModel, skip: Container[str]) -> Iterator[JsonObject]:
+    """Rows as they finish, of the completions that are not in `skip`."""
+    config = model.config
+    encoder = PromptEncoder(model.path, config.model.system_message)
     prompts: dict[str, tuple[int, ...]] = {}  # of the requests in flight only
 
-    def ids() -> Iterator[tuple[Task, str, int]]:
-        for task in iter_tasks(job.tasks):
-            for index in range(job.samples_per_task):
-                yield task, f"{task.task_id}#{index}", index
-
     def requests() -> Iterator[Request]:
-        for task, sample_id, index in ids():
-            if sample_id not in partial.offsets:
-                prompts[sample_id] = encoder.encode(task.prompt)
+        for task, sample_id, index in job.ids():
+            if sample_id not in skip:
+                prompts[sample_id] = encoder.encode(config.model.prompt_template.replace("{prompt}", task.prompt))
                 seed = seed_for(config.seed, task.task_id, index)
                 yield Request(request_id=sample_id, prompt_token_ids=prompts[sample_id], seed=seed)
 
-    total = sum(1 for _ in ids())
-    counts = Counts()
-    with PartialFile(job.out, job.signature(config)) as partial:
-        if len(partial.offsets) < total:
-            with (
-                closing(open_sampler(job.model, config.engine)) as sampler,
-                track(job.label, total, len(partial.offsets)) as advance,
-            ):
-                for done in sampler.sample(requests(), job.params):
-                    sample = Sample(
-                        task_id=done.request_id.rpartition("#")[0],
-                        sample_id=done.request_id,
-                        completion=done.text,
-                        finish_reason=done.finish_reason,
-                        token_ids=done.token_ids,
-                    )
-                    partial.append(sample.to_json() | {"prompt_token_ids": list(prompts.pop(done.request_id))})
-                    advance()
-        write_jsonl(job.out, counts.counted(partial.rows(sample_id for _, sample_id, _ in ids())))
-        partial.remove()
-    return counts
+    for done in model.sampler.sample(requests(), job.params):
+        sample = Sample(
+            task_id=done.request_id.rpartition("#")[0],
+            sample_id=done.request_id,
+            completion=done.text,
+            finish_reason=done.finish_reason,
+            token_ids=done.token_ids,
+        )
+        yield sample.to_json() | {"prompt_token_ids": list(prompts.pop(done.request_id))}
+
+
+def _key(out: Path) -> Path:
+    return out.with_name(out.name + ".key.json")
+
+
+def _is_done(out: Path, signature: str) -> bool:
+    if not (out.exists() and _key(out).exists()):
+        return False
+    return bool(read_json(_key(out)) == {"signature": signature, "sha256": sha256_file(out)})

@@ -4,11 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config import DecodeConfig
+from ssd_plugin.evaluation.graded import is_graded
 from ssd_plugin.evaluation.grader import score_file
 from ssd_plugin.records import Status, read_results
 from ssd_plugin.sampling.protocol import SamplingParams
-from ssd_plugin.stages.completions import CompletionJob, Counts, complete
+from ssd_plugin.stages.completions import CompletionJob, Counts, LoadedModel, complete
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,33 +27,35 @@ class Graded:
         return {task: sum(flags) / len(flags) for task, flags in passed.items()}
 
 
-def sample_and_grade(
-    *,
-    label: str,
-    model: Path,
-    tasks: Path,
-    folder: Path,
-    decode: DecodeConfig,
-    samples: int,
-    max_new_tokens: int,
-    config: RunConfig,
-) -> Graded:
-    """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar. Greedy decoding needs one sample only.
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A graded split: its task file, how often each task is sampled, and the longest completion (tokens)."""
+
+    tasks: Path
+    samples_per_task: int
+    max_new_tokens: int
+
+
+def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, folder: Path, label: str) -> Graded:
+    """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar; what is there and holds is kept.
 
     Raises:
         SamplingError, SandboxError, ResourceError: what was finished is kept for the next try.
     """
     job = CompletionJob(
         label=label,
-        model=model,
-        tasks=tasks,
+        tasks=split.tasks,
         out=folder / "samples.jsonl",
-        samples_per_task=samples,
+        samples_per_task=split.samples_per_task,
         params=SamplingParams(
-            temperature=decode.temperature, top_k=decode.top_k, top_p=decode.top_p, max_new_tokens=max_new_tokens
+            temperature=decode.temperature,
+            top_k=decode.top_k,
+            top_p=decode.top_p,
+            max_new_tokens=split.max_new_tokens,
         ),
     )
-    counts = complete(job, config)
+    counts = complete(job, model)
     results = folder / "results.jsonl"
-    score_file(tasks, job.out, results)
+    if not is_graded(results, tasks=split.tasks, samples=job.out):
+        score_file(split.tasks, job.out, results)
     return Graded(results=results, counts=counts)

@@ -1,4 +1,4 @@
-"""The frozen base model of a run: found by its reference, held to the digest that the run began with."""
+"""The two models of a run: the frozen base, held to the digest that the run began with, and the candidate."""
 
 from pathlib import Path
 

@@ -1,10 +1,12 @@
 """Stage `sample`: one completion a training prompt from the frozen base, at T_train. Nothing is checked or chosen."""
 
+from contextlib import closing
+
 from ssd_plugin.config import RunConfig
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.sampling.protocol import SamplingParams
 from ssd_plugin.stages import StageReport
-from ssd_plugin.stages.completions import CompletionJob, complete
+from ssd_plugin.stages.completions import CompletionJob, LoadedModel, complete
 from ssd_plugin.stages.model import base_model
 
 
@@ -17,7 +19,6 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     settings = config.sampling
     job = CompletionJob(
         label="sample",
-        model=base_model(run, config),
         tasks=run / "prompts/train.jsonl",
         out=run / "sample/completions.jsonl",
         samples_per_task=1,
@@ -28,7 +29,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
             max_new_tokens=settings.max_new_tokens,
         ),
     )
-    counts = complete(job, config)
+    with closing(LoadedModel(base_model(run, config), config)) as model:
+        counts = complete(job, model)
     share = counts.truncated / counts.completions
     summary = f"{counts.completions} completions, {counts.tokens} tokens, {share:.0%} at the length limit"
     return StageReport(summary=summary, facts=counts.as_facts())

@@ -3,6 +3,7 @@
 No figure that is reported comes from these tasks: a setting chosen on the tasks that judge it flatters itself.
 """
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,31 +12,30 @@ from ssd_plugin.config import DecodeConfig, RunConfig
 from ssd_plugin.jsonl import write_json
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.stages import StageReport
-from ssd_plugin.stages.graded import sample_and_grade
+from ssd_plugin.stages.completions import LoadedModel
+from ssd_plugin.stages.graded import Split, sample_and_grade
 from ssd_plugin.stages.model import base_model, candidate_model
 from ssd_plugin.statistics import bootstrap_mean
 
 Cell = dict[str, Any]
 
 
-def _sweep(run: RunDir, config: RunConfig, side: str, model: Path) -> list[Cell]:
+def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[Cell]:
     """One row a temperature: pass@1 on the development split with its interval over tasks."""
+    split = Split(
+        tasks=run / "prompts/dev.jsonl",
+        samples_per_task=config.select.samples_per_task,
+        max_new_tokens=config.evaluate.max_new_tokens,
+    )
     cells: list[Cell] = []
-    for temperature in config.select.temperatures:
-        decode = DecodeConfig(temperature=temperature, top_k=config.select.top_k, top_p=config.select.top_p)
-        graded = sample_and_grade(
-            label=f"select {side} T={temperature:g}",
-            model=model,
-            tasks=run / "prompts/dev.jsonl",
-            folder=run / f"select/{side}/T={temperature:g}",
-            decode=decode,
-            samples=config.select.samples_per_task,
-            max_new_tokens=config.evaluate.max_new_tokens,
-            config=config,
-        )
-        interval = bootstrap_mean(list(graded.pass_rates().values()))
-        figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
-        cells.append({"side": side} | asdict(decode) | figures)
+    with closing(LoadedModel(path, config)) as model:
+        for temperature in config.select.temperatures:
+            decode = DecodeConfig(temperature=temperature, top_k=config.select.top_k, top_p=config.select.top_p)
+            name = f"T={temperature:g}"
+            graded = sample_and_grade(split, model, decode, run / f"select/{side}/{name}", f"select {side} {name}")
+            interval = bootstrap_mean(list(graded.pass_rates().values()))
+            figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
+            cells.append({"side": side} | asdict(decode) | figures)
     return cells
 
 

@@ -57,7 +57,7 @@ def action_environment(folder: Path, **inputs: str) -> dict[str, str]:
 
     def value(expression: str) -> str:
         (name,) = re.findall(r"\$\{\{ inputs\.([a-z-]+) \}\}", expression)
-        return inputs.get(name, ACTION["inputs"][name].get("default", ""))
+        return inputs.get(name, str(ACTION["inputs"][name].get("default", "")))
 
     filled = {name: value(expression) for name, expression in STEP["env"].items()}
     return {**filled, "GITHUB_OUTPUT": str(folder / "output"), "GITHUB_STEP_SUMMARY": str(folder / "page.md")}
