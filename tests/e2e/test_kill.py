@@ -1,0 +1,91 @@
+"""`kill -9` in every stage, the same command again: the same files, bit for bit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ssd_plugin.pipeline import STAGES
+
+SSD = Path(sys.executable).with_name("ssd")
+FINAL = ("sample/completions.jsonl", "filter/kept.jsonl", "train/model", "select/choice.json", "evaluate/summary.json")
+
+
+def command(model: Path, run_dir: Path) -> list[str]:
+    settings = {
+        "model.ref": model,
+        "engine.dtype": "float32",
+        "engine.max_rows": 4,
+        "prompts.limit": 12,
+        "sampling.max_new_tokens": 24,
+        "filters.drop_truncated": "false",
+        "filters.drop_single_line_stubs": "false",
+        "train.train_iters": 6,
+        "train.warmup_iters": 1,
+        "train.save_interval": 1,
+        "train.global_batch_size": 4,
+        "train.max_lr": 1e-3,
+        "train.seq_length": 256,
+        "select.data.limit": 4,
+        "select.temperatures": "0.3,1",
+        "evaluate.data.limit": 4,
+        "evaluate.samples_per_task": 2,
+        "evaluate.max_new_tokens": 24,
+    }
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return [str(SSD), "run", "ssd_smollm2_135m", "--run-dir", str(run_dir), *sets]
+
+
+def results(run_dir: Path) -> dict[str, str]:
+    records = json.loads((run_dir / "manifest.json").read_text())["stages"]
+    written = {name: digest for record in records.values() for name, digest in record["outputs"].items()}
+    return {name: written[name] for name in FINAL}
+
+
+def alive_in(run_dir: Path) -> list[str]:
+    """Processes of a run that are still there."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(run_dir).encode() in words:
+            found.append(b" ".join(words).decode())
+    return found
+
+
+def kill_during(stage: str, arguments: list[str], run_dir: Path, delay: float) -> None:
+    """Start the line, wait until `stage` runs and `delay` seconds more, and kill `ssd` alone: its children must follow."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    marker = f"ssd_plugin.stages {stage} {run_dir}"
+    while process.poll() is None and not any(marker in line for line in alive_in(run_dir)):
+        time.sleep(0.02)
+    assert process.poll() is None, f"the line ended before the stage {stage} began"
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 20
+    while alive_in(run_dir) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive_in(run_dir), "a killed run left a process behind"
+
+
+@pytest.mark.timeout(1500)
+def test_a_run_killed_in_every_stage_ends_like_one_left_alone(tiny_qwen3: Path, tmp_path: Path) -> None:
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    done = subprocess.run(command(tiny_qwen3, undisturbed), capture_output=True, text=True)
+    assert done.returncode in (0, 1, 2), done.stderr
+    records = json.loads((undisturbed / "manifest.json").read_text())["stages"]
+    chance = random.Random(0)
+    for stage in STAGES:
+        kill_during(stage, command(tiny_qwen3, disturbed), disturbed, chance.uniform(0, records[stage]["seconds"] * 0.8))
+    again = subprocess.run(command(tiny_qwen3, disturbed), capture_output=True, text=True)
+    assert again.returncode == done.returncode, again.stderr
+    assert results(disturbed) == results(undisturbed)
