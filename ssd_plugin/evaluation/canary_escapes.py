@@ -51,8 +51,10 @@ def f(secret, folder, port, path, pid):
 def f(secret, folder, port, path, pid):
     ways = []
     for number in (1, pid, os.getppid(), os.getpid(), "self", "thread-self"):
-        for name in ("environ", "cmdline", "maps", "mem", "fd/3"):
+        for name in ("environ", "cmdline", "maps", "mem"):
             ways.append(lambda p=f"/proc/{number}/{name}": read(p))
+    for number in range(3, 20):
+        ways.append(lambda p=f"/proc/{pid}/fd/{number}": read(p))
     ways += [lambda: libc.ptrace(16, pid, 0, 0), lambda: libc.ptrace(0, 0, 0, 0),
              lambda: libc.process_vm_readv(pid, None, 0, None, 0, 0), lambda: os.pidfd_open(pid)]
     return "escaped: environment" if "PATH" in os.environ else tried(*ways)

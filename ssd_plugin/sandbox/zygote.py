@@ -98,8 +98,10 @@ class Zygote:
                 size_mib=room.scratch_mib, files=room.scratch_files,
             )  # fmt: skip
         elif os.geteuid() == 0:
-            os.chown(self.scratch, namespaces.NOBODY, namespaces.NOBODY)
-            libc.change_user(namespaces.NOBODY)
+            with contextlib.suppress(OSError):  # no such user here: then it stays ours, as do the programs
+                os.chown(self.scratch, namespaces.NOBODY, namespaces.NOBODY)
+            self.notes += filter(None, [namespaces.become_nobody()])
+            libc.drop_capabilities()
         libc.prctl(libc.NO_NEW_PRIVS, 1)
         if self.tier == "rlimits":
             libc.prctl(libc.CHILD_SUBREAPER, 1)
@@ -110,13 +112,14 @@ class Zygote:
         os.chdir(self.scratch)
 
     def _make_rules(self, setup: dict[str, Any]) -> None:
-        readable = [*setup["readable"], *setup["binds"], *setup["site"], *namespaces.DEVICES]
+        wanted = [*setup["readable"], *setup["binds"], *setup["site"], *namespaces.DEVICES]
+        readable = [path for path in wanted if Path(path).exists()]
         try:
             self.rules = landlock.ruleset(readable=readable, writable=[self.scratch])
         except OSError as error:
             if self.tier == "landlock":
                 raise
-            self.notes.append(f"no second layer of file rules ({error.strerror})")
+            self.notes.append(f"no second layer of file rules ({error})")
 
     def serve(self) -> None:
         """Run jobs until the supervisor closes the socket."""
