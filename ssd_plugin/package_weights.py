@@ -1,4 +1,4 @@
-"""GGUF weights that travel inside a Python distribution, the way to a real model on a machine with nothing but a package index."""
+"""GGUF weights inside a Python distribution: a real model on a machine that has nothing but a package index."""
 
 import importlib.metadata
 import subprocess

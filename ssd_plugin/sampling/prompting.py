@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 from ssd_plugin.errors import ModelError
 
 TEMPLATE_DATE = datetime.date(2024, 7, 26)
-"""Templates that print today's date (Llama 3.1, gpt-oss) get this one, Llama's own default: a prompt must not change overnight."""
+"""Templates that print today's date (Llama 3.1, gpt-oss) get this one, Llama's default: prompts must not change overnight."""
 
 BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
 

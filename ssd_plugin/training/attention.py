@@ -1,5 +1,6 @@
 """Causal attention inside packs: each example attends to itself alone, with neither mask nor padding."""
 
+import itertools
 from typing import Any
 
 import torch
@@ -10,11 +11,11 @@ NAME = "ssd_packed"
 
 
 def packed_attention(
-    module: torch.nn.Module,
+    _module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    _mask: torch.Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     **kwargs: Any,
@@ -28,7 +29,7 @@ def packed_attention(
     repeats = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     outputs = []
-    for start, end in zip(boundaries, boundaries[1:], strict=False):
+    for start, end in itertools.pairwise(boundaries):
         part = slice(start, end)
         mask = _window_mask(end - start, kwargs.get("sliding_window"), query.device)
         outputs.append(

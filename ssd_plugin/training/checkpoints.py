@@ -2,16 +2,34 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import dumps, read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.training.protocol import TrainSummary
+from ssd_plugin.weights import model_digest
 
 LOG = "log.jsonl"
 JOB = "job.json"
 SEAL = "sealed.json"
 PREFIX = "checkpoint-"
+
+
+def finished(work: Path, identity: str, output: Path) -> TrainSummary | None:
+    """What a run that already ended had to say, if its output is still the one it wrote."""
+    record = _record(work)
+    if record.get("identity") != identity or "summary" not in record or not output.is_dir():
+        return None
+    return TrainSummary(**record["summary"]) if model_digest(output) == record["output"] else None
+
+
+def finish(work: Path, identity: str, output: Path, summary: TrainSummary) -> None:
+    """Record that the job is done; its checkpoints are of no more use."""
+    write_json(work / JOB, {"identity": identity, "output": model_digest(output), "summary": asdict(summary)})
+    for checkpoint in work.glob(f"{PREFIX}*"):
+        shutil.rmtree(checkpoint)
 
 
 def begin(work: Path, identity: str) -> Path | None:
@@ -21,7 +39,7 @@ def begin(work: Path, identity: str) -> Path | None:
     identity. The log is cut back to the checkpoint.
     """
     work.mkdir(parents=True, exist_ok=True)
-    if not _belongs(work, identity):
+    if _record(work) != {"identity": identity}:
         for checkpoint in work.glob(f"{PREFIX}*"):
             shutil.rmtree(checkpoint)
         (work / LOG).unlink(missing_ok=True)
@@ -29,8 +47,8 @@ def begin(work: Path, identity: str) -> Path | None:
     for checkpoint in work.glob(f"{PREFIX}*"):
         if not (checkpoint / SEAL).is_file():
             shutil.rmtree(checkpoint)
-    newest = max(work.glob(f"{PREFIX}*"), key=_step, default=None)
-    done = 0 if newest is None else _step(newest)
+    newest = max(work.glob(f"{PREFIX}*"), key=step_of, default=None)
+    done = step_of(newest)
     write_jsonl(work / LOG, [row for row in _whole_rows(work / LOG) if row["step"] <= done])
     return newest
 
@@ -71,12 +89,14 @@ def _whole_rows(log: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _belongs(work: Path, identity: str) -> bool:
+def _record(work: Path) -> dict[str, Any]:
     try:
-        return bool(read_json(work / JOB).get("identity") == identity)
+        record = read_json(work / JOB)
     except DataError:
-        return False
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix(PREFIX))
+def step_of(checkpoint: Path | None) -> int:
+    """Steps done at a checkpoint; 0 for none."""
+    return 0 if checkpoint is None else int(checkpoint.name.removeprefix(PREFIX))

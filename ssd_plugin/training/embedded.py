@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 import transformers
-from torch.utils.data import Dataset, SequentialSampler
 from safetensors import SafetensorError
+from torch.utils.data import Dataset, SequentialSampler
 from transformers import TrainerCallback, TrainingArguments
 
 from ssd_plugin.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_device
 from ssd_plugin.errors import ResourceError, TrainingError
 from ssd_plugin.jsonl import sha256_file, sha256_json
+from ssd_plugin.progress import Advance, track
 from ssd_plugin.training import checkpoints, packing
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.export import export
@@ -45,6 +46,9 @@ class EmbeddedTrainer:
 
 def _train(job: TrainJob) -> TrainSummary:
     config = job.config
+    identity = _identity(job)
+    if done := checkpoints.finished(job.work, identity, job.output):
+        return done
     torch.manual_seed(job.seed)
     model = load(job.base_model)
     examples = Examples(
@@ -59,13 +63,7 @@ def _train(job: TrainJob) -> TrainSummary:
         unit=config.batch_unit,
     )
     check_exact(model, _small_pack(examples))
-    identity = {
-        "examples": sha256_file(job.examples),
-        "base": model_digest(job.base_model),
-        "seed": job.seed,
-        "config": asdict(config),
-    }
-    resume = checkpoints.begin(job.work, sha256_json(identity))
+    resume = checkpoints.begin(job.work, identity)
     trainer = _PackTrainer(
         model=with_adapters(model, config) if config.method == "lora" else model,
         args=_arguments(job),
@@ -73,12 +71,21 @@ def _train(job: TrainJob) -> TrainSummary:
         data_collator=_only_item,
         callbacks=[_Seal()],
     )
-    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    with track("train", config.train_iters, checkpoints.step_of(resume)) as trainer.advance:
+        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     rows = checkpoints.read_log(job.work)
     export(trainer.model, job.base_model, job.output)
-    return TrainSummary(
+    summary = TrainSummary(
         steps=len(rows), tokens=sum(r["tokens"] for r in rows), first_loss=rows[0]["loss"], last_loss=rows[-1]["loss"]
     )
+    checkpoints.finish(job.work, identity, job.output, summary)
+    return summary
+
+
+def _identity(job: TrainJob) -> str:
+    """Digest of all that the result depends on: a checkpoint of anything else is not resumed from."""
+    base, examples = model_digest(job.base_model), sha256_file(job.examples)
+    return sha256_json([base, examples, job.seed, asdict(job.config)])
 
 
 def _small_pack(examples: Examples) -> Pack:
@@ -144,6 +151,7 @@ class _PackTrainer(transformers.Trainer):
 
     _step_tokens = 0
     _step_began = 0.0
+    advance: Advance
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -161,7 +169,7 @@ class _PackTrainer(transformers.Trainer):
                 loss = pack_loss(causal_lm(model), pack, dtype) / self._step_tokens
             if not torch.isfinite(loss):
                 raise TrainingError(
-                    f"step {self.state.global_step + 1}: the loss is not finite; lower train.max_lr, or check the base model's weights"
+                    f"step {self.state.global_step + 1}: the loss is not finite; lower train.max_lr or check the base model"
                 )
             self.accelerator.backward(loss)
             total += loss.detach()
@@ -183,6 +191,7 @@ class _PackTrainer(transformers.Trainer):
         if not math.isfinite(row["grad_norm"]):
             raise TrainingError(f"step {row['step']}: the gradient is not finite; lower train.max_lr")
         checkpoints.append_log(Path(self.args.output_dir), row)
+        self.advance(note=f"loss {row['loss']:.3f}")
         self._step_began = now
 
 

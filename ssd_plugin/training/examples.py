@@ -43,7 +43,7 @@ class Examples:
             )
             if (length := len(prompt) + len(completion)) > seq_length:
                 raise TrainingError(
-                    f"{where}: an example of {length} tokens does not fit train.seq_length = {seq_length}; raise it or drop the example"
+                    f"{where}: an example of {length} tokens does not fit train.seq_length = {seq_length}; raise that"
                 )
             self._tokens.extend(prompt)
             self._tokens.extend(completion)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ssd_plugin.weights import RECORD, check_model_dir
+from ssd_plugin.weights import check_model_dir
 
 INDEX = "model.safetensors.index.json"
 CARRIED_SUFFIXES = {".json", ".jinja", ".txt", ".model"}
@@ -27,7 +27,7 @@ def export(model: Any, base_model: Path, output: Path) -> None:
         staging = Path(name) / "model"
         model.save_pretrained(staging)
         for file in sorted(base_model.iterdir()):
-            if file.suffix in CARRIED_SUFFIXES and file.name not in (INDEX, RECORD):
+            if file.suffix in CARRIED_SUFFIXES and file.name != INDEX:
                 shutil.copyfile(file, staging / file.name)
         check_model_dir(staging)
         if output.exists():

@@ -1,5 +1,6 @@
 """The model under training: loading, adapters, the loss of one pack, and the check that our shortcuts are exact for it."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def check_exact(model: PreTrainedModel, pack: Pack) -> None:
     ours = float(pack_loss(model, pack, torch.float32)) / len(pack.labels)
     model.set_attn_implementation("sdpa")
     own = 0.0
-    for start, end in zip(pack.boundaries, pack.boundaries[1:], strict=False):
+    for start, end in itertools.pairwise(pack.boundaries):
         inside = (pack.label_positions >= start) & (pack.label_positions < end)
         places = (pack.label_positions[inside] - start).to(model.device)
         ids = pack.input_ids[:, start:end].to(model.device)
@@ -99,5 +100,5 @@ def check_exact(model: PreTrainedModel, pack: Pack) -> None:
     own /= len(pack.labels)
     if not abs(ours - own) <= TOLERANCE * max(1.0, abs(own)):
         raise TrainingError(
-            f"{type(model).__name__}: packed loss {ours:.6f} differs from the model's own {own:.6f}; set train.backend to megatron"
+            f"{type(model).__name__}: packed loss {ours:.6f} is not the model's own {own:.6f}; set train.backend to megatron"
         )

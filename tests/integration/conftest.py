@@ -15,7 +15,11 @@ TAGGED = CHATML.replace(
     "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] + '<|im_end|>' }}{% endgeneration %}"
     "{% else %}{{ m['content'] + '<|im_end|>' }}{% endif %}",
 )
-CORPUS = ["def add(a, b):\n    return a + b\n", "Write a Python function that reverses a string.", "```python\nfor i in range(10):\n"]
+CORPUS = [
+    "def add(a, b):\n    return a + b\n",
+    "Write a Python function that reverses a string.",
+    "```python\nfor i in range(10):\n",
+]
 
 
 def save_tokenizer(target: Path, template: str | None) -> int:

@@ -1,0 +1,160 @@
+"""Megatron-Bridge's config objects for a fine-tune, built by plain functions.
+
+Memory on the fullest GPU of one node of eight B200 (180 GB, of which 150.9 GiB are counted on), by the formulas of
+`planning/memory.py`, in GiB, as `ssd plan RECIPE` prints them:
+
+    recipe                      parallelism         weights  gradients  optimizer  activations  logits  total
+    ssd_qwen3_4b_*              TP2 CP4                 3.7        7.5        5.6          2.9    11.6   31.4
+    ssd_qwen3_30b_a3b_*         TP2 CP4 EP8             8.2       16.4       42.7          3.6    11.6   82.4
+    ssd_llama31_8b_instruct     TP2 CP4                 7.5       15.0       11.2          4.1     9.8   47.6
+    ssd_gpt_oss_20b             TP2 CP4 EP8             6.1       12.2       29.2          3.4    15.3   66.4
+
+They are estimates; nobody has measured them on that hardware yet.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from megatron.bridge import AutoBridge
+from megatron.bridge.training.config import (
+    CheckpointConfig,
+    ConfigContainer,
+    DatasetBuildContext,
+    DatasetProvider,
+    DistributedDataParallelConfig,
+    DistributedInitConfig,
+    LoggerConfig,
+    OptimizerConfig,
+    RNGConfig,
+    SchedulerConfig,
+    TokenizerConfig,
+    TrainingConfig,
+)
+
+from ssd_plugin.config import ParallelConfig, TrainConfig
+from ssd_plugin.training.megatron.rows import Rows, multiple_of, read_examples
+from ssd_plugin.training.protocol import TrainJob
+
+CHECKPOINTS = "megatron"  # folder in the job's work directory
+CHECKPOINTS_KEPT = 2
+
+
+@dataclass(kw_only=True)
+class OurRows(DatasetProvider):
+    """Bridge's hook for a data set of one's own. Every rank reads the examples and takes its share of the rows."""
+
+    job: TrainJob
+    vocabulary: int
+    seq_length: int
+    dense_mask: bool = False
+    skip_getting_attention_mask_from_dataset: bool = True
+
+    def build_datasets(self, context: DatasetBuildContext) -> tuple[Any, None, None]:
+        """The rows of all steps in order; no validation: that is a stage of its own."""
+        examples, plan = read_examples(self.job, self.vocabulary)
+        return Rows(examples, plan, multiple_of(self.job.config), self.dense_mask), None, None
+
+
+def model_provider(base_model: Path, config: TrainConfig) -> tuple[Any, Any]:
+    """Bridge and its model provider: the base model's weights are loaded on every rank's share of it."""
+    bridge = AutoBridge.from_hf_pretrained(str(base_model), torch_dtype=torch.bfloat16)
+    provider = bridge.to_megatron_provider(load_weights=True)
+    set_parallelism(provider, config.parallel)
+    provider.seq_length = config.seq_length
+    provider.variable_seq_lengths = config.parallel.pipeline > 1  # rows are as long as their examples
+    provider.calculate_per_token_loss = True  # a step's loss is the mean over its labels, whatever rank they are on
+    provider.cross_entropy_loss_fusion = False
+    return bridge, provider
+
+
+def set_parallelism(provider: Any, parallel: ParallelConfig) -> None:
+    """Megatron's parallel sizes and recomputation. Experts are not split further (their tensor parallelism is 1)."""
+    provider.tensor_model_parallel_size = parallel.tensor
+    provider.pipeline_model_parallel_size = parallel.pipeline
+    provider.pipeline_dtype = torch.bfloat16
+    provider.context_parallel_size = parallel.context
+    provider.cp_comm_type = "p2p" if parallel.context > 1 else None
+    provider.sequence_parallel = parallel.sequence
+    if getattr(provider, "num_moe_experts", None):
+        provider.expert_model_parallel_size = parallel.expert
+        provider.expert_tensor_parallel_size = 1
+    if parallel.recompute == "full":
+        provider.recompute_granularity, provider.recompute_method, provider.recompute_num_layers = "full", "uniform", 1
+    elif parallel.recompute == "selective":
+        provider.recompute_granularity = "selective"
+
+
+def optimizer(config: TrainConfig) -> tuple[OptimizerConfig, SchedulerConfig]:
+    """AdamW with linear warm-up and cosine decay, states shared out over the data-parallel ranks.
+
+    Bridge's ready-made pair would put its own weight decay (0.033) over the optimizer's: the schedule says ours.
+    """
+    adam = OptimizerConfig(
+        optimizer="adam",
+        lr=config.max_lr,
+        min_lr=config.min_lr,
+        weight_decay=config.weight_decay,
+        adam_beta1=config.adam_beta1,
+        adam_beta2=config.adam_beta2,
+        clip_grad=config.clip_grad,
+        bf16=True,
+        use_distributed_optimizer=True,
+    )
+    schedule = SchedulerConfig(
+        start_weight_decay=config.weight_decay,
+        end_weight_decay=config.weight_decay,
+        weight_decay_incr_style="constant",
+        lr_decay_style="cosine",
+        lr_warmup_iters=config.warmup_iters,
+        lr_decay_iters=config.train_iters,
+        override_opt_param_scheduler=True,
+    )
+    return adam, schedule
+
+
+def container(job: TrainJob, provider: Any) -> ConfigContainer:
+    """The whole of Bridge's configuration for the job."""
+    config = job.config
+    adam, schedule = optimizer(config)
+    checkpoints = str(job.work / CHECKPOINTS)
+    return ConfigContainer(
+        model=provider,
+        train=TrainingConfig(
+            train_iters=config.train_iters,
+            global_batch_size=config.global_batch_size,
+            micro_batch_size=1,
+            eval_interval=config.train_iters + 1,
+            eval_iters=0,
+        ),
+        optimizer=adam,
+        scheduler=schedule,
+        ddp=DistributedDataParallelConfig(
+            use_distributed_optimizer=True,
+            grad_reduce_in_fp32=True,
+            check_for_nan_in_grad=True,
+            average_in_collective=False,  # with per-token loss the division comes after the sum
+        ),
+        dataset=OurRows(
+            job=job,
+            vocabulary=provider.vocab_size,
+            seq_length=config.seq_length,
+            dataloader_type="single",
+            num_workers=0,
+            data_sharding=False,
+            pin_memory=torch.cuda.is_available(),
+        ),
+        logger=LoggerConfig(log_interval=1, tensorboard_dir=None),
+        tokenizer=TokenizerConfig(tokenizer_type="HuggingFaceTokenizer", tokenizer_model=str(job.base_model)),
+        checkpoint=CheckpointConfig(
+            save=checkpoints,
+            load=checkpoints,
+            save_interval=config.save_interval,
+            most_recent_k=CHECKPOINTS_KEPT,
+            ckpt_format="torch_dist",
+        ),
+        rng=RNGConfig(seed=job.seed),
+        dist=DistributedInitConfig(),
+        mixed_precision="bf16_mixed",
+    )

@@ -1,0 +1,86 @@
+"""What every rank runs under torchrun: `python -m ssd_plugin.training.megatron.ranks JOB.json`."""
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from megatron.bridge.training.callbacks import Callback
+from megatron.bridge.training.config import ConfigContainer
+from megatron.bridge.training.gpt_step import forward_step
+from megatron.bridge.training.pretrain import pretrain
+
+from ssd_plugin.config import TrainConfig
+from ssd_plugin.jsonl import dumps, read_json, write_json
+from ssd_plugin.training.megatron import bridge
+from ssd_plugin.training.megatron.export import Export
+from ssd_plugin.training.protocol import TrainJob
+from ssd_plugin.typed import build
+
+STEPS = "steps.jsonl"  # in the job's work directory: a row an iteration, also of those that a restart repeats
+FAILURE = "failure.json"
+
+
+def job_to_json(job: TrainJob) -> dict[str, Any]:
+    """Plain values; `job_from_json(job_to_json(job)) == job`."""
+    values = dataclasses.asdict(job)
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def job_from_json(values: dict[str, Any]) -> TrainJob:
+    """The job that `job_to_json` wrote."""
+    paths = {name: Path(values[name]) for name in ("base_model", "examples", "work", "output")}
+    return TrainJob(**paths, seed=values["seed"], config=build(TrainConfig, values["config"], "train"))
+
+
+class Log(Callback):  # type: ignore[misc]  # Bridge has no types
+    """Writes one row an iteration, from the last rank (which has the loss); a loss that is no number ends the run."""
+
+    def __init__(self, work: Path) -> None:
+        self._file = work / STEPS
+        self._began = time.monotonic()
+
+    def on_train_step_end(self, context: Any) -> None:
+        """Bridge calls this on every rank after each iteration."""
+        losses = context.loss_dict or {}
+        if torch.distributed.get_rank() != torch.distributed.get_world_size() - 1:
+            return
+        now = time.monotonic()
+        row = {
+            "step": context.state.train_state.step,
+            "loss": float(losses["lm loss"]),
+            "lr": context.optimizer.param_groups[0]["lr"],
+            "grad_norm": float(context.grad_norm),
+            "seconds": round(now - self._began, 3),
+        }
+        self._began = now
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
+            write_json(
+                self._file.with_name(FAILURE),
+                {"message": f"step {row['step']}: loss or gradient is not finite; lower train.max_lr"},
+            )
+            raise FloatingPointError(row)
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(dumps(row) + "\n")
+
+
+def run(job: TrainJob, adjust: Callable[[ConfigContainer], None] = lambda _: None) -> None:
+    """Train to the end, resuming from the newest checkpoint, and export. `adjust` may change the configuration first
+    (tests make it fit a CPU)."""
+    hub, provider = bridge.model_provider(job.base_model, job.config)
+    config = bridge.container(job, provider)
+    adjust(config)
+    pretrain(config, forward_step, callbacks=[Log(job.work), Export(hub, job, config)])
+
+
+def main(file: str, adjust: Callable[[ConfigContainer], None] = lambda _: None) -> None:
+    """Run the job of a file."""
+    run(job_from_json(read_json(Path(file))), adjust)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
