@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ssd_plugin.statistics import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +29,29 @@ class LossTerms:
         return self.support + self.reshaping + self.alignment + self.constant
 
 
-def kept_support(log_p: FloatArray, temperature: float, top_k: int, top_p: float) -> BoolArray:
-    """Which tokens can be drawn at this temperature, top-k, then top-p over the survivors; "positions vocab"."""
-    if top_k:
-        order = np.argpartition(-log_p, min(top_k, log_p.shape[1]) - 1, axis=1)[:, :top_k]
-        ranked = np.take_along_axis(log_p, order, axis=1)
-        inner = np.argsort(-ranked, axis=1, kind="stable")
-        order, ranked = np.take_along_axis(order, inner, axis=1), np.take_along_axis(ranked, inner, axis=1)
+def kept_tokens(log_p: FloatArray, temperature: float, top_k: int, top_p: float) -> tuple[IntArray, BoolArray]:
+    """The tokens that can be drawn at this temperature, top-k, then top-p over the survivors.
+
+    `log_p` is "positions vocab"; returns token ids in falling order of probability ("positions candidates": top-k of them,
+    or the whole vocabulary without one) and which of them top-p keeps.
+    """
+    if 0 < top_k < log_p.shape[1]:
+        some = np.argpartition(log_p, -top_k, axis=1)[:, -top_k:]
+        inner = np.argsort(-np.take_along_axis(log_p, some, axis=1), axis=1, kind="stable")
+        order = np.take_along_axis(some, inner, axis=1)
     else:
         order = np.argsort(-log_p, axis=1, kind="stable")
-        ranked = np.take_along_axis(log_p, order, axis=1)
+    ranked = np.take_along_axis(log_p, order, axis=1)
     weights = np.exp((ranked - ranked[:, :1]) / temperature)
     weights /= weights.sum(axis=1, keepdims=True)
-    mask: BoolArray = np.zeros(log_p.shape, dtype=np.bool_)
-    np.put_along_axis(mask, order, np.cumsum(weights, axis=1) - weights < top_p, axis=1)
-    return mask
+    kept: BoolArray = np.cumsum(weights, axis=1) - weights < top_p
+    return order, kept
+
+
+def top_mass(log_p: FloatArray, tokens: int) -> FloatArray:
+    """The mass of the likeliest `tokens` tokens, "positions"."""
+    mass: FloatArray = np.exp(np.partition(log_p, -tokens, axis=1)[:, -tokens:]).sum(axis=1)
+    return mass
 
 
 def entropy(log_p: FloatArray) -> FloatArray:
@@ -66,8 +75,9 @@ def temper(log_p: FloatArray, temperature: float) -> FloatArray:
 
 
 def loss_terms(log_p: FloatArray, log_q: FloatArray, temperature: float) -> LossTerms:
-    """Decompose the cross-entropy of training on draws from `log_q`, whose support is S, into `log_p` ("positions vocab").
+    """Decompose the cross-entropy of training `log_p` on draws from `log_q` (both "positions tokens"; S is where q > 0).
 
+    Only S is looked at, so that tokens which cannot be drawn may be left out of both.
     L = -log p(S) + (1 - T) H_{1/T}(p(.|S)) + T KL(q || p_T(.|S)) + T H(q), exact (arXiv:2604.01193); H_a is Renyi's entropy,
     Shannon's at a = 1.
     """

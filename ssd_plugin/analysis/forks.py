@@ -8,21 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from ssd_plugin.analysis.distributions import entropy, kept_support, loss_terms, restrict, temper
+from ssd_plugin.analysis.distributions import IntArray, entropy, kept_tokens, loss_terms, restrict, temper, top_mass
 from ssd_plugin.analysis.syntax_class import CLASSES
 from ssd_plugin.config import SamplingConfig
 from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import JsonObject
 from ssd_plugin.statistics import FloatArray, bootstrap_mean
 
-IntArray = npt.NDArray[np.int64]
-
 SCHEMA = "ssd-forks/1"
-SUPPORT_TOP_P = 0.95
-LOCK_ENTROPY, LOCK_SUPPORT = 0.3, 2
-FORK_ENTROPY, FORK_SUPPORT = 1.0, 3
+LOCK_ENTROPY, FORK_ENTROPY, TWO_TOKENS = 0.3, 1.0, 0.95
 KINDS = ("lock", "fork", "between")
 SHOWN_PROGRAMS = 6
 BLOCK = 64  # positions worked on together: bounds the memory at large vocabularies
@@ -48,25 +43,26 @@ class Measured:
     figures: Mapping[str, FloatArray]
 
 
-def kind(entropies: FloatArray, supports: FloatArray) -> tuple[str, ...]:
-    """Lock: at most 0.3 nats and 2 tokens in the base's top-p 0.95. Fork: at least 1 nat and 3 tokens. Else between."""
+def kind(entropies: FloatArray, top_two: FloatArray) -> tuple[str, ...]:
+    """Lock: at most 0.3 nats, and the two likeliest tokens hold 0.95. Fork: at least 1 nat, and they do not. Else between."""
 
-    def one(nats: float, size: float) -> str:
-        if nats <= LOCK_ENTROPY and size <= LOCK_SUPPORT:
+    def one(nats: float, mass: float) -> str:
+        if nats <= LOCK_ENTROPY and mass >= TWO_TOKENS:
             return "lock"
-        return "fork" if nats >= FORK_ENTROPY and size >= FORK_SUPPORT else "between"
+        return "fork" if nats >= FORK_ENTROPY and mass < TWO_TOKENS else "between"
 
-    return tuple(one(float(nats), float(size)) for nats, size in zip(entropies, supports, strict=True))
+    return tuple(one(float(nats), float(mass)) for nats, mass in zip(entropies, top_two, strict=True))
 
 
 def _sides(base: FloatArray, candidate: FloatArray, own: IntArray, sampling: SamplingConfig) -> dict[str, FloatArray]:
-    """Every figure of a block of positions, "sides positions"; and the size of the base's top-p 0.95 as "size"."""
-    support = kept_support(base, sampling.temperature, sampling.top_k, sampling.top_p)
-    log_q = temper(restrict(base, support)[0], sampling.temperature)
+    """Every figure of a block of positions, "sides positions"."""
+    order, kept = kept_tokens(base, sampling.temperature, sampling.top_k, sampling.top_p)
+    log_q = temper(restrict(np.take_along_axis(base, order, axis=1), kept)[0], sampling.temperature)
     rows: dict[str, list[FloatArray]] = {name: [] for name in FIGURES}
     for log_p in (base, candidate):
-        within, mass = restrict(log_p, support)
-        terms = loss_terms(log_p, log_q, sampling.temperature)
+        drawable = np.take_along_axis(log_p, order, axis=1)
+        within, mass = restrict(drawable, kept)
+        terms = loss_terms(drawable, log_q, sampling.temperature)
         found = {
             "entropy": entropy(log_p),
             "kept_entropy": entropy(within),
@@ -79,8 +75,7 @@ def _sides(base: FloatArray, candidate: FloatArray, own: IntArray, sampling: Sam
         }
         for name, values in found.items():
             rows[name].append(values)
-    sizes = kept_support(base, 1.0, 0, SUPPORT_TOP_P).sum(axis=1)
-    return {name: np.stack(values) for name, values in rows.items()} | {"size": sizes[None, :].astype(np.float64)}
+    return {name: np.stack(values) for name, values in rows.items()}
 
 
 def measure(program: Program, base: FloatArray, candidate: FloatArray, sampling: SamplingConfig) -> Measured:
@@ -92,9 +87,8 @@ def measure(program: Program, base: FloatArray, candidate: FloatArray, sampling:
     own = np.asarray(program.token_ids, dtype=np.int64)
     blocks = [slice(start, start + BLOCK) for start in range(0, len(own), BLOCK)]
     parts = [_sides(base[rows], candidate[rows], own[rows], sampling) for rows in blocks]
-    figures = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
-    sizes = figures.pop("size")[0]
-    return Measured(program=program, kinds=kind(figures["entropy"][0], sizes), figures=figures)
+    figures = {name: np.concatenate([part[name] for part in parts], axis=1) for name in FIGURES}
+    return Measured(program=program, kinds=kind(figures["entropy"][0], top_mass(base, 2)), figures=figures)
 
 
 def _compare(measured: Sequence[Measured], masks: Sequence[Sequence[bool]]) -> JsonObject | None:
@@ -145,8 +139,7 @@ def summarise(measured: Sequence[Measured], sampling: SamplingConfig) -> JsonObj
     return {
         "schema": SCHEMA,
         "sampling": {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p},
-        "thresholds": {"support_top_p": SUPPORT_TOP_P, "lock_entropy": LOCK_ENTROPY, "lock_support": LOCK_SUPPORT,
-                       "fork_entropy": FORK_ENTROPY, "fork_support": FORK_SUPPORT},
+        "thresholds": {"lock_entropy": LOCK_ENTROPY, "fork_entropy": FORK_ENTROPY, "two_tokens": TWO_TOKENS},
         "all": everything,
         "kinds": {name: row for name, row in kinds.items() if row},
         "classes": {name: row for name, row in classes.items() if row},

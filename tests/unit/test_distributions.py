@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.analysis.distributions import entropy, kept_support, loss_terms, restrict, temper
+from ssd_plugin.analysis.distributions import entropy, kept_tokens, loss_terms, restrict, temper, top_mass
 from ssd_plugin.statistics import FloatArray
 
 rows = st.lists(st.floats(-6, 6), min_size=3, max_size=9)
@@ -36,8 +36,8 @@ def drawable(logits: list[float], temperature: float, top_k: int, top_p: float) 
        st.sampled_from([0.31, 0.57, 0.83, 0.97]))  # fmt: skip
 def test_kept_support_is_the_papers_order(raw: list[int], temperature: float, top_k: int, top_p: float) -> None:
     logits = [value / 10 for value in raw]
-    mask = kept_support(log_softmax(logits), temperature, top_k, top_p)[0]
-    assert set(np.flatnonzero(mask)) == drawable(logits, temperature, top_k, top_p)
+    order, kept = kept_tokens(log_softmax(logits), temperature, top_k, top_p)
+    assert set(order[0][kept[0]]) == drawable(logits, temperature, top_k, top_p)
 
 
 @given(st.data(), temperatures | st.just(1.0))
@@ -45,23 +45,28 @@ def test_the_terms_add_up_to_the_cross_entropy(data: st.DataObject, temperature:
     logits = data.draw(rows)
     model = log_softmax(data.draw(st.lists(st.floats(-6, 6), min_size=len(logits), max_size=len(logits))))
     base = log_softmax(logits)
-    support = kept_support(base, temperature, 4, 0.9)
-    log_q = temper(restrict(base, support)[0], temperature)
-    terms = loss_terms(model, log_q, temperature)
-    q = np.exp(log_q[0])
-    direct = -sum(q[i] * model[0, i] for i in range(len(logits)) if q[i] > 0)
+    order, kept = kept_tokens(base, temperature, 4, 0.9)
+    log_q = temper(restrict(np.take_along_axis(base, order, axis=1), kept)[0], temperature)
+    terms = loss_terms(np.take_along_axis(model, order, axis=1), log_q, temperature)
+    tokens, q = order[0], np.exp(log_q[0])
+    direct = -sum(q[i] * model[0, token] for i, token in enumerate(tokens) if q[i] > 0)
     assert terms.total[0] == pytest.approx(direct, abs=1e-9)
-    assert terms.support[0] == pytest.approx(-math.log(np.exp(model[0])[support[0]].sum()), abs=1e-9)
+    assert terms.support[0] == pytest.approx(-math.log(np.exp(model[0])[tokens[kept[0]]].sum()), abs=1e-9)
     assert terms.alignment[0] >= -1e-12
 
 
 def test_the_base_itself_has_no_alignment_to_gain() -> None:
     base = log_softmax([2.0, 1.0, 0.5, -3.0])
-    support = kept_support(base, 1.6, 3, 0.8)
-    log_q = temper(restrict(base, support)[0], 1.6)
-    terms = loss_terms(base, log_q, 1.6)
+    order, kept = kept_tokens(base, 1.6, 3, 0.8)
+    drawable_base = np.take_along_axis(base, order, axis=1)
+    log_q = temper(restrict(drawable_base, kept)[0], 1.6)
+    terms = loss_terms(drawable_base, log_q, 1.6)
     assert terms.alignment[0] == pytest.approx(0, abs=1e-12)
     assert terms.support[0] > 0
+
+
+def test_top_mass_is_that_of_the_likeliest_tokens() -> None:
+    assert top_mass(np.log(np.array([[0.1, 0.6, 0.05, 0.25]])), 2)[0] == pytest.approx(0.85)
 
 
 def test_entropy_of_known_distributions() -> None:

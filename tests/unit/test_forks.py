@@ -23,8 +23,8 @@ def program(name: str) -> Program:
     return Program(task_id=name, texts=("a", "b"), classes=("keyword", "name"), token_ids=(0, 1))
 
 
-def test_kinds_follow_entropy_and_support() -> None:
-    assert kind(np.array([0.1, 0.1, 1.5, 1.5, 0.6]), np.array([1, 5, 4, 2, 3])) == (
+def test_kinds_follow_entropy_and_the_two_likeliest() -> None:
+    assert kind(np.array([0.1, 0.1, 1.5, 1.5, 0.6]), np.array([0.99, 0.9, 0.5, 0.96, 0.9])) == (
         "lock", "between", "fork", "between", "between",
     )  # fmt: skip
 
