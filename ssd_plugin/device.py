@@ -17,7 +17,7 @@ def pick_device() -> torch.device:
 def has_fast_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the device multiplies bfloat16 in hardware. An unreadable `cpuinfo` counts as no."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:

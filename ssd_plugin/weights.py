@@ -150,7 +150,7 @@ def _download(repo: str, revision: str) -> Path:
         ) from error
     except errors.HFValidationError as error:
         raise ModelError(f"model.ref: {repo!r} is not a hub id (ORG/NAME), and no such directory exists") from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HTTPError) as error:
+    except (OSError, errors.HTTPError) as error:  # type: ignore[attr-defined] # HTTPError: the HTTP library's own, of which there are several
         raise HubUnreachableError(f"hub model {repo} could not be downloaded ({_first_line(error)}); {hint}") from error
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -26,7 +27,7 @@ class EmbeddedSampler:
 
     def __init__(self, model_dir: Path, engine: EngineConfig) -> None:
         device = pick_device()
-        self._model = _load(model_dir, pick_dtype(engine.dtype, device)).to(device)
+        self._model = _load(model_dir, pick_dtype(engine.dtype, device), device)
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         self._end_tokens = end_token_ids(model_dir, self._tokenizer)
         self._max_rows = engine.max_rows
@@ -74,18 +75,19 @@ class EmbeddedSampler:
     def _completion(self, row: Row) -> Completion:
         return Completion(
             request_id=row.request.request_id,
-            text=self._tokenizer.decode(row.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+            text=str(self._tokenizer.decode(row.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)),
             token_ids=tuple(row.tokens),
             finish_reason="stop" if row.tokens[-1] in self._end_tokens else "length",
             logprobs=tuple(row.logprobs),
         )
 
 
-def _load(model_dir: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             model_dir, dtype=dtype, local_files_only=True, use_safetensors=True
         )
+        model.to(device)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{model_dir}: transformers cannot load this model ({reason})") from error
@@ -98,4 +100,5 @@ def _load(model_dir: Path, dtype: torch.dtype) -> PreTrainedModel:
         raise SamplingError(
             f"{model_dir}: the embedded engine has no cache for {', '.join(sorted(unknown))} layers; set engine.name to vllm"
         )
-    return model.eval()
+    loaded: PreTrainedModel = model.eval()
+    return loaded

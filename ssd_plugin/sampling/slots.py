@@ -6,11 +6,14 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 BLOCK = 64
 
 
-class SlotLayer(CacheLayerMixin):
+class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformers leaves its registration untyped
     """One layer's keys and values, "slot head position dim", grown in blocks and never concatenated."""
 
+    keys: torch.Tensor
+    values: torch.Tensor
+
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.slots = torch.empty(0, dtype=torch.long)
         self.positions = torch.empty(0, dtype=torch.long)
         self.extent = 0
@@ -65,7 +68,7 @@ class SlotCache(Cache):
 
     def __init__(self, layers: int) -> None:
         self.slot_layers = [SlotLayer() for _ in range(layers)]
-        super().__init__(layers=self.slot_layers)
+        super().__init__(layers=list(self.slot_layers))
         self.lengths: list[int] = []
 
     def extend(self, prefilled: DynamicCache | None, rows: list[int], lengths: list[int]) -> None:
@@ -75,13 +78,13 @@ class SlotCache(Cache):
         self.lengths += lengths
         if prefilled is None:
             return
-        for ours, theirs in zip(self.slot_layers, prefilled.layers, strict=True):
+        for ours, (keys, values, _) in zip(self.slot_layers, prefilled, strict=True):
             if not ours.is_initialized:
-                ours.lazy_initialization(theirs.keys, theirs.values)
+                ours.lazy_initialization(keys, values)
             ours.reserve(len(self.lengths), max(lengths) + 1)
             for slot, (row, length) in enumerate(zip(rows, lengths, strict=True), start=first):
-                ours.keys[slot, :, :length] = theirs.keys[row, :, :length]
-                ours.values[slot, :, :length] = theirs.values[row, :, :length]
+                ours.keys[slot, :, :length] = keys[row, :, :length]
+                ours.values[slot, :, :length] = values[row, :, :length]
 
     def remove(self, slot: int) -> None:
         """Free a slot; the last slot in use moves into it."""

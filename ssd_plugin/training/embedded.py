@@ -71,6 +71,7 @@ def _train(job: TrainJob) -> TrainSummary:
         data_collator=_only_item,
         callbacks=[_Seal()],
     )
+    trainer.work = job.work
     with track("train", config.train_iters, checkpoints.step_of(resume)) as trainer.advance:
         trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     rows = checkpoints.read_log(job.work)
@@ -151,10 +152,12 @@ class _PackTrainer(transformers.Trainer):
 
     _step_tokens = 0
     _step_began = 0.0
+    work: Path
     advance: Advance
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)
+        steps: Any = self.train_dataset
+        return SequentialSampler(steps)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Gradients of one step's packs; returns the mean loss (nats a token)."""
@@ -171,7 +174,8 @@ class _PackTrainer(transformers.Trainer):
                 raise TrainingError(
                     f"step {self.state.global_step + 1}: the loss is not finite; lower train.max_lr or check the base model"
                 )
-            self.accelerator.backward(loss)
+            accelerator: Any = self.accelerator
+            accelerator.backward(loss)
             total += loss.detach()
         return total
 
@@ -190,7 +194,7 @@ class _PackTrainer(transformers.Trainer):
         }
         if not math.isfinite(row["grad_norm"]):
             raise TrainingError(f"step {row['step']}: the gradient is not finite; lower train.max_lr")
-        checkpoints.append_log(Path(self.args.output_dir), row)
+        checkpoints.append_log(self.work, row)
         self.advance(note=f"loss {row['loss']:.3f}")
         self._step_began = now
 

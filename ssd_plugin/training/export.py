@@ -15,10 +15,7 @@ CARRIED_SUFFIXES = {".json", ".jinja", ".txt", ".model"}
 
 
 def export(model: Any, base_model: Path, output: Path) -> None:
-    """Write `output` whole or not at all, in the base model's number format; adapters are merged into the weights.
-
-    Config, tokenizer, chat template and generation config are copied byte for byte: training changes none of them.
-    """
+    """Write `output` whole or not at all, in the base model's number format; adapters are merged into the weights."""
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     model = model.to(_stored_dtype(base_model))
@@ -26,13 +23,18 @@ def export(model: Any, base_model: Path, output: Path) -> None:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as name:
         staging = Path(name) / "model"
         model.save_pretrained(staging)
-        for file in sorted(base_model.iterdir()):
-            if file.suffix in CARRIED_SUFFIXES and file.name != INDEX:
-                shutil.copyfile(file, staging / file.name)
+        carry_over(base_model, staging)
         check_model_dir(staging)
         if output.exists():
             output.rename(Path(name) / "previous")
         staging.rename(output)
+
+
+def carry_over(base_model: Path, target: Path) -> None:
+    """Copy config, tokenizer, chat template and generation config byte for byte: training changes none of them."""
+    for file in sorted(base_model.iterdir()):
+        if file.suffix in CARRIED_SUFFIXES and file.name != INDEX:
+            shutil.copyfile(file, target / file.name)
 
 
 def _stored_dtype(base_model: Path) -> torch.dtype:

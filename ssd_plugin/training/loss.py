@@ -64,5 +64,5 @@ def chunked_cross_entropy(
         labels: "labels", token ids.
         dtype: of the matrix products; sums are float32 or better.
     """
-    total: torch.Tensor = _ChunkedCrossEntropy.apply(hidden, weight, labels, dtype)
+    total: torch.Tensor = _ChunkedCrossEntropy.apply(hidden, weight, labels, dtype)  # type: ignore[no-untyped-call]
     return total

@@ -44,7 +44,7 @@ def load(base_model: Path) -> PreTrainedModel:
         raise TrainingError(
             f"{base_model}: {type(model).__name__} has its own attention; set train.backend to megatron"
         )
-    if getattr(model.get_output_embeddings(), "bias", None) is not None:
+    if output_layer(model).bias is not None:
         raise TrainingError(f"{base_model}: {type(model).__name__} has an output bias; set train.backend to megatron")
     model.set_attn_implementation(attention.NAME)
     model.config.use_cache = False
@@ -59,6 +59,12 @@ def with_adapters(model: PreTrainedModel, config: TrainConfig) -> Any:
         r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     return get_peft_model(model, lora)
+
+
+def output_layer(model: Any) -> torch.nn.Linear:
+    """The layer that turns hidden states into logits."""
+    layer: torch.nn.Linear = model.get_output_embeddings()
+    return layer
 
 
 def causal_lm(model: Any) -> PreTrainedModel:
@@ -76,7 +82,7 @@ def pack_loss(model: PreTrainedModel, pack: Pack, dtype: torch.dtype) -> torch.T
         pack_boundaries=pack.boundaries,
         use_cache=False,
     ).last_hidden_state[0]
-    weight = model.get_output_embeddings().weight
+    weight = output_layer(model).weight
     return chunked_cross_entropy(hidden[pack.label_positions.to(device)], weight, pack.labels.to(device), dtype)
 
 
