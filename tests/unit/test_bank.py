@@ -96,3 +96,12 @@ def test_no_split_shares_ten_words_in_a_row_with_humaneval(split: str, bank: dic
     index = NgramIndex(human_eval_texts())
     assert len(index) > 10_000
     assert {text: shared for text in texts(bank[split]) if (shared := index.first_shared(text))} == {}
+
+
+@pytest.mark.parametrize("split", SMALLEST)
+def test_any_first_tasks_are_spread_evenly_over_the_domains(split: str, bank: dict[str, list[Task]]) -> None:
+    domains = [task.domain for task in bank[split]]
+    for limit in range(1, len(domains)):
+        counts = Counter(domains[:limit])
+        most = max(counts.values())
+        assert all(counts[domain] >= min(most - 1, domains.count(domain)) for domain in DOMAINS)
