@@ -47,9 +47,8 @@ def _gate_suite(gate: JudgedGate, verdict: Verdict) -> TestSuite:
     elif gate.result.status is not GateStatus.PASS:
         case.result = [Skipped(f"{gate.result.status.value}, does not decide: {message}")]
     case.system_out = "\n".join([message, *map(_figure, gate.result.measurements)])
-    suite.add_testcase(case)
-    for task, findings in _by_task(gate.result.findings).items():
-        suite.add_testcase(_task_case(name, task, findings, blocks))
+    tasks = _by_task(gate.result.findings).items()
+    suite.add_testcases([case, *(_task_case(name, task, findings, blocks) for task, findings in tasks)])
     return suite
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ssd_plugin.evidence.files import PROGRAMS
-from ssd_plugin.jsonl import write_text
 from ssd_plugin.verdict import Finding
 
 ProgramKey = tuple[str, str, str]  # side, task id, sample id
@@ -38,5 +37,8 @@ def write_programs(out: Path, keys: Iterable[ProgramKey], programs: Mapping[Prog
     for key in dict.fromkeys(keys):
         if key in programs:
             written[key] = program_path(key)
-            write_text(out / written[key], programs[key].encode("utf-8", "backslashreplace").decode())
+            path = out / written[key]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Not flushed one by one (there may be 25,000): a copy that a power cut tore no longer has the signed digest.
+            path.write_bytes(programs[key].encode("utf-8", "backslashreplace"))
     return written

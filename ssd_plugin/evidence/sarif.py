@@ -82,7 +82,7 @@ def _result(
 
 
 def _location(path: str, line: int) -> JsonObject:
-    artifact: dict[str, Any] = {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
+    artifact: dict[str, Any] = {"uri": quote(path, errors="surrogateescape"), "uriBaseId": "%SRCROOT%"}
     return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": max(1, line)}}}
 
 
