@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssd_plugin.digests import model_digests, model_identity
-from ssd_plugin.errors import HubUnreachableError, ModelError, ResourceError
+from ssd_plugin.errors import DataError, HubUnreachableError, ModelError, ResourceError, TrustError
 from ssd_plugin.jsonl import dumps, read_json, sha256_file, write_json
 
 HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
@@ -163,8 +163,12 @@ def _cached(gguf_sha256: str, cache: Path) -> ModelDir | None:
     entry = cache / f"gguf-{gguf_sha256[:16]}"
     if not entry.is_dir():
         return None
-    digest = model_digest(entry / "model")
-    if digest != read_json(entry / "record.json").get("digest"):
+    try:
+        digest = model_digest(entry / "model")
+        recorded = read_json(entry / "record.json").get("digest")
+    except (TrustError, DataError):  # not whole: made by another version, or damaged
+        digest, recorded = "", None
+    if digest != recorded:
         shutil.rmtree(entry)
         return None
     return ModelDir(path=entry / "model", digest=digest, source=f"gguf:{gguf_sha256}")
