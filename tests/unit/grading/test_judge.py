@@ -1,0 +1,111 @@
+"""The judge against a worker that reports anything: only the right values, all of them, are a pass."""
+
+import json
+import signal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssd_plugin.evaluation.judge import judge, one_line
+from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.worker import End, Report
+
+LIMITS = Limits()
+FUNCTION = FunctionCheck(entry_point="f", inputs=((1,), (2,)), expected=(3, 4))
+RIGHT = b'{"value": 3}\n{"value": 4}\n{"done": true}\n'
+
+
+def end(code: int = 0, cpu: float = 0.01, killed: bool = False) -> End:
+    return End(status=-code if code < 0 else code << 8, cpu=cpu, memory_kib=1, killed=killed)
+
+
+class Reports:
+    """Stands in for a worker; keeps what it was sent."""
+
+    def __init__(self, report: bytes = b"", output: bytes = b"", reason: str = "", *ends: End) -> None:
+        self.answer = Report(report=report, output=output, ends=ends or (end(),), reason=reason)
+        self.sent: list[dict[str, Any]] = []
+
+    def run(self, kind: str, payloads: list[dict[str, Any]], limits: Limits, **room: int) -> Report:
+        self.sent += payloads
+        return self.answer
+
+
+def status(check: Check, worker: Reports) -> Status:
+    return judge(worker, Task(task_id="t", prompt="", check=check), "program", LIMITS).status  # type: ignore[arg-type]
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from([b'{"value": 3}', b'{"value": 4}', b'{"done": true}', b"[]", b"{}", b"1e999"])).map(
+        b"\n".join
+    )
+)
+def test_only_the_right_report_passes(report: bytes) -> None:
+    found = status(FUNCTION, Reports(report))
+    assert (found is Status.PASS) == (report == RIGHT)
+
+
+@given(
+    st.binary(max_size=100), st.sampled_from(["", "wall", "output", "scratch"]), st.integers(-31, 255), st.booleans()
+)
+def test_nothing_hostile_raises(report: bytes, reason: str, code: int, killed: bool) -> None:
+    for check in (FUNCTION, StdioCheck(inputs=("x",), expected=("y",)), AssertCheck(entry_point="f", test="")):
+        found = status(check, Reports(report, report, reason, end(code, killed=killed), end()))
+        assert found not in (Status.PASS, Status.INFRA, Status.NO_CODE)
+
+
+def test_right_report() -> None:
+    assert status(FUNCTION, Reports(RIGHT)) is Status.PASS
+
+
+def test_expected_values_are_not_sent() -> None:
+    secrets = ("needle-in-a-list", "needle-in-a-line")
+    for check in (
+        FunctionCheck(entry_point="f", inputs=((1,),), expected=(secrets[0],)),
+        StdioCheck(inputs=("1",), expected=(secrets[1],)),
+    ):
+        worker = Reports()
+        status(check, worker)
+        assert worker.sent
+        assert not any(secret in json.dumps(worker.sent) for secret in secrets)
+
+
+def test_the_program_of_a_suite_is_sent_neither_test_nor_token() -> None:
+    worker = Reports(b"", b"", "", end(), end())
+    status(AssertCheck(entry_point="f", test="needle"), worker)
+    program, suite = worker.sent
+    assert program.keys() == {"program", "entry_point"}
+    assert suite["token"] not in json.dumps(program)
+
+
+@pytest.mark.parametrize(
+    ("worker", "expected"),
+    [
+        (Reports(b'{"syntax": "x"}\n'), Status.SYNTAX),
+        (Reports(b'{"load": "x"}\n'), Status.FAIL),
+        (Reports(b'{"value": 3}\n{"value": 5}\n', b"", "wall"), Status.FAIL),
+        (Reports(b'{"value": 3}\n', b"", "wall"), Status.TIMEOUT),
+        (Reports(b'{"value": 3}\n', b"", "", end(-signal.SIGKILL, cpu=2.0)), Status.TIMEOUT),
+        (Reports(b'{"value": 3}\n', b"", "", end(-signal.SIGXCPU, cpu=2.0)), Status.TIMEOUT),
+        (Reports(b'{"value": 3}\n', b"", "", end(-signal.SIGKILL)), Status.CRASH),
+        (Reports(b'{"value": 3}\n', b"", "", end(-signal.SIGSEGV)), Status.CRASH),
+        (Reports(b'{"value": 3}\n', b"", "scratch"), Status.CRASH),
+        (Reports(b'{"value": 3}\n', b"", "output"), Status.FAIL),
+        (Reports(b'{"value": 3}\n{"value": 4}\n'), Status.CRASH),
+    ],
+)
+def test_statuses(worker: Reports, expected: Status) -> None:
+    assert status(FUNCTION, worker) is expected
+
+
+def test_a_lack_of_threads_is_tried_again() -> None:
+    worker = Reports(b'{"raised": "RuntimeError: can\'t start new thread"}\n')
+    assert judge(worker, Task(task_id="t", prompt="", check=FUNCTION), "p", LIMITS).again  # type: ignore[arg-type]
+
+
+def test_hostile_text_is_shown_harmless() -> None:
+    assert one_line("a\x1b[31m\nb\u202e" + "c" * 999) == "a [31m b " + "c" * 291

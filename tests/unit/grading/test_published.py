@@ -1,0 +1,175 @@
+"""Benchmarks load as they are published: rows in each published form."""
+
+import base64
+import gzip
+import json
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssd_plugin.data.benchmarks import Window, fetch, load_tasks
+from ssd_plugin.errors import DataError
+from ssd_plugin.records import AssertCheck, FunctionCheck, StdioCheck
+
+HUMANEVAL = {
+    "task_id": "HumanEval/0",
+    "prompt": "def f(x):\n",
+    "canonical_solution": "    return x\n",
+    "entry_point": "f",
+    "test": "def check(candidate):\n    assert candidate(1) == 1\n",
+}
+EVALPLUS = HUMANEVAL | {"base_input": [[1]], "plus_input": [[2], [3]], "contract": "", "atol": 0}
+MBPP = {
+    "task_id": 11,
+    "text": "Remove it.",
+    "code": "def other():\r\n  pass\r\ndef f(x):\r\n  return x",
+    "test_setup_code": "import math",
+    "test_list": ["assert f(1) == 1", "assert set(f([2])) == {2}"],
+    "challenge_test_list": [],
+}
+MBPP_PLUS = {
+    "task_id": 2,
+    "code": "def f(x): return x",
+    "prompt": "Say it.",
+    "test_imports": [],
+    "test_list": ["assert f(1) == 1"],
+    "test": "inputs = [[1]]\nfor i in inputs: assert f(*i) == 1\n",
+}
+
+
+def pack(tests: Any) -> str:
+    return base64.b64encode(zlib.compress(pickle.dumps(json.dumps(tests)))).decode()
+
+
+def livecodebench(**changes: Any) -> dict[str, Any]:
+    public = [{"input": "1\n", "output": "2\n", "testtype": "stdin"}]
+    private = [{"input": "3\n", "output": "4\n", "testtype": "stdin"}]
+    return {
+        "question_id": "abc1_a",
+        "question_content": "Add one.",
+        "platform": "atcoder",
+        "contest_date": "2025-02-08T00:00:00",
+        "starter_code": "",
+        "difficulty": "easy",
+        "public_test_cases": json.dumps(public),
+        "private_test_cases": pack(private),
+        "metadata": "{}",
+    } | changes
+
+
+def write(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_humaneval(tmp_path: Path) -> None:
+    packed = tmp_path / "HumanEval.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps(HUMANEVAL).encode()))
+    for path in (packed, write(tmp_path / "plain.jsonl", HUMANEVAL)):
+        (task,) = load_tasks(path)
+        assert isinstance(task.check, AssertCheck)
+        assert (task.task_id, task.check.entry_point, task.reference) == (
+            "HumanEval/0",
+            "f",
+            "def f(x):\n    return x\n",
+        )
+
+
+def test_evalplus_release(tmp_path: Path) -> None:
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", EVALPLUS))
+    assert task.check == FunctionCheck(entry_point="f", inputs=((1,), (2,), (3,)), expected=())
+    with pytest.raises(DataError, match="evalplus/mbppplus"):
+        load_tasks(write(tmp_path / "m.jsonl", EVALPLUS | {"task_id": "Mbpp/2"}))
+
+
+def test_mbpp(tmp_path: Path) -> None:
+    listed = tmp_path / "sanitized.json"
+    listed.write_text(json.dumps([MBPP]))
+    (task,) = load_tasks(listed)
+    assert isinstance(task.check, AssertCheck)
+    assert (task.task_id, task.check.entry_point) == ("Mbpp/11", "f")
+    assert task.check.test == "import math\nassert f(1) == 1\nassert set(f([2])) == {2}"
+    (plus,) = load_tasks(write(tmp_path / "plus.jsonl", MBPP_PLUS))
+    assert isinstance(plus.check, AssertCheck)
+    assert plus.check.test.startswith("inputs = ")
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist([HUMANEVAL]), path)
+    assert load_tasks(path)[0].task_id == "HumanEval/0"
+
+
+def test_livecodebench_stdio(tmp_path: Path) -> None:
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", livecodebench()))
+    assert task.check == StdioCheck(inputs=("1\n", "3\n"), expected=("2\n", "4\n"))
+    assert (task.domain, task.difficulty) == ("atcoder", "easy")
+
+
+def test_livecodebench_functional(tmp_path: Path) -> None:
+    tests = [{"input": "[1, 2]\n3", "output": "[1, 3]", "testtype": "functional"}]
+    row = livecodebench(public_test_cases=json.dumps(tests), private_test_cases=pack([]), metadata='{"func_name": "g"}')
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", row))
+    assert task.check == FunctionCheck(entry_point="Solution.g", inputs=(([1, 2], 3),), expected=([1, 3],))
+
+
+def test_windows_of_dates(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.jsonl", livecodebench(), livecodebench(question_id="b", contest_date="2025-06-01"))
+    assert [task.task_id for task in load_tasks(path, Window(start="2025-02-01", end="2025-05-31"))] == ["abc1_a"]
+    with pytest.raises(DataError, match="in the window"):
+        load_tasks(path, Window(start="2030-01-01"))
+    with pytest.raises(DataError, match="YYYY-MM-DD"):
+        Window(start="May")
+    with pytest.raises(DataError, match="no contest_date"):
+        load_tasks(write(tmp_path / "h.jsonl", HUMANEVAL), Window(start="2025-01-01"))
+
+
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path(tmp_path / "exploded").touch, ())
+
+    hostile = base64.b64encode(zlib.compress(pickle.dumps(Bomb()))).decode()
+    with pytest.raises(DataError, match="not text"):
+        load_tasks(write(tmp_path / "t.jsonl", livecodebench(private_test_cases=hostile)))
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("field", ["!!", "eJw=", "[1]", '{"a": 1}', ""])
+def test_broken_tests_are_refused(tmp_path: Path, field: str) -> None:
+    with pytest.raises(DataError, match=r"t\.jsonl:1"):
+        load_tasks(write(tmp_path / "t.jsonl", livecodebench(private_test_cases=field)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.jsonl", "", "holds no tasks"),
+        ("t.json", "{}", "expected a list"),
+        ("t.json", "[", "not readable JSON"),
+        ("t.gz", "x", "gzipped"),
+        ("t.parquet", "x", "parquet"),
+        ("t.jsonl", '{"task_id": "a"}\n', "t.jsonl:1: field 'prompt'"),
+        (
+            "t.jsonl",
+            '{"task_id": "a", "prompt": "p"}\n{"task_id": "a", "prompt": "p"}\n',
+            "t.jsonl:2: task_id 'a' appears twice",
+        ),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message.replace("(", r"\(")):
+        load_tasks(tmp_path / name)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(DataError, match=r"not one of humaneval, humaneval\+"):
+        fetch("humanevil")
+    with pytest.raises(DataError, match="YYYY-MM-DD"):
+        fetch("livecodebench-v6:2025:x")
