@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin import manifest
+from ssd_plugin.analysis.forks import FIGURES as FORK_FIGURES
+from ssd_plugin.analysis.forks import SCHEMA as FORKS_SCHEMA
 from ssd_plugin.errors import SsdError
 from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.evaluation.summary import Tally, tally
@@ -28,6 +30,7 @@ PAIRS = {
     "base_best-base": "base at its best decode minus base",
 }
 MAX_CURVE_POINTS = 20
+FORK_THRESHOLDS = ("lock_entropy", "fork_entropy", "two_tokens")
 
 
 def results_file(run_dir: Path, side: str) -> Path:
@@ -168,11 +171,42 @@ def _stages(run_dir: Path) -> list[JsonObject]:
     ]
 
 
+def _paired(row: Mapping[str, Any], key: str) -> JsonObject:
+    figure = row[key]
+    return {
+        "base": _finite(figure["base"]),
+        "candidate": _finite(figure["candidate"]),
+        "change": _interval(figure["change"]),
+    }
+
+
+def _fork_row(row: Mapping[str, Any]) -> JsonObject:
+    counts = {"programs": int(row["programs"]), "tokens": int(row["tokens"])}
+    return counts | {key: _paired(row, key) for key in FORK_FIGURES}
+
+
+def _token(token: Mapping[str, Any]) -> JsonObject:
+    return {key: str(token[key]) for key in ("text", "kind", "class")} | {
+        "gain": _finite(token["gain"]),
+        "entropy": [_finite(token["entropy"][0]), _finite(token["entropy"][1])],
+    }
+
+
 def _forks(run_dir: Path) -> JsonObject:
     document = read_json(run_dir / "analysis" / "forks.json")
-    if document["schema"] != "ssd-forks/1":
+    if document["schema"] != FORKS_SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not known")
-    return dict(document)
+    return {
+        "sampling": _decode(document["sampling"]),
+        "thresholds": {key: _finite(document["thresholds"][key]) for key in FORK_THRESHOLDS},
+        "all": _fork_row(document["all"]),
+        "kinds": {str(name): _fork_row(row) for name, row in document["kinds"].items()},
+        "classes": {str(name): _fork_row(row) for name, row in document["classes"].items()},
+        "programs": [
+            {"task_id": str(program["task_id"]), "tokens": [_token(token) for token in program["tokens"]]}
+            for program in document["programs"]
+        ],
+    }
 
 
 def _promotion(run_dir: Path) -> JsonObject:

