@@ -30,7 +30,7 @@ def functions(directory: str, limit: int) -> list[ast.Module]:
     Raises:
         DataError: fewer than 50 such functions were found.
     """
-    found = [ast.Module(body=[node], type_ignores=[]) for path in _files(directory) for node in _of_file(path)]
+    found = [tree for path in _files(directory) for tree in of_file(path)]
     if len(found) < 50:
         raise DataError(
             f"corpus {directory or 'standard library'}: {len(found)} functions; 50 are needed to compare with"
@@ -39,8 +39,10 @@ def functions(directory: str, limit: int) -> list[ast.Module]:
     return found[::step][:limit]
 
 
-def _of_file(path: Path) -> Iterator[ast.FunctionDef]:
+def of_file(path: Path) -> Iterator[ast.Module]:
+    """The file's functions and methods with three statements or more."""
     tree = syntax.parse(path.read_text(encoding="utf-8", errors="replace"))
     for node in tree.body if tree else ():
-        inner = node.body if isinstance(node, ast.ClassDef) else [node]
-        yield from (one for one in inner if isinstance(one, ast.FunctionDef) and len(one.body) >= 3)
+        for one in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(one, ast.FunctionDef) and len(one.body) >= 3:
+                yield ast.Module(body=[one], type_ignores=[])

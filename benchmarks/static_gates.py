@@ -1,0 +1,178 @@
+"""Every static gate over 1,000 + 1,000 programs, beside one ruff and one bandit process a file.
+
+    python benchmarks/static_gates.py [--count 1000] [--files 100]
+
+The programs are functions of Python's standard library, all different, with imports and secrets planted in some. Ours is the gate
+runner itself, each gate in its process, start-up included. The peer runs on `--files` of the same files and is scaled to all of
+them; its processes run two at a time on two cores, like our gates. Writes `benchmarks/results/static_gates.md` and `.json`.
+"""
+
+import argparse
+import ast
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from grading import machine
+
+from ssd_plugin.gating import corpus
+from ssd_plugin.gating.apart import Job, run_apart
+from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.programs import ProgramMemo
+from ssd_plugin.plugins import load_gates
+from ssd_plugin.records import FunctionCheck, Result, Status, Task
+
+STATIC = ("lint", "static_analysis", "secrets", "imports")
+PLANTED = (
+    "import reqeusts\n",
+    "password = 'correct-horse-7'\n",
+    "def sh(c):\n    return eval(c)\n",
+    "print(undefined_thing)\n",
+)
+RESULTS = Path(__file__).parent / "results"
+
+
+def programs(count: int) -> list[str]:
+    """`count` different functions, one in ten with something planted in front."""
+    rng = random.Random(0)
+    texts: dict[str, None] = {}
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):  # not the packages: tests and site-packages
+        texts |= dict.fromkeys(ast.unparse(tree) for tree in corpus.of_file(path))
+        if len(texts) >= 2 * count:
+            break
+    chosen = rng.sample(list(texts), count)
+    return [rng.choice(PLANTED) + text if n % 10 == 0 else text for n, text in enumerate(chosen)]
+
+
+def context(texts: list[str], work: Path) -> GateContext:
+    """Half of the programs on each side, one sample a task, all passing (so that bandit has to look at every one)."""
+    half = len(texts) // 2
+    check = FunctionCheck(entry_point="f", inputs=((1,),), expected=(1,))
+    tasks = tuple(Task(task_id=f"t{n}", prompt="-", check=check) for n in range(half))
+
+    def side(role: str, own: list[str]) -> Side:
+        rows = (
+            Result(task_id=f"t{n}", sample_id="s", completion=text, status=Status.PASS, program=text)
+            for n, text in enumerate(own)
+        )
+        return Side(role=role, results=work, rows=tuple(rows), meta={}, regraded=False)
+
+    return GateContext(
+        tasks=tasks,
+        baseline=side("baseline", texts[:half]),
+        candidate=side("candidate", texts[half:]),
+        origin=None,
+        model=None,
+        baseline_model=None,
+        training=(),
+        tasks_path=work,
+        work=work,
+        alpha=0.025,
+        sandbox="landlock",
+        memo=ProgramMemo(),
+    )
+
+
+def check(gate: Gate, inputs: GateContext) -> list[Any]:
+    """One gate as the runner calls it."""
+    return [gate.check(inputs, gate.settings())]
+
+
+def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """The result, with wall seconds and CPU seconds of this process and its children."""
+
+    def cpu() -> float:
+        usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+    started, used = time.monotonic(), cpu()
+    result = work()
+    return result, {"wall": time.monotonic() - started, "cpu": cpu() - used}
+
+
+def ours(texts: list[str], folder: Path) -> dict[str, int]:
+    """The static gates, as in a gate run; returns how many programs each one named."""
+    inputs = context(texts, folder)
+    jobs = {}
+    for name in STATIC:
+        (folder / name).mkdir()
+        own = GateContext(**{**vars(inputs), "work": folder / name})
+        jobs[name] = Job(call=partial(check, load_gates()[name].gate, own), timeout_s=600)
+    answers = run_apart(jobs)
+    failures = {name: answer.failure for name, answer in answers.items() if answer.failure}
+    if failures:
+        raise SystemExit(f"gates failed: {failures}")
+    return {name: len({f.task_id for f in answer.results[0].findings}) for name, answer in answers.items()}
+
+
+def peer(texts: list[str], folder: Path) -> int:
+    """One ruff and one bandit process a file; returns how many files had a finding."""
+    tools = Path(sys.executable).parent
+
+    def one(number: int) -> bool:
+        path = folder / f"p{number}.py"
+        path.write_text(texts[number])
+        ruff = [str(tools / "ruff"), "check", "--isolated", "--no-cache", "--select", "E9,F8", "--quiet", str(path)]
+        bandit = [str(tools / "bandit"), "--quiet", "--ignore-nosec", str(path)]
+        return any(subprocess.run(command, capture_output=True, check=False).returncode for command in (ruff, bandit))
+
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        return sum(pool.map(one, range(len(texts))))
+
+
+def page(found: dict[str, Any]) -> str:
+    """The Markdown page."""
+    rows = [
+        ("the static gates, in one gate run", found["ours"]),
+        ("one ruff and one bandit process a file", found["peer"]),
+    ]
+    lines = [
+        "# Static gates beside one process a file",
+        "",
+        f"`python benchmarks/static_gates.py --count {found['count']} --files {found['files']}` on {found['machine']}.",
+        f"{2 * found['count']} programs; the peer was run on {found['files']} of them and scaled. The machine is shared:",
+        f"read the ratio of CPU time. Gates: {', '.join(STATIC)} (the peer does the first two).",
+        "",
+        "| | CPU seconds | wall seconds | x CPU |",
+        "|---|---|---|---|",
+    ]
+    for name, one in rows:
+        lines.append(f"| {name} | {one['cpu']:.1f} | {one['wall']:.1f} | {found['peer']['cpu'] / one['cpu']:.1f} |")
+    named = ", ".join(f"{name} {count}" for name, count in found["named"].items())
+    return "\n".join([*lines, "", f"Candidate programs named by our gates: {named}.", ""])
+
+
+def main() -> None:
+    """Measure both, then write the page and the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1000, help="programs a side")
+    parser.add_argument("--files", type=int, default=100, help="files that the peer is run on")
+    options = parser.parse_args()
+    texts = programs(2 * options.count)
+    with tempfile.TemporaryDirectory(prefix="ssd-bench-") as name:
+        folder = Path(name)
+        named, own = measured(lambda: ours(texts, folder))
+        (folder / "peer").mkdir()
+        _, other = measured(lambda: peer(texts[: options.files], folder / "peer"))
+    scale = len(texts) / options.files
+    found = {"count": options.count, "files": options.files, "named": named, "machine": machine(), "ours": own}
+    found["peer"] = {key: value * scale for key, value in other.items()}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "static_gates.md").write_text(page(found))
+    (RESULTS / "static_gates.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+    print(page(found))
+
+
+if __name__ == "__main__":
+    main()
