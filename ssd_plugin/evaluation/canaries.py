@@ -25,7 +25,7 @@ from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.sandbox.worker import Worker
 
 _LIMITS = Limits(cpu_seconds=2.0, wall_seconds=8.0)
-_SHORT = replace(_LIMITS, wall_seconds=0.2)
+_SHORT = replace(_LIMITS, wall_seconds=0.2, busy_share=2.0)
 _NARROW = replace(_LIMITS, memory_mib=128)
 _NOT_PASS = frozenset(Status) - {Status.PASS, Status.INFRA}
 _RIGHT = frozenset({Status.PASS})

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.errors import SandboxError
+from ssd_plugin.sandbox.limits import MIB, Limits
 
 # A fixed hash seed makes the order of sets the same on every run; one thread for a linear-algebra library, because
 # the zygote must be single-threaded to fork.
@@ -33,7 +34,16 @@ _SKIPPED = shutil.ignore_patterns(
 
 
 def prepare(place: Path, tier: str, limits: Limits, imports: Sequence[str]) -> dict[str, Any]:
-    """Make a worker's directories below `place` and return the zygote's setup message."""
+    """Make a worker's directories below `place` and return the zygote's setup message.
+
+    Raises:
+        SandboxError: too little disk space for the scratch directory.
+    """
+    free = shutil.disk_usage(place).free // MIB
+    if free < limits.scratch_mib:
+        raise SandboxError(
+            f"{place.parent} has {free} MiB left, programs may use {limits.scratch_mib}; free some or set TMPDIR"
+        )
     for name in ("root", "scratch", "site"):
         (place / name).mkdir(mode=0o755)
     if os.geteuid() != 0:

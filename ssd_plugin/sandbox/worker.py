@@ -152,7 +152,7 @@ class Worker:
             finally:
                 for descriptor in sent:
                     os.close(descriptor)
-            return self._collect(readers, caps, limits.wall_seconds + _GRACE_SECONDS)
+            return self._collect(readers, caps, limits.longest_wall + _GRACE_SECONDS)
         finally:
             for reader in readers:
                 os.close(reader)

@@ -242,3 +242,10 @@ def test_reports_are_json_lines(worker: Worker) -> None:
     lines = [json.loads(line) for line in report.report.splitlines()]
     assert lines[0]["value"]["$tuple"][:3] == [7, {"$set": [7]}, {"$bytes": "ff"}]
     assert lines[1] == {"done": True}
+
+
+def test_waiting_for_a_processor_is_not_sleeping(worker: Worker) -> None:
+    busy = "import time\ndef f():\n    end = time.process_time() + 0.6\n    while time.process_time() < end: pass\n"
+    assert call(worker, busy + "    return 'ok'\n", wall_seconds=0.3, busy_share=0.002).status is Status.PASS
+    dozing = "import time\ndef f():\n    for _ in range(200): time.sleep(0.02)\n    return 'ok'\n"
+    assert call(worker, dozing, wall_seconds=0.5, busy_share=0.9).status is Status.TIMEOUT
