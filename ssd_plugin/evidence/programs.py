@@ -1,10 +1,12 @@
 """Copies of the generated programs that findings point at: text files, named so that nothing collects or imports them."""
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ssd_plugin.errors import ResourceError
 from ssd_plugin.evidence.files import PROGRAMS
 from ssd_plugin.verdict import Finding
 
@@ -29,16 +31,25 @@ def program_path(key: ProgramKey) -> str:
 def write_programs(out: Path, keys: Iterable[ProgramKey], programs: Mapping[ProgramKey, str]) -> dict[ProgramKey, str]:
     """Write each program under `out`, lines as they are; copies that an earlier run left are removed first.
     Returns the relative path of each key that has a program.
+
+    Raises:
+        ResourceError: the disk is full.
     """
     for stale in (out / PROGRAMS).glob("*/*.py.txt"):
         if _OURS.fullmatch(stale.name) and stale.is_file():
             stale.unlink()
-    written: dict[ProgramKey, str] = {}
-    for key in dict.fromkeys(keys):
-        if key in programs:
-            written[key] = program_path(key)
-            path = out / written[key]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Not flushed one by one (there may be 25,000): a copy that a power cut tore no longer has the signed digest.
-            path.write_bytes(programs[key].encode("utf-8", "backslashreplace"))
+    written = {key: program_path(key) for key in dict.fromkeys(keys) if key in programs}
+    for key, name in written.items():
+        _write(out / name, programs[key].encode("utf-8", "backslashreplace"))
     return written
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Not flushed one by one (there may be 25,000): a copy that a power cut tore no longer has the signed digest.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(f"no space left while writing {path}: free some and run ssd gate again") from error
+        raise

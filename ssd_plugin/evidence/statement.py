@@ -30,7 +30,7 @@ def statement(verdict: Verdict, evidence: Mapping[str, str]) -> bytes:
         "predicateType": PREDICATE_TYPE,
         "predicate": {**_tests(verdict), "configuration": _descriptors(inputs)},
     }
-    return dumps(content).encode("utf-8", "backslashreplace")
+    return dumps(content).encode()
 
 
 def evidence_digests(payload: bytes) -> dict[str, str]:

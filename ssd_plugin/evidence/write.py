@@ -52,9 +52,7 @@ def write_evidence(verdict: Verdict, *, out: Path, programs: Mapping[ProgramKey,
 
 
 def _json(value: JsonObject) -> str:
-    # A model may emit half of a surrogate pair: JSON can say it (\udc80), UTF-8 cannot.
-    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode("utf-8", "backslashreplace").decode()
+    return json.dumps(value, sort_keys=True, indent=2, allow_nan=False) + "\n"
 
 
 def _base(out: Path) -> str:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ssd_plugin.evidence
-from ssd_plugin.errors import TrustError
+from ssd_plugin.errors import ResourceError, TrustError
 from ssd_plugin.evidence.junit import junit_xml
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.evidence.mlbom import mlbom
@@ -294,6 +294,16 @@ def test_the_same_verdict_gives_the_same_bytes(judged: Any) -> None:
     judged.sign(judged.go(created=datetime.fromisoformat(read_verdict(judged.verdict).created)))
     assert {path: path.read_bytes() for path in judged.out.rglob("*") if path.is_file()} == before
     assert len(before) == 8
+
+
+def test_a_full_disk_while_copying_programs_leaves_no_signature(judged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ResourceError, match="no space left"):
+        judged.sign(judged.go())
+    assert not (judged.out / "verdict.dsse.json").exists()
 
 
 def test_a_bad_key_writes_nothing_and_a_new_run_invalidates_the_old_signature(
