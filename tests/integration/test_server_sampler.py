@@ -58,10 +58,10 @@ class StandIn:
 @contextmanager
 def serving(stand_in: StandIn) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             self._send(stand_in.answer(self.path, None))
 
-        def do_POST(self) -> None:  # noqa: N802 - the library's name
+        def do_POST(self) -> None:
             self._send(stand_in.answer(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
 
         def _send(self, answer: Any) -> None:
@@ -164,5 +164,5 @@ def test_a_server_without_token_ids_is_refused(tiny_llama: Path, url: str, stand
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1/v1", "http://127.0.0.1:9/v1"])
 def test_no_server_is_named(address: str, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PAUSE", 0.01)
-    with pytest.raises(SamplingError, match="127.0.0.1"):
+    with pytest.raises(SamplingError, match=r"127\.0\.0\.1"):
         connect(tiny_llama, address)

