@@ -32,10 +32,9 @@ def write_evidence(verdict: Verdict, *, out: Path, programs: Mapping[ProgramKey,
     (out / files.ENVELOPE).unlink(missing_ok=True)
     findings, left_out = select(verdict)
     copies = write_programs(out, (key_of(finding) for _, finding in findings), programs)
+    log = sarif_log(findings, left_out, copies, _base(out))
     texts = {
-        files.SARIF: dumps(
-            sarif_log(findings, left_out, copies, _base(out))
-        ),  # one line: indenting 25,000 results is slow
+        files.SARIF: dumps(log),  # one line: indenting 25,000 results is slow
         files.JUNIT: junit_xml(verdict),
         files.SUMMARY: summary(verdict, left_out, signed=key is not None),
         files.BOM: _json(mlbom(verdict)),
