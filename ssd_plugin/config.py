@@ -42,13 +42,15 @@ class ModelConfig:
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where tasks come from. `source`: `bank:train|dev|heldout`, a .jsonl / .parquet file, `hub:ORG/NAME`,
-    `humaneval`, `mbpp` or `livecodebench:RELEASE`. `columns` renames: "prompt=question,task_id=id"."""
+    `humaneval`, `mbpp` or `livecodebench:RELEASE`. `columns` renames: "prompt=question,task_id=id"; `where` keeps the
+    rows of one value: "is_passed=true"."""
 
     source: str
     revision: str = ""
     config: str = ""
     split: str = ""
     columns: str = ""
+    where: str = ""
     deduplicate: bool = False
     limit: int = 0
 

@@ -28,6 +28,8 @@ from ssd_plugin.verdict import (
     decide,
 )
 
+pytest_plugins = ["tiny_models"]
+
 MODEL_FILES = {
     "model-00001-of-00002.safetensors": b"\x10\x00weights one" * 40,
     "model-00002-of-00002.safetensors": b"\x20\x00weights two" * 40,

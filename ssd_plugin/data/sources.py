@@ -48,7 +48,7 @@ def _open(data: DataConfig) -> Iterator[Task]:
     kind, _, name = data.source.partition(":")
     path = Path(data.source).expanduser()
     if kind == "bank":
-        _refuse(data, "revision", "config", "split", "columns")
+        _refuse(data, "revision", "config", "split", "columns", "where")
         return _bank(name)
     if kind == "hub":
         return _hub(data, name)
@@ -58,7 +58,7 @@ def _open(data: DataConfig) -> Iterator[Task]:
     if path.name.endswith(SUFFIXES):
         _refuse(data, "revision", "config", "split")
         return _file(data, path)
-    _refuse(data, "revision", "config", "split", "columns")
+    _refuse(data, "revision", "config", "split", "columns", "where")
     return iter(benchmarks.fetch(_benchmark(data.source)))
 
 
@@ -89,15 +89,16 @@ def _benchmark(source: str) -> str:
 
 def _file(data: DataConfig, path: Path) -> Iterator[Task]:
     if not data.columns:
+        _refuse(data, "where")
         return iter(benchmarks.load_tasks(path))
     columns = _columns(data)
-    rows = read_rows(path, tuple(dict.fromkeys(columns.values())))
+    rows = read_rows(path, _wanted(data, columns))
     return _mapped(data, rows, columns, path.name.removesuffix(path.suffix))
 
 
 def _hub(data: DataConfig, name: str) -> Iterator[Task]:
     columns = _columns(data)
-    wanted = tuple(dict.fromkeys(columns.values()))
+    wanted = _wanted(data, columns)
     rows = stream_rows(name, config=data.config, split=data.split, revision=data.revision, columns=wanted)
     parts = (name if data.source.startswith("hub:") else Path(name).name, data.config, data.split)
     return _mapped(data, rows, columns, "/".join(part for part in parts if part))
@@ -115,11 +116,28 @@ def _columns(data: DataConfig) -> dict[str, str]:
     return columns
 
 
+def _condition(data: DataConfig) -> tuple[str, str] | None:
+    """`is_passed=true` as (column, value); None when every row is wanted."""
+    column, equals, value = (part.strip() for part in data.where.partition("="))
+    if data.where and not (column and equals and value):
+        raise ConfigError(f"where = {data.where!r} is not allowed; allowed: COLUMN=VALUE")
+    return (column, value) if data.where else None
+
+
+def _wanted(data: DataConfig, columns: dict[str, str]) -> tuple[str, ...]:
+    """The columns to read, each once."""
+    condition = _condition(data)
+    return tuple(dict.fromkeys([*columns.values(), *([condition[0]] if condition else [])]))
+
+
 def _mapped(
     data: DataConfig, rows: Iterator[tuple[int, JsonObject]], columns: dict[str, str], name: str
 ) -> Iterator[Task]:
     """Tasks from rows of any shape; one without a mapped id is called after its row: NAME/NUMBER."""
+    condition = _condition(data)
     for number, row in rows:
+        if condition and str(row[condition[0]]).lower() != condition[1].lower():
+            continue
         where = f"{data.source}, row {number}"
         values = {field: _text(row[column], f"{where}: column {column!r}") for field, column in columns.items()}
         if not values["prompt"].strip():

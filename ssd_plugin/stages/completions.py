@@ -75,6 +75,14 @@ class LoadedModel:
             self._sampler.close()
 
 
+def user_text(task: Task) -> str:
+    """The statement, and the code to start from where the task has some that the statement does not show."""
+    starter = task.starter_code.strip()
+    if not starter or starter in task.prompt:
+        return task.prompt
+    return f"{task.prompt}\n\nStart from this code:\n```python\n{starter}\n```"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompletionJob:
     """Complete every task of a task file `samples_per_task` times with one decode setting into the samples file `out`."""
@@ -140,7 +148,7 @@ def _finished(job: CompletionJob, model: LoadedModel, skip: Container[str]) -> I
     def requests() -> Iterator[Request]:
         for task, sample_id, index in job.ids():
             if sample_id not in skip:
-                prompts[sample_id] = encoder.encode(config.model.prompt_template.replace("{prompt}", task.prompt))
+                prompts[sample_id] = encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
                 seed = seed_for(config.seed, task.task_id, index)
                 yield Request(request_id=sample_id, prompt_token_ids=prompts[sample_id], seed=seed)
 

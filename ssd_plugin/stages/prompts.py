@@ -3,37 +3,53 @@
 from collections.abc import Iterator
 
 from ssd_plugin.config import DataConfig, RunConfig
+from ssd_plugin.data.overlap import NgramIndex
 from ssd_plugin.data.sources import load_tasks
 from ssd_plugin.errors import DataError
-from ssd_plugin.jsonl import JsonObject, write_json, write_jsonl
-from ssd_plugin.records import Task
+from ssd_plugin.jsonl import write_json, write_jsonl
+from ssd_plugin.records import Task, iter_tasks
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.stages import StageReport
 from ssd_plugin.weights import resolve
 
 
-def _write(run: RunDir, name: str, data: DataConfig, graded: bool) -> int:
-    """Stream one set of tasks into the run; ids are unique and graded tasks have tests."""
+def _graded(run: RunDir, name: str, data: DataConfig) -> int:
+    """Stream a graded split into the run: unique ids, every task with tests."""
+    return write_jsonl(run / f"prompts/{name}.jsonl", (task.to_json() for task in _tested(data)))
+
+
+def _tested(data: DataConfig) -> Iterator[Task]:
+    for task in _unique(data):
+        if task.check is None:
+            raise DataError(f"{data.source}: task {task.task_id!r} has no tests, so it cannot judge a model")
+        yield task
+
+
+def _unique(data: DataConfig) -> Iterator[Task]:
     seen: set[str] = set()
-
-    def rows() -> Iterator[JsonObject]:
-        for task in load_tasks(data):
-            _admit(task, seen, data.source, graded)
-            yield task.to_json()
-
-    count = write_jsonl(run / f"prompts/{name}.jsonl", rows())
-    if count == 0:
-        (run / f"prompts/{name}.jsonl").unlink()
-        raise DataError(f"{data.source}: holds no tasks for the {name} split; name another source")
-    return count
+    for task in load_tasks(data):
+        if task.task_id in seen:
+            raise DataError(f"{data.source}: task_id {task.task_id!r} appears twice")
+        seen.add(task.task_id)
+        yield task
 
 
-def _admit(task: Task, seen: set[str], source: str, graded: bool) -> None:
-    if task.task_id in seen:
-        raise DataError(f"{source}: task_id {task.task_id!r} appears twice")
-    if graded and task.check is None:
-        raise DataError(f"{source}: task {task.task_id!r} has no tests, so it cannot judge a model")
-    seen.add(task.task_id)
+class Untainted:
+    """Training prompts that share no ten words in a row with a task that will judge the model; counts the others."""
+
+    def __init__(self, run: RunDir) -> None:
+        """Index the graded splits of the run."""
+        graded = (task for name in ("dev", "heldout") for task in iter_tasks(run / f"prompts/{name}.jsonl"))
+        self._index = NgramIndex(text for task in graded for text in (task.prompt, task.reference) if text)
+        self.left_out = 0
+
+    def of(self, tasks: Iterator[Task]) -> Iterator[Task]:
+        """The tasks that stay, in order."""
+        for task in tasks:
+            if self._index.first_shared(task.prompt):
+                self.left_out += 1
+            else:
+                yield task
 
 
 def run(run: RunDir, config: RunConfig) -> StageReport:
@@ -43,13 +59,20 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         DataError, ModelError: a source or the model cannot be had.
     """
     model = resolve(config.model.ref, config.model.revision)
-    counts = {
-        "train": _write(run, "train", config.prompts, graded=False),
-        "dev": _write(run, "dev", config.select.data, graded=True),
-        "heldout": _write(run, "heldout", config.evaluate.data, graded=True),
-    }
+    counts = {"dev": _graded(run, "dev", config.select.data), "heldout": _graded(run, "heldout", config.evaluate.data)}
+    untainted = Untainted(run)
+    rows = (task.to_json() for task in untainted.of(_unique(config.prompts)))
+    counts["train"] = write_jsonl(run / "prompts/train.jsonl", rows)
+    if counts["train"] == 0:
+        raise DataError(f"{config.prompts.source}: every prompt overlaps an evaluation task; name another source")
     write_json(
         run / "prompts/model.json", {"ref": config.model.ref, "revision": config.model.revision, "digest": model.digest}
     )
-    summary = f"{counts['train']} training prompts, {counts['dev']} development and {counts['heldout']} held-out tasks"
-    return StageReport(summary=summary, facts={"tasks": counts, "model": model.digest})
+    overlap = (
+        f" ({untainted.left_out} left out: ten words in a row of an evaluation task)" if untainted.left_out else ""
+    )
+    graded = f"{counts['dev']} development and {counts['heldout']} held-out tasks"
+    return StageReport(
+        summary=f"{counts['train']} training prompts{overlap}, {graded}",
+        facts={"tasks": counts, "left_out": untainted.left_out, "model": model.digest},
+    )

@@ -2,7 +2,6 @@
 
 import copy
 import csv
-import importlib.util
 import itertools
 import re
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import mutants
 import pytest
 
 import ssd_plugin.data
@@ -23,18 +23,6 @@ BANK = Path(ssd_plugin.data.__file__).parent / "bank"
 GRADED = ("dev", "heldout")
 CPU_SECONDS = 0.1
 
-
-def load_mutants() -> Any:
-    """tests/mutants.py; tests are no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location("mutants", Path(__file__).parents[1] / "mutants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-mutants = load_mutants()
 
 
 class TooSlowError(RuntimeError):
