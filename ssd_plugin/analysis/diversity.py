@@ -58,7 +58,7 @@ def of_side(programs: Mapping[str, Sequence[str]]) -> dict[str, Diversity]:
     Raises:
         DataError: the process died, or as `of_task`.
     """
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("fork")) as pool:
         try:
             figures = list(pool.map(of_task, programs.values(), chunksize=64))
         except BrokenProcessPool as error:

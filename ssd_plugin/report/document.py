@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin import manifest
+from ssd_plugin.analysis.diversity import Diversity, of_side
 from ssd_plugin.analysis.forks import FIGURES as FORK_FIGURES
 from ssd_plugin.analysis.forks import SCHEMA as FORKS_SCHEMA
 from ssd_plugin.errors import SsdError
@@ -17,7 +18,7 @@ from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.evaluation.summary import Tally, tally
 from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl
 from ssd_plugin.pipeline import STAGES
-from ssd_plugin.records import Task, read_tasks
+from ssd_plugin.records import Task, read_results, read_tasks
 from ssd_plugin.report.flips import find_flips
 from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas, simultaneous_intervals
 from ssd_plugin.verdict import read_verdict
@@ -30,6 +31,7 @@ PAIRS = {
     "base_best-base": "base at its best decode minus base",
 }
 MAX_CURVE_POINTS = 20
+DIVERSITY = ("distinct", "similarity", "lines")
 FORK_THRESHOLDS = ("lock_entropy", "fork_entropy", "two_tokens")
 
 
@@ -81,6 +83,8 @@ def _evaluation(run_dir: Path) -> JsonObject:
         }
         for name, row in summary["sides"].items()
     ]
+    if not sides:
+        raise ValueError("it holds no side")
     deltas = [
         {
             "pair": pair,
@@ -133,6 +137,26 @@ def _held_out(run_dir: Path) -> JsonObject:
         "flips": {"won": won, "lost": lost, "ties": ties, "p_value": mcnemar_exact(won, lost)}
         | {"tasks": [asdict(flip) for flip in flips]},
     }
+
+
+def _diversity(run_dir: Path) -> JsonObject:
+    """Means over tasks of each side's diversity with 95 % intervals, and the change against the base's best decode."""
+    found: dict[str, dict[str, Diversity]] = {}
+    for side in SIDES:
+        programs: dict[str, list[str]] = {}
+        for result in read_results(results_file(run_dir, side)):
+            programs.setdefault(result.task_id, []).append(result.program or result.completion)
+        found[side] = of_side(programs)
+    document: JsonObject = {"sides": [], "change": {}}
+    for side, figures in found.items():
+        row = {key: asdict(bootstrap_mean([getattr(f, key) for f in figures.values()])) for key in DIVERSITY}
+        document["sides"].append({"side": side, "label": SIDES[side]} | row)
+    for key in DIVERSITY:
+        before, after = (
+            {task: getattr(f, key) for task, f in found[side].items()} for side in ("base_best", "candidate")
+        )
+        document["change"][key] = asdict(bootstrap_mean(paired_deltas(before, after)))
+    return document
 
 
 def _selection(run_dir: Path) -> JsonObject:
@@ -219,6 +243,7 @@ _PARTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "verdict": (_verdict, ("gate/verdict.json",)),
     "evaluation": (_evaluation, ("evaluate/summary.json",)),
     "held_out": (_held_out, ("prompts/heldout.jsonl", *(f"evaluate/{side}/results.jsonl" for side in SIDES))),
+    "diversity": (_diversity, tuple(f"evaluate/{side}/results.jsonl" for side in SIDES)),
     "selection": (_selection, ("select/choice.json",)),
     "filter": (_funnel, ("filter/report.json",)),
     "training": (_training, ("train/log.jsonl",)),

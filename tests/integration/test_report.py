@@ -222,7 +222,7 @@ def test_each_part_is_optional(small: Path, gone: str) -> None:
     path = small / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     document = write_report(small)
-    assert list(document["missing"].values()).count("not run") == 1
+    assert len({part for part, reason in document["missing"].items() if reason == "not run"} - {"diversity"}) == 1
     assert "not run" in (small / "report/index.html").read_text().lower()
 
 
@@ -234,9 +234,16 @@ def test_each_part_is_optional(small: Path, gone: str) -> None:
 def test_a_corrupt_file_costs_its_own_part_only(small: Path, file: str, content: str) -> None:
     (small / file).write_text(content)
     document = write_report(small)
-    assert sum(reason.startswith("unreadable") for reason in document["missing"].values()) == 1
+    broken = {part for part, reason in document["missing"].items() if reason.startswith("unreadable")}
+    assert len(broken - {"diversity"}) == 1
+    assert ("diversity" in broken) <= ("results" in file)
     assert "unreadable: " in (small / "report/index.html").read_text()
     assert str(small) not in json.dumps(document)
+
+
+def test_a_summary_without_sides_is_unreadable(small: Path) -> None:
+    write_json(small / "evaluate/summary.json", {"tasks": 8, "samples_per_task": 2, "sides": {}, "deltas": {}})
+    assert "holds no side" in write_report(small)["missing"]["evaluation"]
 
 
 def test_a_verdict_that_contradicts_its_gates_is_not_shown(small: Path) -> None:
@@ -246,6 +253,15 @@ def test_a_verdict_that_contradicts_its_gates_is_not_shown(small: Path) -> None:
     assert "No verdict" in page
     assert "its gates amount to NO-GO" in page
     assert '<p class="word">GO</p>' not in page
+
+
+def test_diversity_of_the_sides_is_told(whole: Path) -> None:
+    diversity = write_report(whole)["diversity"]
+    assert [side["side"] for side in diversity["sides"]] == list(SIDES)
+    assert all(
+        0.25 <= side["distinct"]["estimate"] <= 0.5 for side in diversity["sides"]
+    )  # passing or failing: two programs
+    assert "distinct syntax trees" in (whole / "report/index.html").read_text()
 
 
 def test_an_empty_or_missing_directory_is_refused(tmp_path: Path) -> None:
