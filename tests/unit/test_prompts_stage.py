@@ -23,7 +23,7 @@ def task(name: str, prompt: str, **extra: Any) -> dict[str, Any]:
     return {"task_id": name, "prompt": prompt, **extra}
 
 
-def tested(name: str, prompt: str) -> dict[str, Any]:
+def with_tests(name: str, prompt: str) -> dict[str, Any]:
     return task(name, prompt, kind="function", entry_point="f", inputs=[[1]], expected=[1])
 
 
@@ -41,8 +41,8 @@ def config(tmp_path: Path, train: list[Any], dev: list[Any], heldout: list[Any])
 
 
 def test_a_prompt_that_shares_ten_words_with_an_evaluation_task_is_left_out_and_counted(tmp_path: Path) -> None:
-    train = [tested("t1", "Add two numbers."), tested("t2", "Please: " + STATEMENT.upper())]
-    settings = config(tmp_path, train, [tested("d1", "Double a number.")], [tested("h1", STATEMENT)])
+    train = [with_tests("t1", "Add two numbers."), with_tests("t2", "Please: " + STATEMENT.upper())]
+    settings = config(tmp_path, train, [with_tests("d1", "Double a number.")], [with_tests("h1", STATEMENT)])
     report = prompts.run(RunDir(tmp_path / "run"), settings)
     assert [t.task_id for t in read_tasks(tmp_path / "run/prompts/train.jsonl")] == ["t1"]
     assert report.facts["left_out"] == 1
@@ -50,13 +50,13 @@ def test_a_prompt_that_shares_ten_words_with_an_evaluation_task_is_left_out_and_
 
 
 def test_training_on_nothing_but_evaluation_tasks_is_refused(tmp_path: Path) -> None:
-    settings = config(tmp_path, [tested("t1", STATEMENT)], [tested("d1", STATEMENT)], [tested("h1", "Double it.")])
+    settings = config(tmp_path, [with_tests("t1", STATEMENT)], [with_tests("d1", STATEMENT)], [with_tests("h1", "Double it.")])
     with pytest.raises(DataError, match="every prompt overlaps an evaluation task"):
         prompts.run(RunDir(tmp_path / "run"), settings)
 
 
 def test_a_graded_task_needs_tests_and_ids_are_unique(tmp_path: Path) -> None:
-    good = [tested("x", "Double a number.")]
+    good = [with_tests("x", "Double a number.")]
     with pytest.raises(DataError, match=r"appears twice"):
         prompts.run(RunDir(tmp_path / "run"), config(tmp_path, good, good * 2, good))
     untested = [task("y", "Add one.", reference="def f(x): return x + 1")]
