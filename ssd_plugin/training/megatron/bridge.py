@@ -34,15 +34,15 @@ from megatron.bridge.training.config import (
 )
 
 from ssd_plugin.config import ParallelConfig, TrainConfig
+from ssd_plugin.training.megatron.job import checkpoints_of
 from ssd_plugin.training.megatron.rows import Rows, multiple_of, read_examples
 from ssd_plugin.training.protocol import TrainJob
 
-CHECKPOINTS = "megatron"  # folder in the job's work directory
 CHECKPOINTS_KEPT = 2
 
 
 @dataclass(kw_only=True)
-class OurRows(DatasetProvider):
+class OurRows(DatasetProvider):  # type: ignore[misc]  # Bridge has no types
     """Bridge's hook for a data set of one's own. Every rank reads the examples and takes its share of the rows."""
 
     job: TrainJob
@@ -52,9 +52,11 @@ class OurRows(DatasetProvider):
     skip_getting_attention_mask_from_dataset: bool = True
 
     def build_datasets(self, context: DatasetBuildContext) -> tuple[Any, None, None]:
-        """The rows of all steps in order; no validation: that is a stage of its own."""
+        """The rows of all steps in order; no validation: that is a stage of its own. One more step's rows follow, never
+        trained on: Bridge does not start where no row is left, and a restart may have nothing to do but to export."""
         examples, plan = read_examples(self.job, self.vocabulary)
-        return Rows(examples, plan, multiple_of(self.job.config), self.dense_mask), None, None
+        spare = plan[: self.job.config.global_batch_size]
+        return Rows(examples, plan + spare, multiple_of(self.job.config), self.dense_mask), None, None
 
 
 def model_provider(base_model: Path, config: TrainConfig) -> tuple[Any, Any]:
@@ -118,7 +120,7 @@ def container(job: TrainJob, provider: Any) -> ConfigContainer:
     """The whole of Bridge's configuration for the job."""
     config = job.config
     adam, schedule = optimizer(config)
-    checkpoints = str(job.work / CHECKPOINTS)
+    checkpoints = str(checkpoints_of(job))
     return ConfigContainer(
         model=provider,
         train=TrainingConfig(

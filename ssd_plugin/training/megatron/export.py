@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +12,9 @@ from megatron.core import parallel_state
 from megatron.core.pipeline_parallel import get_forward_backward_func
 
 from ssd_plugin.jsonl import write_json
+from ssd_plugin.training.megatron.job import EXPORTED, REPORT, probes
 from ssd_plugin.training.megatron.rows import Rows, multiple_of, read_examples
 from ssd_plugin.training.protocol import TrainJob
-
-EXPORTED = "exported"  # in the job's work directory, until the trainer moves it to its place
-REPORT = "export.json"
-PROBES = 4  # examples on which both models are compared
 
 
 class Export(Callback):  # type: ignore[misc]  # Bridge has no types
@@ -73,26 +69,6 @@ class Export(Callback):  # type: ignore[misc]  # Bridge has no types
         return found
 
 
-def probes(examples: int) -> list[list[int]]:
-    """Rows of one example each: the first few."""
-    return [[index] for index in range(min(PROBES, examples))]
-
-
 def _last_stage() -> int:
     rank: int = parallel_state.get_pipeline_model_parallel_last_rank()
     return rank
-
-
-def losses_of(model_dir: Path, examples: Any) -> list[float]:
-    """What `Export` writes, by transformers from the exported directory: each probe example's mean loss, nats a label."""
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(model_dir, local_files_only=True, use_safetensors=True, torch_dtype="auto")
-    found = []
-    for (index,) in probes(len(examples)):
-        example = examples[index]
-        ids = torch.tensor([list(example.token_ids)])
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[0, example.prompt_length - 1 : -1].float()
-        found.append(torch.nn.functional.cross_entropy(logits, ids[0, example.prompt_length :]).item())
-    return found

@@ -1,6 +1,5 @@
 """What every rank runs under torchrun: `python -m ssd_plugin.training.megatron.ranks JOB.json`."""
 
-import dataclasses
 import math
 import sys
 import time
@@ -14,27 +13,11 @@ from megatron.bridge.training.config import ConfigContainer
 from megatron.bridge.training.gpt_step import forward_step
 from megatron.bridge.training.pretrain import pretrain
 
-from ssd_plugin.config import TrainConfig
 from ssd_plugin.jsonl import dumps, read_json, write_json
 from ssd_plugin.training.megatron import bridge
 from ssd_plugin.training.megatron.export import Export
+from ssd_plugin.training.megatron.job import FAILURE, STEPS, job_from_json
 from ssd_plugin.training.protocol import TrainJob
-from ssd_plugin.typed import build
-
-STEPS = "steps.jsonl"  # in the job's work directory: a row an iteration, also of those that a restart repeats
-FAILURE = "failure.json"
-
-
-def job_to_json(job: TrainJob) -> dict[str, Any]:
-    """Plain values; `job_from_json(job_to_json(job)) == job`."""
-    values = dataclasses.asdict(job)
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-
-def job_from_json(values: dict[str, Any]) -> TrainJob:
-    """The job that `job_to_json` wrote."""
-    paths = {name: Path(values[name]) for name in ("base_model", "examples", "work", "output")}
-    return TrainJob(**paths, seed=values["seed"], config=build(TrainConfig, values["config"], "train"))
 
 
 class Log(Callback):  # type: ignore[misc]  # Bridge has no types

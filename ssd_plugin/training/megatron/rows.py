@@ -79,7 +79,11 @@ class Rows(Dataset[Row]):
         ids = torch.tensor(example.token_ids)
         size = len(ids)
         room = _padded(size, self._multiple)
-        labels, mask, tokens = torch.zeros(room, dtype=torch.long), torch.zeros(room), torch.zeros(room, dtype=torch.long)
+        labels, mask, tokens = (
+            torch.zeros(room, dtype=torch.long),
+            torch.zeros(room),
+            torch.zeros(room, dtype=torch.long),
+        )
         tokens[:size] = ids
         labels[: size - 1] = ids[1:]
         mask[example.prompt_length - 1 : size - 1] = 1.0
@@ -96,7 +100,10 @@ class Rows(Dataset[Row]):
         }
         if true != lengths:
             unpadded = torch.tensor([0, *itertools.accumulate(true)], dtype=torch.int32)
-            found |= {"cu_seqlens_unpadded": unpadded[None], "cu_seqlens_unpadded_argmin": torch.tensor([[len(unpadded)]])}
+            found |= {
+                "cu_seqlens_unpadded": unpadded[None],
+                "cu_seqlens_unpadded_argmin": torch.tensor([[len(unpadded)]]),
+            }
         return found
 
 

@@ -1,28 +1,207 @@
 """Starts the ranks, watches them, and puts the exported model in its place once it is proven to be the trained one."""
 
-import collections
-import json
+import contextlib
+import importlib.metadata
+import os
 import re
+import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from ssd_plugin.errors import DependencyError, ResourceError, TrainingError
-from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.errors import DataError, DependencyError, ResourceError, TrainingError
+from ssd_plugin.jsonl import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.progress import track
-from ssd_plugin.training import checkpoints
+from ssd_plugin.training.checkpoints import JOB, LOG
+from ssd_plugin.training.megatron.job import EXPORTED, FAILURE, REPORT, STEPS, checkpoints_of, job_to_json
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
-from ssd_plugin.weights import model_digest
+from ssd_plugin.weights import check_model_dir, model_digest
 
 RANKS_LOG = "ranks.log"
-TOLERANCE = 0.02  # nats a label: what bf16 rounding in different kernels may differ by; a wrong weight differs by far more
+TOLERANCE = 0.02
+"""Nats a label by which the exported model's loss may differ: bf16 in different kernels; a misplaced weight is far above."""
+INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo container"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MegatronTrainer:
-    """See `Trainer`. `ranks`: processes on this machine (0: a rank a GPU). `program`: what each of them runs."""
+    """See `Trainer`. `ranks`: processes on this machine (0: one a GPU). `program`: what each of them runs."""
 
     ranks: int = 0
     program: tuple[str, ...] = ("-m", "ssd_plugin.training.megatron.ranks")
-    environment: dict[str, str] = field(default_factory=dict)
+
+    def train(self, job: TrainJob) -> TrainSummary:
+        """See `Trainer.train`."""
+        require_bridge()
+        tokens = _tokens_a_step(job)
+        _begin(job)
+        if not _is_exported(job):
+            self._run_ranks(job)
+        _require_same_model(job)
+        rows = _write_log(job, tokens)
+        _place(job)
+        return TrainSummary(steps=len(rows), tokens=sum(tokens), first_loss=rows[0]["loss"], last_loss=rows[-1]["loss"])
+
+    def _run_ranks(self, job: TrainJob) -> None:
+        ranks = self.ranks or _gpus()
+        model = job.config.parallel.tensor * job.config.parallel.pipeline * job.config.parallel.context
+        if ranks < 1 or ranks % model:
+            raise TrainingError(
+                f"{ranks} GPUs here, train.parallel needs a multiple of tensor x pipeline x context = {model}"
+            )
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+        file = job.work / "ranks.json"
+        write_json(file, job_to_json(job))
+        # Context parallelism and overlap in Megatron want one hardware queue; on a CPU the variable means nothing.
+        environment = os.environ | {"CUDA_DEVICE_MAX_CONNECTIONS": "1"}
+        program = self.program[1:] if self.program[0] == "-m" else self.program
+        kind = ["--module"] if self.program[0] == "-m" else []
+        command = [sys.executable, *launcher, *kind, *program, str(file)]
+        with (job.work / RANKS_LOG).open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)  # noqa: S603 - our own program
+            try:
+                _watch(process, job)
+            finally:
+                process.terminate()  # torchrun ends its ranks with it
+                process.wait()
+        if process.returncode:
+            raise _failure(job)
+        if not _is_exported(job):
+            raise TrainingError(f"the ranks ended without a model; see {job.work / RANKS_LOG}")
+
+
+def require_bridge() -> None:
+    """Refuse to go on without Megatron-Bridge.
+
+    Raises:
+        DependencyError: it is missing (says the install line).
+    """
+    try:
+        importlib.metadata.version("megatron-bridge")
+    except importlib.metadata.PackageNotFoundError:
+        raise DependencyError(
+            f"Megatron-Bridge is not installed: {INSTALL}; or set train.backend to embedded"
+        ) from None
+
+
+def _gpus() -> int:
+    import torch
+
+    return int(torch.cuda.device_count())
+
+
+def _tokens_a_step(job: TrainJob) -> list[int]:
+    """Labels in each step's batch."""
+    from ssd_plugin.training.megatron.rows import read_examples
+
+    vocabulary = int(read_json(job.base_model / "config.json")["vocab_size"])
+    examples, plan = read_examples(job, vocabulary)
+    rows = [sum(examples[index].loss_tokens for index in row) for row in plan]
+    size = job.config.global_batch_size
+    return [sum(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def _begin(job: TrainJob) -> None:
+    """Keep the work directory of the same job, empty it of another's."""
+    identity = sha256_json([sha256_file(job.examples), model_digest(job.base_model), job.seed, asdict(job.config)])
+    try:
+        same = read_json(job.work / JOB).get("identity") == identity
+    except DataError:
+        same = False
+    if not same:
+        shutil.rmtree(checkpoints_of(job), ignore_errors=True)
+        shutil.rmtree(job.work / EXPORTED, ignore_errors=True)
+        for name in (STEPS, REPORT, LOG):
+            (job.work / name).unlink(missing_ok=True)
+        write_json(job.work / JOB, {"identity": identity})
+    (job.work / FAILURE).unlink(missing_ok=True)
+
+
+def _is_exported(job: TrainJob) -> bool:
+    try:
+        return bool(read_json(job.work / REPORT)["step"] == job.config.train_iters)
+    except DataError:
+        return False
+
+
+def _steps(job: TrainJob) -> Iterator[dict[str, Any]]:
+    return (row for _, row in read_jsonl(job.work / STEPS))
+
+
+def _watch(process: "subprocess.Popen[bytes]", job: TrainJob) -> None:
+    """Show progress until the ranks end."""
+    with track("train", job.config.train_iters) as advance:
+        shown = 0
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2.0)
+            if (job.work / STEPS).exists():
+                done = (job.work / STEPS).read_text(encoding="utf-8").count("\n")
+                advance(max(0, done - shown))
+                shown = max(shown, done)
+            if process.returncode is not None:
+                return
+
+
+def _failure(job: TrainJob) -> TrainingError | ResourceError:
+    log = job.work / RANKS_LOG
+    try:
+        return TrainingError(read_json(job.work / FAILURE)["message"])
+    except DataError:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    if "OutOfMemoryError" in text or "can't allocate memory" in text:
+        return ResourceError(
+            "a rank ran out of memory: raise train.parallel or train.parallel.recompute (see: ssd plan)"
+        )
+    if "No space left on device" in text:
+        return ResourceError(f"no space left near {job.work}: free some and run the same command again")
+    errors = re.findall(r"^(?:\[rank\d+\]: )?(\w*(?:Error|Exception): .+)$", text, flags=re.MULTILINE)
+    return TrainingError(f"a rank failed: {errors[0] if errors else 'without a message'}; see {log}")
+
+
+def _require_same_model(job: TrainJob) -> None:
+    """The exported model must have the losses of the Megatron model that was in memory.
+
+    Raises:
+        TrainingError: it has not: the conversion lost or misplaced weights, nothing may be gated.
+    """
+    from ssd_plugin.training.megatron.losses import losses_of
+    from ssd_plugin.training.megatron.rows import read_examples
+
+    vocabulary = int(read_json(job.base_model / "config.json")["vocab_size"])
+    examples, _ = read_examples(job, vocabulary)
+    trained = read_json(job.work / REPORT)["losses"]
+    exported = losses_of(job.work / EXPORTED, examples)
+    gaps = [abs(a - b) for a, b in zip(trained, exported, strict=True)]
+    if not all(gap <= TOLERANCE for gap in gaps):  # so that a NaN fails too
+        (job.work / REPORT).unlink()
+        raise TrainingError(
+            f"the exported model is not the trained one: losses {exported} against {trained} nats a label; "
+            "Megatron-Bridge's conversion does not fit this model"
+        )
+
+
+def _write_log(job: TrainJob, tokens: list[int]) -> list[dict[str, Any]]:
+    """`log.jsonl`: one row a step, the last of those that a restart repeated."""
+    rows = {row["step"]: row for row in _steps(job)}
+    if sorted(rows) != list(range(1, job.config.train_iters + 1)):
+        raise TrainingError(
+            f"{job.work / STEPS}: {len(rows)} steps logged, {job.config.train_iters} trained; delete {job.work}"
+        )
+    whole = [rows[step] | {"tokens": tokens[step - 1]} for step in sorted(rows)]
+    write_jsonl(job.work / LOG, whole)
+    return whole
+
+
+def _place(job: TrainJob) -> None:
+    """Everything but the weights is the base model's own; the directory appears whole."""
+    from ssd_plugin.training.export import carry_over
+
+    carry_over(job.base_model, job.work / EXPORTED)
+    check_model_dir(job.work / EXPORTED)
+    if job.output.exists():
+        shutil.rmtree(job.output)
+    (job.work / EXPORTED).rename(job.output)
+    (job.work / REPORT).unlink()

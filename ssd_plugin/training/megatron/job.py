@@ -1,0 +1,37 @@
+"""What the trainer and its ranks say to each other through the job's work directory. No framework is imported here."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.config import TrainConfig
+from ssd_plugin.training.protocol import TrainJob
+from ssd_plugin.typed import build
+
+STEPS = "steps.jsonl"  # a row an iteration, also of those that a restart repeats
+FAILURE = "failure.json"  # why the ranks gave up
+REPORT = "export.json"  # the probe examples' losses by the trained model
+EXPORTED = "exported"  # its Hugging Face directory, until the trainer moves it to its place
+PROBES = 4  # examples on which the trained and the exported model are compared
+
+
+def checkpoints_of(job: TrainJob) -> Path:
+    """Where Megatron keeps its checkpoints."""
+    return job.work / "megatron"
+
+
+def job_to_json(job: TrainJob) -> dict[str, Any]:
+    """Plain values; `job_from_json(job_to_json(job)) == job`."""
+    values = dataclasses.asdict(job)
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def job_from_json(values: dict[str, Any]) -> TrainJob:
+    """The job that `job_to_json` wrote."""
+    paths = {name: Path(values[name]) for name in ("base_model", "examples", "work", "output")}
+    return TrainJob(**paths, seed=values["seed"], config=build(TrainConfig, values["config"], "train"))
+
+
+def probes(examples: int) -> list[list[int]]:
+    """Rows of one example each: the first few."""
+    return [[index] for index in range(min(PROBES, examples))]
