@@ -1,0 +1,76 @@
+"""One rank of our Megatron fine-tune on a CPU. Test-only: what Megatron wants of a GPU is put in its place here.
+
+Changed against a GPU: the local layer specification instead of Transformer Engine's, float32, gloo, no fused kernels, the
+attention mask written out where several examples share a row. Everything else is the code that runs on GPUs.
+"""
+
+import os
+import sys
+import warnings
+from typing import Any
+
+warnings.filterwarnings("ignore")
+
+import te_stub  # noqa: E402
+
+te_stub.install()
+import cpu_shim  # noqa: E402
+
+cpu_shim.install()
+import torch  # noqa: E402
+from megatron.bridge.training import initialize, setup  # noqa: E402
+from megatron.core import tensor_parallel  # noqa: E402
+from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec  # noqa: E402
+
+from ssd_plugin.training.megatron import ranks  # noqa: E402
+
+OFF = (
+    "gradient_accumulation_fusion", "masked_softmax_fusion", "bias_activation_fusion", "apply_rope_fusion",
+    "bias_dropout_fusion", "cross_entropy_loss_fusion", "persist_layer_norm", "moe_grouped_gemm", "moe_permute_fusion",
+    "bf16", "fp16",
+)  # fmt: skip
+
+
+def local_layers(config: Any, vp_stage: int | None = None) -> Any:
+    """Megatron's layers in plain torch; named, so that Bridge can write it into a checkpoint's run_config.yaml."""
+    experts = getattr(config, "num_moe_experts", None)
+    return get_gpt_layer_local_spec(
+        num_experts=experts, moe_grouped_gemm=False, qk_layernorm=config.qk_layernorm, normalization="RMSNorm"
+    )
+
+
+def adjust(config: Any) -> None:
+    """Make Bridge's configuration fit a CPU."""
+    model = config.model
+    model.transformer_impl, model.transformer_layer_spec = "local", local_layers
+    model.perform_initialization = model.use_cpu_initialization = True
+    for name in OFF:
+        if hasattr(model, name):
+            setattr(model, name, False)
+    model.params_dtype = model.pipeline_dtype = model.autocast_dtype = torch.float32
+    if getattr(model, "num_moe_experts", None):
+        model.moe_token_dispatcher_type = "allgather"
+    config.optimizer.bf16, config.optimizer.params_dtype = False, torch.float32
+    config.mixed_precision = None
+    config.train.manual_gc = False
+    config.dist.distributed_backend, config.dist.use_gloo_process_groups = "gloo", True
+    config.checkpoint.fully_parallel_save = False
+    config.checkpoint.save_rng = config.checkpoint.load_rng = False  # of the CUDA generators
+    if config.dataset.job.config.batch_unit == "packs":
+        config.dataset.dense_mask, config.dataset.skip_getting_attention_mask_from_dataset = True, False
+
+
+def initialize_on_cpu(**given: Any) -> Any:
+    """Bridge's own, which refuses a machine without CUDA and seeds its generators only with a GPU."""
+    groups = initialize.initialize_megatron(allow_no_cuda=True, **given)
+    tensor_parallel.model_parallel_cuda_manual_seed(1)
+    return groups
+
+
+if __name__ == "__main__":
+    setup.initialize_megatron = initialize_on_cpu
+    initialize.compile_helpers = lambda: None  # the wheel has the compiled helper but no Makefile
+    torch.set_num_threads(1)
+    ranks.main(sys.argv[1], adjust)
+    sys.stdout.flush()
+    os._exit(0)  # the patched torch does not survive the interpreter's own end
