@@ -1,21 +1,20 @@
 """Every static gate over 1,000 + 1,000 programs, beside one ruff and one bandit process a file.
 
-    python benchmarks/static_gates.py [--count 1000] [--files 100]
+    python benchmarks/static_gates.py [--count 1000] [--files 40]
 
-The programs are functions of Python's standard library, all different, with imports and secrets planted in some. Ours is the gate
-runner itself, each gate in its process, start-up included. The peer runs on `--files` of the same files and is scaled to all of
-them; its processes run two at a time on two cores, like our gates. Writes `benchmarks/results/static_gates.md` and `.json`.
+The programs are made of the task bank's reference solutions (one, or five in a file), made different by a comment, with unsafe
+code, imports and passwords planted in some. Ours is the gate runner itself, each gate in its process, start-up included. The peer
+runs on `--files` of the same files and is scaled to all of them; its processes run as many at a time as there are cores, like
+our gates. Writes `benchmarks/results/static_gates.md` and `.json`.
 """
 
 import argparse
-import ast
 import json
 import os
 import random
 import resource
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,12 +25,12 @@ from typing import Any
 
 from grading import machine
 
-from ssd_plugin.gating import corpus
+import ssd_plugin.data
 from ssd_plugin.gating.apart import Job, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.plugins import load_gates
-from ssd_plugin.records import FunctionCheck, Result, Status, Task
+from ssd_plugin.records import FunctionCheck, Result, Status, Task, read_tasks
 
 STATIC = ("lint", "static_analysis", "secrets", "imports")
 PLANTED = (
@@ -43,16 +42,17 @@ PLANTED = (
 RESULTS = Path(__file__).parent / "results"
 
 
-def programs(count: int) -> list[str]:
-    """`count` different functions, one in ten with something planted in front."""
+def programs(count: int, solutions: int) -> list[str]:
+    """`count` different programs of `solutions` functions each, in the bank's order; one in ten has a plant in front."""
+    bank = Path(ssd_plugin.data.__file__).parent / "bank"
+    known = [task.reference for path in sorted(bank.glob("*.jsonl")) for task in read_tasks(path) if task.reference]
     rng = random.Random(0)
-    texts: dict[str, None] = {}
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):  # not the packages: tests and site-packages
-        texts |= dict.fromkeys(ast.unparse(tree) for tree in corpus.of_file(path))
-        if len(texts) >= 2 * count:
-            break
-    chosen = rng.sample(list(texts), count)
-    return [rng.choice(PLANTED) + text if n % 10 == 0 else text for n, text in enumerate(chosen)]
+    texts = []
+    for n in range(count):
+        parts = [known[(n * solutions + i) % len(known)] for i in range(solutions)]
+        plant = rng.choice(PLANTED) if n % 10 == 0 else ""
+        texts.append(f"{plant}{''.join(parts)}\n# variant {n}\n")
+    return texts
 
 
 def context(texts: list[str], work: Path) -> GateContext:
@@ -131,43 +131,48 @@ def peer(texts: list[str], folder: Path) -> int:
         return sum(pool.map(one, range(len(texts))))
 
 
-def page(found: dict[str, Any]) -> str:
-    """The Markdown page."""
-    rows = [
-        ("the static gates, in one gate run", found["ours"]),
-        ("one ruff and one bandit process a file", found["peer"]),
-    ]
-    lines = [
-        "# Static gates beside one process a file",
-        "",
-        f"`python benchmarks/static_gates.py --count {found['count']} --files {found['files']}` on {found['machine']}.",
-        f"{2 * found['count']} programs; the peer was run on {found['files']} of them and scaled. The machine is shared:",
-        f"read the ratio of CPU time. Gates: {', '.join(STATIC)} (the peer does the first two).",
-        "",
-        "| | CPU seconds | wall seconds | x CPU |",
-        "|---|---|---|---|",
-    ]
-    for name, one in rows:
-        lines.append(f"| {name} | {one['cpu']:.1f} | {one['wall']:.1f} | {found['peer']['cpu'] / one['cpu']:.1f} |")
-    named = ", ".join(f"{name} {count}" for name, count in found["named"].items())
-    return "\n".join([*lines, "", f"Candidate programs named by our gates: {named}.", ""])
-
-
-def main() -> None:
-    """Measure both, then write the page and the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000, help="programs a side")
-    parser.add_argument("--files", type=int, default=100, help="files that the peer is run on")
-    options = parser.parse_args()
-    texts = programs(2 * options.count)
+def compare(count: int, files: int, solutions: int) -> dict[str, Any]:
+    """Both on programs of one size; the peer scaled to all of them."""
+    texts = programs(2 * count, solutions)
     with tempfile.TemporaryDirectory(prefix="ssd-bench-") as name:
         folder = Path(name)
         named, own = measured(lambda: ours(texts, folder))
         (folder / "peer").mkdir()
-        _, other = measured(lambda: peer(texts[: options.files], folder / "peer"))
-    scale = len(texts) / options.files
-    found = {"count": options.count, "files": options.files, "named": named, "machine": machine(), "ours": own}
-    found["peer"] = {key: value * scale for key, value in other.items()}
+        _, other = measured(lambda: peer(texts[:files], folder / "peer"))
+    scaled = {key: value * len(texts) / files for key, value in other.items()}
+    return {"characters": sum(map(len, texts)) // len(texts), "named": named, "ours": own, "peer": scaled}
+
+
+def page(found: dict[str, Any]) -> str:
+    """The Markdown page."""
+    lines = [
+        "# Static gates beside one process a file",
+        "",
+        f"`python benchmarks/static_gates.py --count {found['count']} --files {found['files']}` on {found['machine']}.",
+        f"{2 * found['count']} programs; the peer (one ruff and one bandit process a file) was run on {found['files']} of them and",
+        f"scaled. Ours: {', '.join(STATIC)}, as in a gate run. The machine is shared: read the ratio of CPU time.",
+        "",
+        "| characters a program | ours, CPU s | peer, CPU s | ratio | ours, wall s | peer, wall s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in found["sizes"]:
+        own, other = one["ours"], one["peer"]
+        ratio = other["cpu"] / own["cpu"]
+        lines.append(
+            f"| {one['characters']} | {own['cpu']:.1f} | {other['cpu']:.0f} | **{ratio:.0f}** "
+            f"| {own['wall']:.1f} | {other['wall']:.0f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Measure both sizes, then write the page and the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1000, help="programs a side")
+    parser.add_argument("--files", type=int, default=40, help="files that the peer is run on")
+    options = parser.parse_args()
+    sizes = [compare(options.count, options.files, solutions) for solutions in (1, 5)]
+    found = {"count": options.count, "files": options.files, "machine": machine(), "sizes": sizes}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "static_gates.md").write_text(page(found))
     (RESULTS / "static_gates.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
