@@ -1,69 +1,17 @@
 """Qwen3-30B-A3B-Thinking-2507 (66.1 -> 68.2 % pass@1 on LiveCodeBench v6 in the paper)."""
 
-from ssd_plugin.config import (
-    DecodeConfig,
-    EngineConfig,
-    EvaluateConfig,
-    FilterConfig,
-    ModelConfig,
-    ParallelConfig,
-    RunConfig,
-    SamplingConfig,
-    SelectConfig,
-    TrainConfig,
-)
+from ssd_plugin.config import DecodeConfig, RunConfig
 from ssd_plugin.recipes import paper
 
 
 def recipe() -> RunConfig:
     """Qwen3-30B-A3B-Thinking-2507 as in arXiv:2604.01193, on one node of 8 B200."""
-    return RunConfig(
-        recipe="ssd_qwen3_30b_a3b_thinking",
-        model=ModelConfig(ref="Qwen/Qwen3-30B-A3B-Thinking-2507", system_message=paper.SYSTEM_MESSAGE),
-        engine=EngineConfig(
-            name="vllm",
-            tensor_parallel=8,  # paper, experimental setup
-            max_model_len=131_072,  # paper: 128K maximum length
-        ),
-        prompts=paper.PROMPTS,
-        sampling=SamplingConfig(
-            temperature=1.2,  # T_train; paper, table of settings
-            top_k=20,  # same table
-            top_p=0.95,  # same table
-            max_new_tokens=126_976,  # 128K less 4,096 for the prompt (our split; the paper gives the sum)
-        ),
-        filters=FilterConfig(drop_empty=True, drop_single_line_stubs=True),  # paper: these two, nothing else
-        train=TrainConfig(
-            backend="megatron",  # paper: Megatron-LM on 8 B200
-            train_iters=300,  # paper, thinking models
-            warmup_iters=50,  # paper, thinking models
-            save_interval=50,  # paper: a checkpoint every 50 iterations
-            max_lr=5e-6,  # paper: peak learning rate
-            min_lr=1e-6,  # paper: cosine decay to 1e-6
-            global_batch_size=32,  # paper: 32 sequences
-            batch_unit="samples",  # the paper does not say; 300 x 32 samples are about 0.94 epochs
-            seq_length=65_536,  # paper: tokens
-            adam_beta1=0.9,  # paper
-            adam_beta2=0.95,  # paper
-            weight_decay=0.1,  # paper
-            parallel=ParallelConfig(
-                tensor=2,  # ours: the paper states only the expert parallelism
-                context=4,  # ours: 65,536 / 4 tokens of activations a GPU
-                expert=8,  # paper: expert parallel 8 for the MoE models
-                sequence=True,  # ours: goes with tensor parallelism
-                recompute="full",  # ours: 65,536-token activations
-            ),
-        ),
-        select=SelectConfig(
-            data=paper.DEVELOPMENT,
-            temperatures=(0.5, 0.6, 0.7, 0.8, 0.9),  # around the paper's T_eval, 0.7, which it chose on its test set
-            top_k=20,  # paper, evaluation
-            top_p=0.95,  # paper, evaluation
-        ),
-        evaluate=EvaluateConfig(
-            data=paper.HELD_OUT,
-            base=DecodeConfig(temperature=0.6, top_k=20, top_p=0.95),  # paper: the model card's setting
-            samples_per_task=10,  # paper
-            max_new_tokens=126_976,
-        ),
+    return paper.recipe(
+        name="ssd_qwen3_30b_a3b_thinking",
+        model="Qwen/Qwen3-30B-A3B-Thinking-2507",
+        sampling=DecodeConfig(temperature=1.2, top_k=20, top_p=0.95),  # paper, table of settings
+        evaluation=DecodeConfig(temperature=0.7, top_k=20, top_p=0.95),  # same table
+        base=DecodeConfig(temperature=0.6, top_k=20, top_p=0.95),  # paper: the model card's setting
+        schedule=paper.THINKING,
+        parallel=paper.MOE,
     )
