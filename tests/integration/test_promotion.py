@@ -203,6 +203,17 @@ def test_rollback_checks_the_registry_s_own_files(shop: Shop) -> None:
     assert shop.serves() == model_digests(shop.model(2))
 
 
+def test_rollback_refuses_a_version_exchanged_for_another_signed_one(shop: Shop) -> None:
+    shop.promote(1, None)
+    shop.promote(2, 1)
+    versions = shop.home / "versions"
+    for part in ("model", "evidence"):  # all of it validly signed, but not what version 1 was
+        shutil.rmtree(versions / "000001" / part)
+        shutil.copytree(versions / "000002" / part, versions / "000001" / part)
+    with pytest.raises(TrustError, match="is not the verdict that version 000001 was promoted with"):
+        roll_back(shop.registry, shop.trusted)
+
+
 def test_rollback_needs_no_valid_date(shop: Shop) -> None:
     old = replace(shop.judged.go(model=shop.model(1)), expires=(datetime.now(UTC) + timedelta(seconds=1)).isoformat())
     path = shop.judged.sign(old, shop.root / "old")
