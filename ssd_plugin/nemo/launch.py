@@ -1,6 +1,5 @@
 """Launch a run: here, in a process of its own, or as a NeMo-Run experiment whose stages wait for each other."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,8 +70,9 @@ def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig
 
 
 def _script(*words: str) -> run.Script:
-    *command, run_dir = words
-    return run.Script(inline=shlex.join([*command, "--run-dir", run_dir]))
+    """`ssd ...` as the job's own command: no file has to reach the node (env finds it on the node's PATH)."""
+    program, *rest, run_dir = words
+    return run.Script(path=program, args=[*rest, "--run-dir", run_dir], entrypoint="env")
 
 
 def _alone(executor: Executor) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import fiddle
 import nemo_run as run
+import yaml
 from nemo_run.cli import parse_cli_args
 from nemo_run.run.torchx_backend.schedulers.api import get_executor_str
 
@@ -31,6 +32,15 @@ def build_executor(name: str, fields: Iterable[str]) -> Any:
         raise ConfigError(f"executor {name}: {' '.join(str(error).split())}") from error
 
 
+def _job_file(executor: Any, request: Any) -> str:
+    """What is submitted: a TrainJob's or a SkyPilot task's YAML, Slurm's batch script."""
+    if hasattr(executor, "get_job_body"):
+        return str(yaml.safe_dump(executor.get_job_body(request.name, request.cmd), sort_keys=False))
+    if hasattr(request, "task"):
+        return str(yaml.safe_dump(request.task.to_yaml_config(), sort_keys=False))
+    return f"{request}\n"
+
+
 def render(config: RunConfig, run_dir: str, executor: Any) -> dict[str, str]:
     """The job file of each stage, by name, as NeMo-Run would submit it. Job ids of earlier stages, which only the
     scheduler knows, are written as `JOB_OF_stage`."""
@@ -47,5 +57,5 @@ def render(config: RunConfig, run_dir: str, executor: Any) -> dict[str, str]:
             if hasattr(job.executor, "dependencies"):
                 job.executor.dependencies = [f"{scheduler}://nemo_run/JOB_OF_{name}" for name in job.dependencies]
             request = experiment._runner.dryrun(job._executable, scheduler, cfg=job.executor).request
-            files[job.id] = f"# {job.id}.sh: {job.task.inline}\n{request}\n".replace(base, "NEMORUN_HOME")
+            files[job.id] = _job_file(job.executor, request).replace(base, "NEMORUN_HOME")
     return files

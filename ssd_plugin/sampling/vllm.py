@@ -93,16 +93,19 @@ class Engine:
     def drain(self, take: Take, params: SamplingParams) -> Iterator[Completion]:
         """Complete what `take` gives until it gives nothing to an idle engine."""
         engine = self._llm.llm_engine
+        unfinished: set[str] = set()
         try:
             while True:
                 busy = engine.get_num_unfinished_requests()
                 for request in take(IN_FLIGHT - busy, busy == 0):
                     prompt = {"prompt_token_ids": list(request.prompt_token_ids)}
                     engine.add_request(request.request_id, prompt, self._params(request, params))
+                    unfinished.add(request.request_id)
                 if not engine.has_unfinished_requests():
                     return
                 for output in engine.step():
                     if output.finished:
+                        unfinished.discard(output.request_id)
                         yield self._completion(output)
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -111,7 +114,7 @@ class Engine:
                 ) from error
             raise SamplingError(f"vLLM failed: {' '.join(str(error).split())}") from error
         finally:
-            engine.abort_request(list(engine.output_processor.request_states))
+            engine.abort_request(list(unfinished))
 
     def close(self) -> None:
         """Free the engine."""

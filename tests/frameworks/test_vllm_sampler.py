@@ -61,7 +61,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], Sampler]:
 @functools.cache
 def saved(folder: Path, kind: str) -> Path:
     """vLLM's attention on CPUs needs heads of 32 or more."""
-    return save_model(folder / kind, kind, head_dim=32)
+    return save_model(folder / kind, kind, head_dim=32, hidden_size=64)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class Log(Callback):  # type: ignore[misc]  # Bridge has no types
             return
         now = time.monotonic()
         row = {
-            "step": context.state.train_state.step,
+            "step": context.state.train_state.step + 1,  # Bridge counts after its callbacks
             "loss": float(losses["lm loss"]),
             "lr": context.optimizer.param_groups[0]["lr"],
             "grad_norm": float(context.grad_norm),
