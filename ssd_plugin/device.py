@@ -33,6 +33,13 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
+def load_quietly() -> None:
+    """Stop transformers' own progress bars: the line has one of its own, and CI logs need none."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch (GPU or CPU allocator) or Python ran out of memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):

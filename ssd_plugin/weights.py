@@ -197,8 +197,9 @@ def _convert(gguf: Path, cache: Path) -> ModelDir:
 def _dequantise_or_explain(gguf: Path, target: Path) -> None:
     from safetensors import SafetensorError
 
-    from ssd_plugin.device import is_out_of_disk, is_out_of_memory
+    from ssd_plugin.device import is_out_of_disk, is_out_of_memory, load_quietly
 
+    load_quietly()
     try:
         _dequantise(gguf, target)
     except (OSError, ValueError, KeyError, RuntimeError, MemoryError, SafetensorError) as error:

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ssd_plugin.config import EngineConfig
-from ssd_plugin.device import is_out_of_memory, pick_device, pick_dtype
+from ssd_plugin.device import is_out_of_memory, load_quietly, pick_device, pick_dtype
 from ssd_plugin.errors import ModelError, ResourceError, SamplingError
 from ssd_plugin.sampling.decoding import Batch, Row
 from ssd_plugin.sampling.prompting import end_token_ids
@@ -83,6 +83,7 @@ class EmbeddedSampler:
 
 
 def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    load_quietly()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             model_dir, dtype=dtype, local_files_only=True, use_safetensors=True

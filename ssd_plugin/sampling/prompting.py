@@ -1,7 +1,8 @@
 """Task text to prompt tokens through the model's own chat template, and the tokens that end a completion."""
 
 import datetime
-from collections.abc import Callable
+import json
+import re
 from pathlib import Path
 
 from jinja2.exceptions import TemplateError
@@ -29,6 +30,7 @@ class PromptEncoder:
             raise ModelError(
                 f"{model_dir}: its tokenizer has no chat template; use an instruct model, or add a chat_template.jinja"
             )
+        self._template = _on_fixed_date(self._tokenizer.chat_template)
         self._model_dir = model_dir
         self._system_message = system_message
         self._check_boundary()
@@ -36,7 +38,6 @@ class PromptEncoder:
     def render(self, prompt: str) -> str:
         """The text the model reads, up to where its own turn begins."""
         system = [{"role": "system", "content": self._system_message}] if self._system_message else []
-        strftime: Callable[[str], str] = TEMPLATE_DATE.strftime
         try:
             return str(
                 self._tokenizer.apply_chat_template(
@@ -44,7 +45,7 @@ class PromptEncoder:
                     tokenize=False,
                     add_generation_prompt=True,
                     date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
-                    strftime_now=strftime,
+                    chat_template=self._template,
                 )
             )
         except TemplateError as error:
@@ -68,6 +69,15 @@ class PromptEncoder:
                     f"{self._model_dir}: the chat template ends inside a token ({rendered[-20:]!r} merges with {probe!r}); "
                     "end its generation prompt with a special token or a line break"
                 )
+
+
+def _on_fixed_date(template: str) -> str:
+    """The template with a macro in the place of `strftime_now`, the only way to it: transformers passes plain data alone."""
+    forms = set(re.findall(r"strftime_now\(\s*['\"]([^'\"]*)['\"]", template))
+    if not forms:
+        return template
+    dates = json.dumps({form: TEMPLATE_DATE.strftime(form) for form in sorted(forms)})
+    return "{%- macro strftime_now(form) -%}{{ " + dates + "[form] }}{%- endmacro -%}" + template
 
 
 def end_token_ids(model_dir: Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ssd_plugin.config import TrainConfig
-from ssd_plugin.device import is_out_of_memory
+from ssd_plugin.device import is_out_of_memory, load_quietly
 from ssd_plugin.errors import ModelError, ResourceError, TrainingError
 from ssd_plugin.training import attention
 from ssd_plugin.training.loss import chunked_cross_entropy
@@ -27,6 +27,7 @@ def load(base_model: Path) -> PreTrainedModel:
         ResourceError: out of memory.
     """
     attention.register()
+    load_quietly()
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             base_model, dtype=torch.float32, local_files_only=True, use_safetensors=True

@@ -59,7 +59,7 @@ def test_greedy_is_what_transformers_generates(engine: Open, tiny_model: Path) -
 
 
 def test_order_batch_size_and_neighbours_do_not_matter(engine: Open, tiny_model: Path) -> None:
-    requests = make_requests(23)
+    requests = make_requests(13)
     sampler = engine(tiny_model, 5)
     alone = {}
     for request in requests:
@@ -67,7 +67,7 @@ def test_order_batch_size_and_neighbours_do_not_matter(engine: Open, tiny_model:
     assert tokens(run(sampler, requests, SAMPLED)) == alone
     shuffled = random.Random(1).sample(requests, len(requests))
     assert tokens(run(engine(tiny_model, 16), shuffled, SAMPLED)) == alone
-    assert len(set(alone.values())) > 15  # seeds differ, so do completions
+    assert len(set(alone.values())) > 9  # seeds differ, so do completions
 
 
 def test_finish_reason_length_and_end_token(engine: Open, tiny_llama: Path) -> None:

@@ -1,11 +1,10 @@
 """What every `Trainer` promises. A backend joins by an entry in `BACKENDS`."""
 
 import json
-import os
+import multiprocessing
 import random
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ from ssd_plugin.config import TrainConfig
 from ssd_plugin.errors import TrainingError
 from ssd_plugin.jsonl import sha256_file, write_jsonl
 from ssd_plugin.training import open_trainer
+from ssd_plugin.training.embedded import EmbeddedTrainer
 from ssd_plugin.training.protocol import Trainer, TrainJob
 from ssd_plugin.weights import check_model_dir
 
@@ -135,43 +135,57 @@ def test_a_second_run_is_the_same_to_the_bit(backend: Trainer, tiny_llama: Path,
     assert sha256_file(first.output / "model.safetensors") == sha256_file(second.output / "model.safetensors")
 
 
-CHILD = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {here!r})
-from test_trainer_conformance import BACKENDS, make_job
-BACKENDS[{name!r}]().train(make_job(Path({folder!r}), Path({model!r}), method={method!r}))
-"""
+def train_until_killed(job: TrainJob, name: str, rows: int) -> None:
+    """Train in a process that dies by SIGKILL once its log has so many rows."""
+    child = multiprocessing.get_context("fork").Process(target=lambda: BACKENDS[name]().train(job))
+    child.start()
+    log = job.work / "log.jsonl"
+    while child.is_alive() and not (log.is_file() and len(log.read_bytes().splitlines()) >= rows):
+        time.sleep(0.002)
+    child.kill()
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(("method", "kills"), [("full", (2, 5, 8)), ("lora", (4,))])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_killed_at_any_step_it_ends_the_same_to_the_bit(
-    name: str, method: str, tiny_qwen3: Path, tmp_path: Path
+    name: str, method: str, kills: tuple[int, ...], tiny_qwen3: Path, tmp_path: Path
 ) -> None:
     whole = make_job(tmp_path / "whole", tiny_qwen3, method=method)
     BACKENDS[name]().train(whole)
     broken = make_job(tmp_path / "broken", tiny_qwen3, method=method)
-    code = CHILD.format(
-        here=str(Path(__file__).parent),
-        name=name,
-        folder=str(tmp_path / "broken"),
-        model=str(tiny_qwen3),
-        method=method,
-    )
-    for kill_after in (2, 5, 8):
-        child = subprocess.Popen(
-            [sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE
-        )
-        log = broken.work / "log.jsonl"
-        while child.poll() is None and not (log.is_file() and len(log.read_bytes().splitlines()) >= kill_after):
-            time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() in (0, -signal.SIGKILL), child.stderr and child.stderr.read()
-    torch.set_num_threads(1)
+    for rows in kills:
+        train_until_killed(broken, name, rows)
     BACKENDS[name]().train(broken)
     assert curve(broken) == curve(whole)
     assert sha256_file(broken.output / "model.safetensors") == sha256_file(whole.output / "model.safetensors")
+
+
+def test_what_a_kill_left_half_written_is_not_used(backend: Trainer, tiny_llama: Path, tmp_path: Path) -> None:
+    whole, broken = make_job(tmp_path / "a", tiny_llama), make_job(tmp_path / "b", tiny_llama)
+    backend.train(whole)
+    if not isinstance(backend, EmbeddedTrainer):
+        pytest.skip("knows the embedded backend's files")
+    train_until_killed(broken, "embedded", 5)
+    unsealed = broken.work / "checkpoint-6"
+    shutil.rmtree(unsealed, ignore_errors=True)
+    shutil.copytree(broken.work / "checkpoint-3", unsealed)
+    (unsealed / "sealed.json").unlink()
+    (unsealed / "model.safetensors").write_bytes(b"half")
+    with (broken.work / "log.jsonl").open("a") as stream:
+        stream.write('{"step": 6, "loss": 1')
+    backend.train(broken)
+    assert curve(broken) == curve(whole)
+    assert sha256_file(broken.output / "model.safetensors") == sha256_file(whole.output / "model.safetensors")
+
+
+def test_a_job_that_is_done_is_not_done_again(backend: Trainer, tiny_llama: Path, tmp_path: Path) -> None:
+    job = make_job(tmp_path, tiny_llama)
+    first = backend.train(job)
+    before = (job.output / "model.safetensors").stat().st_mtime_ns
+    assert backend.train(job) == first
+    assert (job.output / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_settings_that_changed_start_anew(backend: Trainer, tiny_llama: Path, tmp_path: Path) -> None:

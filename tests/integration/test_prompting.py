@@ -1,0 +1,73 @@
+"""Prompts: the template's own text, nothing that changes with the day, and a clean seam before the completion."""
+
+from pathlib import Path
+
+import pytest
+from tiny_models import PLAIN, TAGGED, save_tokenizer
+from transformers import AutoTokenizer
+
+from ssd_plugin.errors import ModelError
+from ssd_plugin.sampling.prompting import PromptEncoder, end_token_ids
+
+
+def encoder(folder: Path, template: str | None, system_message: str = "") -> PromptEncoder:
+    save_tokenizer(folder, template)
+    return PromptEncoder(folder, system_message)
+
+
+@pytest.mark.parametrize("template", [PLAIN, TAGGED])
+def test_the_prompt_is_the_templates_text(tmp_path: Path, template: str) -> None:
+    plain = encoder(tmp_path, template)
+    assert plain.render("Add 1.") == "<|im_start|>user\nAdd 1.<|im_end|>\n<|im_start|>assistant\n"
+    system = PromptEncoder(tmp_path, "Be brief.")
+    assert system.render("Add 1.").startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")
+
+
+@pytest.mark.parametrize("template", [PLAIN, TAGGED])
+@pytest.mark.parametrize("completion", ["def f(x):\n    return x", "```python\nx = 1\n```", "  indented", "1 + 1", "é"])
+def test_prompt_and_completion_tokenise_as_they_do_together(tmp_path: Path, template: str, completion: str) -> None:
+    prompt = encoder(tmp_path, template)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    together = tokenizer(prompt.render("Add 1.") + completion, add_special_tokens=False)["input_ids"]
+    apart = [*prompt.encode("Add 1."), *tokenizer(completion, add_special_tokens=False)["input_ids"]]
+    assert apart == together
+
+
+def test_a_template_that_ends_inside_a_token_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="ends inside a token"):
+        encoder(
+            tmp_path,
+            PLAIN.replace("assistant\\n' }}{% endif", "assistant\\nd' }}{% endif").replace(
+                "assistant\n' }}{% endif", "assistant\nd' }}{% endif"
+            ),
+        )
+
+
+def test_a_template_with_todays_date_gives_the_same_prompt_every_day(tmp_path: Path) -> None:
+    dated = (
+        "{{ strftime_now('%Y-%m-%d') }} {{ date_string if date_string is defined else strftime_now('%d') }}\n" + PLAIN
+    )
+    assert encoder(tmp_path, dated).render("x").startswith("2024-07-26 26 Jul 2024\n")
+
+
+def test_a_template_that_refuses_the_system_turn_is_an_error_of_one_line(tmp_path: Path) -> None:
+    strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + PLAIN
+    assert encoder(tmp_path, strict).render("x")
+    with pytest.raises(ModelError, match="no system turn") as caught:
+        PromptEncoder(tmp_path, "Be brief.")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_template_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no chat template"):
+        encoder(tmp_path, None)
+
+
+def test_end_tokens_are_those_of_config_and_tokenizer(tiny_llama: Path, tmp_path: Path) -> None:
+    assert end_token_ids(tiny_llama, AutoTokenizer.from_pretrained(tiny_llama)) == {0, 2}
+    save_tokenizer(tmp_path, PLAIN)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert end_token_ids(tmp_path, tokenizer) == {2}
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="eos_token_id"):
+        end_token_ids(tmp_path, tokenizer)
