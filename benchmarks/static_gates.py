@@ -149,7 +149,8 @@ def page(found: dict[str, Any]) -> str:
         "# Static gates beside one process a file",
         "",
         f"`python benchmarks/static_gates.py --count {found['count']} --files {found['files']}` on {found['machine']}.",
-        f"{2 * found['count']} programs; the peer, one ruff and one bandit process a file, ran on {found['files']}, scaled to all.",
+        f"{2 * found['count']} programs; the peer, one ruff and one bandit process a file,"
+        f" ran on {found['files']}, scaled to all.",
         f"Ours: {', '.join(STATIC)}, as in a gate run. The machine is shared: read the ratio of CPU time.",
         "",
         "| characters a program | ours, CPU s | peer, CPU s | ratio | ours, wall s | peer, wall s |",

@@ -21,7 +21,6 @@ COMMANDS = {
     "verify": "Check a verdict's signature and digests, offline.",
     "promote": "Move a model to its registry alias, on a valid GO only.",
     "keys": "Make signing keys.",
-    "sweep": "Decode and training temperatures against each other.",
     "analyze": "Forks and locks: what the fine-tune changed, token by token.",
     "simulate": "The paper's toy of the precision-exploration conflict.",
     "plan": "Stages, GPUs, tokens, hours and job scripts, without running.",

@@ -36,7 +36,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.ref.strip()), "ref", self.ref, "a hub id, a directory, a .gguf file or pypi:DISTRIBUTION")
-        _require("{prompt}" in self.prompt_template, "prompt_template", self.prompt_template, "text that holds {prompt}")
+        _require(
+            "{prompt}" in self.prompt_template, "prompt_template", self.prompt_template, "text that holds {prompt}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,9 @@ def _sandbox() -> Iterator[Finding]:
     for report in reports:
         if report.available:
             weak = "" if report.tier.can_earn_go else "limits only: never chosen by itself, cannot earn a GO"
-            yield Finding(what=f"sandbox {report.tier}", state=State.OK, detail="; ".join([*report.notes, weak]).strip("; "))
+            yield Finding(
+                what=f"sandbox {report.tier}", state=State.OK, detail="; ".join([*report.notes, weak]).strip("; ")
+            )
         else:
             needed = report.tier is not SandboxTier.RLIMITS and not boundary
             state = State.BAD if needed else State.ABSENT

@@ -25,7 +25,9 @@ def digest_path(path: Path) -> str:
     try:
         if path.is_file():
             return sha256_file(path)
-        files = sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts) if path.is_dir() else []
+        files = (
+            sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts) if path.is_dir() else []
+        )
         if not files:
             raise RunDirError(f"{path}: missing or empty")
         lines = [f"{sha256_file(p)}  {p.relative_to(path).as_posix()}\n" for p in files]

@@ -2,6 +2,4 @@
 
 from ssd_plugin.commands.options import line_command
 
-command = line_command(
-    "evaluate", until="evaluate", about="The line up to the held-out scores"
-)
+command = line_command("evaluate", until="evaluate", about="The line up to the held-out scores")

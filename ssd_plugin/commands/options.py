@@ -20,7 +20,9 @@ json_option: Callable[[Any], Any] = click.option(
 def line_command(name: str, *, until: str, about: str) -> click.Command:
     """A command `ssd NAME --run-dir DIR` that continues the line up to the stage `until`."""
 
-    @click.command(name, help=f"{about}, with the run directory's own settings.\n\nExample: ssd {name} --run-dir runs/ssd_smollm2_135m")
+    example = f"Example: ssd {name} --run-dir runs/ssd_smollm2_135m"
+
+    @click.command(name, help=f"{about}, with the run directory's own settings.\n\n{example}")
     @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="An existing run directory.")
     @json_option
     def command(run_dir: Path, as_json: bool) -> None:

@@ -19,7 +19,7 @@ def command() -> None:
 
 
 def _about(name: str) -> str:
-    return inspect.getdoc(load(name)).partition("\n")[0]
+    return (inspect.getdoc(load(name)) or "").partition("\n")[0]
 
 
 @command.command("list")

@@ -2,6 +2,4 @@
 
 from ssd_plugin.commands.options import line_command
 
-command = line_command(
-    "sample", until="filter", about="The line up to the filtered samples"
-)
+command = line_command("sample", until="filter", about="The line up to the filtered samples")

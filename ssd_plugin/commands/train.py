@@ -2,6 +2,4 @@
 
 from ssd_plugin.commands.options import line_command
 
-command = line_command(
-    "train", until="train", about="The line up to the fine-tuned model"
-)
+command = line_command("train", until="train", about="The line up to the fine-tuned model")

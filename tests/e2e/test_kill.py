@@ -85,7 +85,9 @@ def test_a_run_killed_in_every_stage_ends_like_one_left_alone(tiny_qwen3: Path, 
     records = json.loads((undisturbed / "manifest.json").read_text())["stages"]
     chance = random.Random(0)
     for stage in STAGES:
-        kill_during(stage, command(tiny_qwen3, disturbed), disturbed, chance.uniform(0, records[stage]["seconds"] * 0.8))
+        kill_during(
+            stage, command(tiny_qwen3, disturbed), disturbed, chance.uniform(0, records[stage]["seconds"] * 0.8)
+        )
     again = subprocess.run(command(tiny_qwen3, disturbed), capture_output=True, text=True)
     assert again.returncode == done.returncode, again.stderr
     assert results(disturbed) == results(undisturbed)

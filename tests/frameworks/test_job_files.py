@@ -26,7 +26,7 @@ SLURM = ["account=research", "partition=batch", "container_image=nemo.sqsh", 'co
 @pytest.fixture(autouse=True)
 def readable_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     """NeMo-Run packages through shell commands that read standard input; pytest's stand-in refuses that."""
-    monkeypatch.setattr("sys.stdin", Path(os.devnull).open())
+    monkeypatch.setattr("sys.stdin", Path(os.devnull).open())  # noqa: SIM115 - open for the whole test
 
 
 def job_files(name: str, fields: list[str]) -> str:

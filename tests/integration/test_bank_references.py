@@ -24,7 +24,6 @@ GRADED = ("dev", "heldout")
 CPU_SECONDS = 0.1
 
 
-
 class TooSlowError(RuntimeError):
     """The program used up its CPU time."""
 

@@ -50,7 +50,9 @@ def test_a_prompt_that_shares_ten_words_with_an_evaluation_task_is_left_out_and_
 
 
 def test_training_on_nothing_but_evaluation_tasks_is_refused(tmp_path: Path) -> None:
-    settings = config(tmp_path, [with_tests("t1", STATEMENT)], [with_tests("d1", STATEMENT)], [with_tests("h1", "Double it.")])
+    settings = config(
+        tmp_path, [with_tests("t1", STATEMENT)], [with_tests("d1", STATEMENT)], [with_tests("h1", "Double it.")]
+    )
     with pytest.raises(DataError, match="every prompt overlaps an evaluation task"):
         prompts.run(RunDir(tmp_path / "run"), settings)
 

@@ -83,7 +83,9 @@ def test_a_recipe_holds_the_papers_figures(name: str) -> None:
     assert config.prompts.deduplicate
     filters = config.filters
     assert (filters.drop_empty, filters.drop_single_line_stubs) == (True, True)
-    assert not (filters.drop_shortest_fraction or filters.drop_truncated or filters.drop_loops)
+    assert filters.drop_shortest_fraction == 0
+    assert not filters.drop_truncated
+    assert not filters.drop_loops
 
 
 def test_the_headline_recipe_is_the_30b_instruct_model() -> None:
@@ -98,7 +100,7 @@ def test_a_config_survives_its_json(name: str) -> None:
 
 
 def test_a_misspelt_recipe_is_told_the_nearest_names() -> None:
-    with pytest.raises(ConfigError, match="did you mean .*ssd_qwen3_4b_instruct"):
+    with pytest.raises(ConfigError, match=r"did you mean .*ssd_qwen3_4b_instruct"):
         load("ssd_qwen3_4b_instruc")
     with pytest.raises(ConfigError, match="no recipe"):
         load("paper")

@@ -51,6 +51,7 @@ def save(target: Path, kind: str) -> Path:
 
 def write_examples(path: Path, count: int = 24) -> Path:
     """Examples of 12 to 60 tokens with a pattern that can be learnt: the completion counts on from the prompt's last token."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     rng = random.Random(5)
     with path.open("w") as stream:
         for _ in range(count):
