@@ -112,7 +112,8 @@ def sft(options: argparse.Namespace, **changes: Any) -> dict[str, Any]:
             "per_device_train_batch_size": options.examples, "learning_rate": ours.max_lr, "warmup_steps": 0,
             "lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": ours.min_lr},
             "adam_beta1": ours.adam_beta1, "adam_beta2": ours.adam_beta2, "weight_decay": ours.weight_decay,
-            "max_grad_norm": ours.clip_grad, "logging_steps": 1, "report_to": [], "use_cpu": True, "bf16": False, "completion_only_loss": True,
+            "max_grad_norm": ours.clip_grad, "logging_steps": 1, "report_to": [], "use_cpu": True, "bf16": False,
+            "completion_only_loss": True,
         }  # fmt: skip
         trainer = SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
