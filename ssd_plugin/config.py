@@ -175,6 +175,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("train_iters", "save_interval", "global_batch_size", "seq_length", "lora_rank", "lora_alpha"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+        _require(self.backend == "embedded" or self.method == "full", "method", self.method,
+                 "full with the megatron backend; lora needs backend = embedded")  # fmt: skip
         _require(0 <= self.warmup_iters < self.train_iters, "warmup_iters", self.warmup_iters, "0 to below train_iters")
         _require(0 < self.max_lr < 1, "max_lr", self.max_lr, "above 0, below 1")
         _require(0 <= self.min_lr <= self.max_lr, "min_lr", self.min_lr, "0 to max_lr")

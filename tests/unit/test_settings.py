@@ -53,6 +53,7 @@ def test_values_that_depend_on_each_other_change_together(config: RunConfig) -> 
         ("engine.name=server", "engine.server_url = '' is not allowed"),
         ("train.parallel.tensor=0", "train.parallel.tensor = 0 is not allowed"),
         ("train.warmup_iters=2500", "train.warmup_iters = 2500 is not allowed"),
+        ("train.method=lora", "train.method = 'lora' is not allowed; allowed: full with the megatron backend"),
         ("train.min_lr=1", "train.min_lr = 1.0 is not allowed"),
         ("select.temperatures=", r"select.temperatures = \(\) is not allowed"),
         ("select.temperatures=1,1", "select.temperatures = .* is not allowed; allowed: each one once"),
