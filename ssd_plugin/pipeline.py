@@ -2,6 +2,7 @@
 and is not run again while its inputs, settings, code and tools are what they were."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -207,7 +208,9 @@ def _run_apart(run: RunDir, config: RunConfig, stage: Stage, lock: int) -> Any:
     (run / STAGE_REPORT).unlink(missing_ok=True)
     python = stage.python(config) or sys.executable
     command = [python, "-m", "ssd_plugin.stages", stage.name, str(run.root)]
-    status = subprocess.run(command, pass_fds=(lock,), check=False).returncode  # noqa: S603 - our own module
+    # Libraries' own bars would fill a log with control characters; on a terminal they show downloads.
+    environment = os.environ if sys.stderr.isatty() else {**os.environ, "TQDM_DISABLE": "1"}
+    status = subprocess.run(command, pass_fds=(lock,), check=False, env=environment).returncode  # noqa: S603 - our own module
     if status == -signal.SIGINT or status == 130:
         raise KeyboardInterrupt
     if status < 0:
