@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny_models import TAGGED, save_model
 
 from ssd_plugin.pipeline import STAGES
 
@@ -31,7 +32,7 @@ def command(model: Path, run_dir: Path) -> list[str]:
         "train.save_interval": 1,
         "train.global_batch_size": 4,
         "train.max_lr": 1e-3,
-        "train.seq_length": 256,
+        "train.seq_length": 768,
         "select.data.limit": 4,
         "select.temperatures": "0.3,1",
         "evaluate.data.limit": 4,
@@ -78,7 +79,8 @@ def kill_during(stage: str, arguments: list[str], run_dir: Path, delay: float) -
 
 
 @pytest.mark.timeout(1500)
-def test_a_run_killed_in_every_stage_ends_like_one_left_alone(tiny_qwen3: Path, tmp_path: Path) -> None:
+def test_a_run_killed_in_every_stage_ends_like_one_left_alone(tmp_path: Path) -> None:
+    tiny_qwen3 = save_model(tmp_path / "qwen3", "qwen3", TAGGED, max_position_embeddings=1024)
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     done = subprocess.run(command(tiny_qwen3, undisturbed), capture_output=True, text=True)
     assert done.returncode in (0, 1, 2), done.stderr
