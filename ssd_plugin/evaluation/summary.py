@@ -11,7 +11,7 @@ from ssd_plugin.config import DecodeConfig
 from ssd_plugin.errors import DataError
 from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.records import Status, Task, iter_tasks, read_results
-from ssd_plugin.statistics import bootstrap_mean, paired_bootstrap, paired_deltas, simultaneous_intervals
+from ssd_plugin.statistics import Interval, bootstrap_mean, paired_bootstrap, paired_deltas, simultaneous_intervals
 
 KS = (1, 5, 10)
 
@@ -80,8 +80,13 @@ def _deltas(first: Tally, second: Tally, ks: Iterable[int], domains: Mapping[str
     rates = [{task: passed / n for task, (n, passed) in side.tasks.items()} for side in (first, second)]
     deltas = dict(zip(everything, paired_deltas(*rates), strict=True))
     groups = {domain: [deltas[task] for task in members] for domain, members in domains.items()}
-    row["by_domain"] = {domain: asdict(interval) for domain, interval in simultaneous_intervals(groups).items()}
+    row["by_domain"] = {domain: _bounded(interval) for domain, interval in simultaneous_intervals(groups).items()}
     return row
+
+
+def _bounded(interval: Interval) -> dict[str, float]:
+    """A difference of two rates lies within -1 and 1, whatever a t interval of one task says."""
+    return asdict(interval) | {"low": max(interval.low, -1.0), "high": min(interval.high, 1.0)}
 
 
 def summarise(

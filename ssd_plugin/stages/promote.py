@@ -21,13 +21,14 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         RegistryError, ResourceError: the registry failed.
     """
     outcome = Outcome(read_json(run / "gate/verdict.json")["outcome"])
-    promoted, text = False, f"not promoted: the verdict is {outcome}"
-    if outcome is Outcome.GO and not config.promote.registry:
-        text = "not promoted: no registry is set (promote.registry)"
+    registry = config.promote.registry
+    promoted, why = False, f"the verdict is {outcome}"
+    if outcome is Outcome.GO and not registry:
+        why = "no registry is set (promote.registry)"
     elif outcome is Outcome.GO:
-        promoted, text = _promote(run, config)
-    write_json(run / "promote/result.json", {"promoted": promoted, "text": text})
-    return StageReport(summary=text, facts={"promoted": promoted})
+        promoted, why = _promote(run, config)
+    write_json(run / "promote/result.json", {"promoted": promoted, "registry": registry, "why": why})
+    return StageReport(summary=f"{'promoted' if promoted else 'not promoted'}: {why}", facts={"promoted": promoted})
 
 
 def _promote(run: RunDir, config: RunConfig) -> tuple[bool, str]:
@@ -38,5 +39,5 @@ def _promote(run: RunDir, config: RunConfig) -> tuple[bool, str]:
             run / "gate/verdict.json", candidate_model(run), open_registry(settings.registry, settings.name), trusted
         )
     except TrustError as error:
-        return False, f"not promoted: {error}"
-    return True, f"promoted: {done.where} champion is version {done.version}"
+        return False, str(error)
+    return True, f"{done.where} champion is version {done.version}"

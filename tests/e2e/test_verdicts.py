@@ -44,4 +44,4 @@ def test_one_go_and_one_no_go_on_trained_candidates(tmp_path: Path) -> None:
     base = "evaluate/base/samples.jsonl"
     assert (harmful / base).read_bytes() == (gentle / base).read_bytes()
     result = json.loads((harmful / "promote/result.json").read_text())
-    assert result == {"promoted": False, "text": "not promoted: the verdict is NO-GO"}
+    assert result == {"promoted": False, "registry": "", "why": "the verdict is NO-GO"}
