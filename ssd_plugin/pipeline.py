@@ -207,7 +207,7 @@ def _run_apart(run: RunDir, config: RunConfig, stage: Stage, lock: int) -> Any:
     """
     (run / STAGE_REPORT).unlink(missing_ok=True)
     python = stage.python(config) or sys.executable
-    command = [python, "-m", "ssd_plugin.stages", stage.name, str(run.root)]
+    command = [python, "-m", "ssd_plugin.stages", stage.name, str(run.root), str(os.getpid())]
     # Libraries' own bars would fill a log with control characters; on a terminal they show downloads.
     environment = os.environ if sys.stderr.isatty() else {**os.environ, "TQDM_DISABLE": "1"}
     status = subprocess.run(command, pass_fds=(lock,), check=False, env=environment).returncode  # noqa: S603 - our own module

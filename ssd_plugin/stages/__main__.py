@@ -1,4 +1,4 @@
-"""`python -m ssd_plugin.stages NAME RUN_DIR`: one stage in a process of its own; reports through a file of the run."""
+"""`python -m ssd_plugin.stages NAME RUN_DIR PARENT_PID`: one stage in a process of its own; reports through a file of the run."""
 
 import ctypes
 import importlib
@@ -17,9 +17,11 @@ from ssd_plugin.settings import config_from_json
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """A killed `ssd` must not leave a stage behind that goes on writing (Linux; elsewhere the lock alone protects)."""
-    parent = os.getppid()
+def die_with(parent: int) -> None:
+    """A killed `ssd` must not leave a stage behind that goes on writing (Linux; elsewhere the lock alone protects).
+
+    `parent` is its process id: it may be gone before this process could ask who started it.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -47,8 +49,8 @@ def main(name: str, directory: str) -> int:
 
 
 if __name__ == "__main__":
-    die_with_parent()
+    die_with(int(sys.argv[3]))
     try:
-        sys.exit(main(*sys.argv[1:]))
+        sys.exit(main(sys.argv[1], sys.argv[2]))
     except KeyboardInterrupt:
         sys.exit(130)
