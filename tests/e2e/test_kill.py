@@ -85,10 +85,10 @@ def test_a_run_killed_in_every_stage_ends_like_one_left_alone(tmp_path: Path) ->
     done = subprocess.run(command(tiny_qwen3, undisturbed), capture_output=True, text=True)
     assert done.returncode in (0, 1, 2), done.stderr
     records = json.loads((undisturbed / "manifest.json").read_text())["stages"]
-    chance = random.Random(0)
+    chance = random.Random(0)  # early enough that a stage is still running on a machine three times as fast
     for stage in STAGES:
         kill_during(
-            stage, command(tiny_qwen3, disturbed), disturbed, chance.uniform(0, records[stage]["seconds"] * 0.8)
+            stage, command(tiny_qwen3, disturbed), disturbed, chance.uniform(0, records[stage]["seconds"] * 0.3)
         )
     again = subprocess.run(command(tiny_qwen3, disturbed), capture_output=True, text=True)
     assert again.returncode == done.returncode, again.stderr
