@@ -24,6 +24,23 @@ def dumps(value: Any) -> str:
 
 
 @contextmanager
+def naming_a_full_disk(path: Path) -> Iterator[None]:
+    """Turn a full disk inside the block into one line about `path`; any other failure passes as it is.
+
+    Raises:
+        ResourceError: no space left.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(
+                f"no space left while writing {path}: free some and run the same command again"
+            ) from error
+        raise
+
+
+@contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under `path` only once it is complete and on disk.
 
@@ -34,20 +51,15 @@ def atomic_writer(path: Path) -> Iterator[IO[str]]:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(
-                f"no space left while writing {path}: free some and run the same command again"
-            ) from error
-        raise
+        with naming_a_full_disk(path):
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,6 +1,5 @@
 """The unfinished result file of a grading run: rows in the order in which they were done, so a killed run continues."""
 
-import errno
 import json
 import os
 from collections.abc import Iterator
@@ -8,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ssd_plugin.errors import DataError, ResourceError
-from ssd_plugin.jsonl import JsonObject, dumps
+from ssd_plugin.errors import DataError
+from ssd_plugin.jsonl import JsonObject, dumps, naming_a_full_disk
 
 
 class Partial:
@@ -65,15 +64,9 @@ class Partial:
 
     def _write(self, line: bytes) -> int:
         offset = self._stream.seek(0, os.SEEK_END)
-        try:
+        with naming_a_full_disk(self.path):
             self._stream.write(line)
             self._stream.flush()
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ResourceError(
-                    f"no space left beside {self.path}: free some and run the same command again"
-                ) from error
-            raise
         return offset
 
     def add(self, number: int, row: JsonObject) -> None:

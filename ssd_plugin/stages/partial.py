@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from ssd_plugin.errors import RunDirError
-from ssd_plugin.jsonl import JsonObject, dumps
+from ssd_plugin.jsonl import JsonObject, dumps, naming_a_full_disk
 
 
 class PartialFile:
@@ -45,9 +45,11 @@ class PartialFile:
 
     def append(self, row: JsonObject) -> None:
         """Add a finished row; it is with the operating system when this returns."""
-        self.offsets[row["sample_id"]] = self._stream.seek(0, os.SEEK_END)
-        self._stream.write((dumps(row) + "\n").encode())
-        self._stream.flush()
+        offset = self._stream.seek(0, os.SEEK_END)
+        with naming_a_full_disk(self.path):
+            self._stream.write((dumps(row) + "\n").encode())
+            self._stream.flush()
+        self.offsets[row["sample_id"]] = offset
 
     def rows(self, sample_ids: Iterable[str]) -> Iterator[JsonObject]:
         """The rows in the order of `sample_ids`."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.errors import RunDirError
+from ssd_plugin.errors import ResourceError, RunDirError
 from ssd_plugin.stages.partial import PartialFile
 
 ROWS = [{"sample_id": f"s{n}", "text": "é\n" * n} for n in range(4)]
@@ -54,3 +54,15 @@ def test_a_corrupt_row_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl.partial").write_bytes(content.replace(b'"sample_id":"s1"', b'"sample_id";"s1"'))
     with pytest.raises(RunDirError, match="corrupt at byte"), PartialFile(out, "v1"):
         pass
+
+
+def test_a_full_disk_is_named_and_what_was_finished_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PartialFile(tmp_path / "rows.jsonl", "v1") as partial, Path("/dev/full").open("wb", buffering=0) as full:
+        partial.append(ROWS[0])
+        whole = partial.path.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(partial, "_stream", full)
+            with pytest.raises(ResourceError, match="no space left while writing"):
+                partial.append(ROWS[1])
+        assert list(partial.offsets) == ["s0"]
+        assert partial.path.read_bytes() == whole
