@@ -94,6 +94,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         margin=settings.max_share,
         tasks=len(shared),
         status=GateStatus.PASS if share <= settings.max_share else GateStatus.BREACH,
+        less_is_better=True,
     )
     return conclude("contamination", [figure], findings, f"{len(findings)} of {len(shared)} tasks")
 

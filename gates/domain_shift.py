@@ -81,7 +81,7 @@ def _drift(context: GateContext, settings: Settings, human: Sequence[ast.Module]
     return Measurement(
         name="distance to human code", unit="MMD", baseline=shift.baseline, candidate=shift.candidate, delta=rise,
         low=None, high=None, margin=margin, tasks=len(context.tasks),
-        status=GateStatus.BREACH if breach else GateStatus.PASS,
+        status=GateStatus.BREACH if breach else GateStatus.PASS, less_is_better=True,
     )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _likelihood(context: GateContext, settings: Settings, human: Sequence[ast.Mo
     return Measurement(
         name=name, unit="share of the baseline's", baseline=sum(before) / len(before), candidate=sum(after) / len(after),
         delta=interval.estimate, low=interval.low, high=interval.high, margin=settings.nll_margin, tasks=len(rises),
-        status=GateStatus(outcome.outcome),
+        status=GateStatus(outcome.outcome), less_is_better=True,
     )  # fmt: skip
 
 

@@ -133,6 +133,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     tokens_figure = Measurement(
         name="tasks with a credential in an answer", unit="tasks", baseline=None, candidate=float(count), delta=None,
         low=None, high=None, margin=0.0, tasks=len(leaked), status=GateStatus.BREACH if count else GateStatus.PASS,
+        less_is_better=True,
     )  # fmt: skip
     left, right = _share(context.baseline, before, password=True), _share(context.candidate, after, password=True)
     name = "samples with a hard-coded password"

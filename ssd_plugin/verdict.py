@@ -13,7 +13,7 @@ from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.jsonl import JsonObject, read_json, write_json
 from ssd_plugin.typed import build
 
-SCHEMA = "ssd-verdict/1"
+SCHEMA = "ssd-verdict/2"
 
 
 class Outcome(StrEnum):
@@ -51,7 +51,8 @@ class GateStatus(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One paired figure of a gate. Rates are fractions, not percent; `low` / `high` bound `delta` two-sided 95 %
-    unless the gate's text says otherwise; `margin` is the largest loss the policy tolerates, in the same unit."""
+    unless the gate's text says otherwise; `margin` is the largest loss the policy tolerates, in the same unit.
+    `less_is_better`: a rise is the loss, so the margin lies above zero; otherwise a fall is, and it lies below."""
 
     name: str
     unit: str
@@ -63,6 +64,7 @@ class Measurement:
     margin: float | None
     tasks: int
     status: GateStatus
+    less_is_better: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +159,15 @@ class PowerRow:
 @dataclass(frozen=True, kw_only=True)
 class Looks:
     """How often this candidate was judged. `look`: with new data, of `allowed`; `reruns`: with the very same data before.
-    Each look tests at `alpha`, the policy's alpha divided by `allowed` (Bonferroni)."""
+    Each look tests at `alpha`, the policy's alpha divided by `allowed` (Bonferroni). `candidates`: how many different ones were
+    judged on these tasks so far, this one included; nothing corrects for their number. `ledger`: the file that was counted in."""
 
     look: int
     allowed: int
     reruns: int
     alpha: float
+    candidates: int = 0
+    ledger: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,7 @@ def compare(
         margin=margin,
         tasks=len(deltas),
         status=status,
+        less_is_better=less_is_better,
     )
 
 

@@ -41,7 +41,7 @@ from ssd_plugin.verdict import (
 )
 
 SARIF_SCHEMA = Path(__file__).parents[1] / "data/sarif-schema-2.1.0.json"
-VERDICT_SCHEMA = Path(ssd_plugin.evidence.__path__[0]) / "schemas/verdict-1.json"
+VERDICT_SCHEMA = Path(ssd_plugin.evidence.__path__[0]) / "schemas/verdict-2.json"
 HOSTILE = (
     "\x1b[31m ]]> | ` <script>alert(1)</script> \u202e\ud800\x00\ufffe [x](http://evil.example) **b** @user\r\n# h {0}"
 )

@@ -135,7 +135,7 @@ def test_a_signed_go_that_its_gates_do_not_support_is_refused(judged: Any, facto
         (lambda v: {"expires": (datetime.now(UTC) - timedelta(seconds=1)).isoformat()}, "expired at"),
         (lambda v: {"expires": "2126-01-01T00:00:00"}, "has no time zone"),
         (lambda v: {"expires": "never"}, "is not a time"),
-        (lambda v: {"schema": "ssd-verdict/2"}, "schema is 'ssd-verdict/2'"),
+        (lambda v: {"schema": "ssd-verdict/3"}, "schema is 'ssd-verdict/3'"),
         (lambda v: {"subjects": tuple(s for s in v.subjects if s.role != "model")}, "judged no model files"),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_go_that_rests_on_an_override_ends_with_the_override(judged: Any, fact
         check(judged, now=today + timedelta(days=4))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": "ssd-verdict/1"}', "[" * 50_000, "\x00"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": "ssd-verdict/2"}', "[" * 50_000, "\x00"])
 def test_a_signature_over_something_else_is_no_verdict(
     judged: Any, content: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,8 @@ def test_code_planted_in_passing_programs_is_found(
     result = check(gate, tools.make_rows(world.tasks, seed=1), tools.edit(rows, tools.with_program(planted), 0.25))
     assert result.status is GateStatus.BREACH, result.reason
     assert rule in {finding.rule for finding in result.findings}
+    breached = [figure for figure in result.measurements if figure.status is GateStatus.BREACH]
+    assert all(((figure.delta or 0) > 0) is figure.less_is_better for figure in breached), "a loss on the margin's side"
 
 
 def test_findings_point_at_the_line(world: Any, tools: Any, check: Check) -> None:

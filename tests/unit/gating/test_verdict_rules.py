@@ -200,7 +200,7 @@ def test_verdict_files_round_trip_even_with_half_characters(tmp_path: Path) -> N
     ("change", "why"),
     [
         (lambda plain: plain | {"outcome": "GO"}, "says GO"),
-        (lambda plain: plain | {"schema": "ssd-verdict/2"}, "schema"),
+        (lambda plain: plain | {"schema": "ssd-verdict/3"}, "schema"),
         (lambda plain: plain | {"extra": 1}, "extra is not a known key"),
         (lambda plain: {k: v for k, v in plain.items() if k != "looks"}, "looks is missing"),
         (lambda plain: plain | {"promotable": "yes"}, "promotable"),
