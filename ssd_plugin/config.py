@@ -8,6 +8,8 @@ from typing import Literal
 
 from ssd_plugin.errors import ConfigError
 
+MAX_ROUNDS = 20
+
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
     """Refuse a field's value; `settings.py` puts the section's path before the field's name."""
@@ -18,6 +20,19 @@ def _require(condition: bool, name: str, value: object, allowed: str) -> None:
 def _require_truncation(top_k: int, top_p: float) -> None:
     _require(top_k >= 0, "top_k", top_k, "0 (off) or a whole number above it")
     _require(0 < top_p <= 1, "top_p", top_p, "above 0, at most 1 (off)")
+
+
+def parse_truncation(text: str) -> tuple[int, float]:
+    """Top-k and top-p out of "20/0.8"; "none" is no truncation.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    top_k, _, top_p = ("0/1" if text.strip() == "none" else text).partition("/")
+    try:
+        return int(top_k), float(top_p)
+    except ValueError:
+        raise ConfigError(f"truncation {text!r} is not allowed; allowed: TOP_K/TOP_P such as 20/0.8, or none") from None
 
 
 def _require_temperature(value: float, name: str = "temperature") -> None:
@@ -188,12 +203,16 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectConfig:
-    """Step 3a: `T_eval` (with top-k, top-p) chosen on the development split, for the candidate and for the base."""
+    """Step 3a: `T_eval` (with top-k, top-p) chosen on the development split, for the candidate and for the base.
+
+    `truncations`: more top-k / top-p pairs to try at each temperature, such as "20/0.8" or "none".
+    """
 
     data: DataConfig
     temperatures: tuple[float, ...]
     top_k: int = 0
     top_p: float = 1.0
+    truncations: tuple[str, ...] = ()
     samples_per_task: int = 1
 
     def __post_init__(self) -> None:
@@ -203,8 +222,21 @@ class SelectConfig:
         )
         for temperature in self.temperatures:
             _require_temperature(temperature, "temperatures")
-        _require_truncation(self.top_k, self.top_p)
+        pairs = [(self.top_k, self.top_p), *map(parse_truncation, self.truncations)]
+        for pair in pairs:
+            _require_truncation(*pair)
+        _require(len(set(pairs)) == len(pairs), "truncations", self.truncations, "each one once, and not top_k / top_p")
         _require(self.samples_per_task >= 1, "samples_per_task", self.samples_per_task, "a whole number from 1")
+
+    def grid(self) -> tuple[DecodeConfig, ...]:
+        """Every decode setting to try, truncation by truncation; greedy decoding once, since truncation cannot change it."""
+        pairs = [(self.top_k, self.top_p), *map(parse_truncation, self.truncations)]
+        return tuple(
+            DecodeConfig(temperature=temperature, top_k=top_k, top_p=top_p)
+            for top_k, top_p in pairs
+            for temperature in self.temperatures
+            if temperature > 0 or (top_k, top_p) == pairs[0]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +274,21 @@ class PromoteConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """`trackers`: where the report's figures also go: "tensorboard", "mlflow", or an installed plugin's distribution."""
+
+    trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(
+            len(set(self.trackers)) == len(self.trackers) and all(self.trackers),
+            "trackers",
+            self.trackers,
+            "names, each one once",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PythonConfig:
     """The interpreter that runs each kind of stage (vLLM's and Megatron's pins conflict); empty: this one."""
 
@@ -251,10 +298,14 @@ class PythonConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One run of the line: `recipes/` returns these, `settings.py` overrides them, `config.json` keeps them."""
+    """One run of the line: `recipes/` returns these, `settings.py` overrides them, `config.json` keeps them.
+
+    `rounds`: how often the line is repeated at most, each time from the last round's candidate.
+    """
 
     recipe: str
     seed: int = 0
+    rounds: int = 1
     model: ModelConfig
     engine: EngineConfig = field(default_factory=EngineConfig)
     prompts: DataConfig
@@ -265,9 +316,11 @@ class RunConfig:
     evaluate: EvaluateConfig
     gate: GateConfig = field(default_factory=GateConfig)
     promote: PromoteConfig = field(default_factory=PromoteConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     python: PythonConfig = field(default_factory=PythonConfig)
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
+        _require(1 <= self.rounds <= MAX_ROUNDS, "rounds", self.rounds, f"1 to {MAX_ROUNDS}")
         _require(self.evaluate.data != self.select.data, "select.data", self.select.data.source,
                  "another split than evaluate.data: a setting tuned on the reported tasks flatters them")  # fmt: skip

@@ -20,6 +20,7 @@ from ssd_plugin.config import (
     ModelConfig,
     PromoteConfig,
     PythonConfig,
+    ReportConfig,
     RunConfig,
     SamplingConfig,
     SelectConfig,
@@ -35,6 +36,7 @@ def ssd_finetune(
     run_dir: str,
     recipe: str,
     seed: int,
+    rounds: int,
     model: ModelConfig,
     engine: EngineConfig,
     prompts: DataConfig,
@@ -45,6 +47,7 @@ def ssd_finetune(
     evaluate: EvaluateConfig,
     gate: GateConfig,
     promote: PromoteConfig,
+    report: ReportConfig,
     python: PythonConfig,
 ) -> None:
     """Simple Self-Distillation: sample the frozen model, train it on its own completions, gate the result.

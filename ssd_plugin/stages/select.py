@@ -20,8 +20,14 @@ from ssd_plugin.statistics import bootstrap_mean
 Cell = dict[str, Any]
 
 
+def folder_of(side: str, decode: DecodeConfig) -> str:
+    """Where a side's graded samples of one decode setting lie in the run directory; `side`: "base" or "ssd"."""
+    extras = f",k={decode.top_k}" * bool(decode.top_k) + f",p={decode.top_p:g}" * (decode.top_p < 1)
+    return f"select/{side}/T={decode.temperature:g}{extras}"
+
+
 def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[Cell]:
-    """One row a temperature: pass@1 on the development split with its interval over tasks."""
+    """One row a decode setting: pass@1 on the development split with its interval over tasks."""
     split = Split(
         tasks=run / "prompts/dev.jsonl",
         samples_per_task=config.select.samples_per_task,
@@ -29,10 +35,9 @@ def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[Cell]:
     )
     cells: list[Cell] = []
     with closing(LoadedModel(path, config)) as model:
-        for temperature in config.select.temperatures:
-            decode = DecodeConfig(temperature=temperature, top_k=config.select.top_k, top_p=config.select.top_p)
-            name = f"T={temperature:g}"
-            graded = sample_and_grade(split, model, decode, run / f"select/{side}/{name}", f"select {side} {name}")
+        for decode in config.select.grid():
+            folder = folder_of(side, decode)
+            graded = sample_and_grade(split, model, decode, run / folder, folder.replace("/", " "))
             interval = bootstrap_mean(list(graded.pass_rates().values()))
             figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
             cells.append({"side": side} | asdict(decode) | figures)
