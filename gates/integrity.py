@@ -58,7 +58,7 @@ def _grading_troubles(side: Side, context: GateContext) -> list[str]:
 
 def check(context: GateContext, settings: Settings) -> GateResult:
     """PASS when nothing is wrong; every trouble is in the reason."""
-    sides = [side for side in (context.baseline, context.candidate, context.origin) if side is not None]
+    sides = context.sides
     troubles = [trouble for side in sides for trouble in _side_troubles(side, context)]
     samples = {side.role: side.samples_per_task for side in sides[:2]}
     if len(set(samples.values())) > 1:

@@ -18,10 +18,12 @@ _NEVER_OVERRIDDEN = ("integrity", "artifact")  # grading that cannot be trusted 
 
 @dataclass(frozen=True, kw_only=True)
 class GatePolicy:
-    """One gate's place in the policy. `settings` is checked against the gate's own settings when gates are loaded."""
+    """One gate's place in the policy. `timeout_s`: wall time; `memory_mib`: for each of its processes, beside what the runner
+    holds. `settings` is checked against the gate's own settings when gates are loaded."""
 
     tier: Tier
     timeout_s: float = 600.0
+    memory_mib: int = 4096
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -84,6 +86,8 @@ class Policy:
                 raise ConfigError(
                     f"gates.{name}.timeout_s = {gate.timeout_s!r} is not allowed; allowed: seconds above 0"
                 )
+            if gate.memory_mib < 64:
+                raise ConfigError(f"gates.{name}.memory_mib = {gate.memory_mib!r} is not allowed; allowed: 64 or more")
 
     def _check_overrides(self) -> None:
         for index, override in enumerate(self.overrides):
@@ -150,7 +154,7 @@ def _from_table(table: dict[str, Any], sha256: str) -> Policy:
     for name, entry in gates.items():
         if not isinstance(entry, dict):
             raise ConfigError(f"gates.{name} = {entry!r} is not allowed; allowed: a table")
-        own = {key: entry[key] for key in ("tier", "timeout_s") if key in entry}
+        own = {key: entry[key] for key in ("tier", "timeout_s", "memory_mib") if key in entry}
         split[name] = own | {"settings": {key: value for key, value in entry.items() if key not in own}}
     # `Any` settings are opaque here: each gate's own dataclass refuses what it does not know.
     return build(Policy, {**table, "gates": split, "sha256": sha256}, "")

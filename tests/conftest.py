@@ -1,5 +1,6 @@
 """What tests of several kinds share: a model directory that was judged GO, with its signed evidence."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -120,6 +121,12 @@ def write_model(folder: Path, salt: bytes = b"") -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content + salt)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_ledger(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test, and each command it starts, counts looks in a ledger of its own, never in the user's."""
+    monkeypatch.setenv("SSD_LEDGER", str(tmp_path_factory.getbasetemp() / f"looks-{uuid.uuid4().hex}.jsonl"))
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from ssd_plugin.commands.options import json_option
+from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
 
 
 @click.command("calibrate")
 @click.option("--policy", default="default", show_default=True, help="A shipped policy's name or a TOML file.")
-@click.option("--tasks", type=click.Path(path_type=Path), required=True, help="Task file that the baseline answered.")
+@click.option("--tasks", required=True, help=TASKS_HELP)
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
@@ -21,7 +22,7 @@ from ssd_plugin.commands.options import json_option
 )
 @click.option("--replicates", type=click.IntRange(min=10), default=100, show_default=True, help="Of each experiment.")
 @json_option
-def command(policy: str, tasks: Path, baseline: Path, replicates: int, as_json: bool) -> None:
+def command(policy: str, tasks: str, baseline: Path, replicates: int, as_json: bool) -> None:
     """A/A: judge the baseline against itself, and against itself made worse by the margin.
 
     Example: ssd calibrate --policy samples_only --tasks tasks.jsonl --baseline champion.jsonl
@@ -30,7 +31,8 @@ def command(policy: str, tasks: Path, baseline: Path, replicates: int, as_json: 
     from ssd_plugin.report.gating import print_calibration
 
     with tempfile.TemporaryDirectory(prefix="ssd-calibrate-") as work:
-        found = calibrate(policy, tasks, baseline, Path(work), replicates=replicates)
+        path = tasks_file(tasks, Path(work) / "tasks.jsonl")
+        found = calibrate(policy, path, baseline, Path(work), replicates=replicates)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found), sort_keys=True))
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ssd_plugin.commands.options import json_option
+from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
 
 if TYPE_CHECKING:
     from ssd_plugin.gating.apart import Answer
@@ -18,13 +19,14 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("gate")
 @click.option("--policy", default="default", show_default=True, help="A shipped policy's name or a TOML file.")
-@click.option("--tasks", type=_PATH, help="Task file that all sides answered.")
+@click.option("--tasks", help=TASKS_HELP)
 @click.option("--baseline", type=_PATH, help="The champion: run directory, samples file or result file.")
 @click.option("--candidate", type=_PATH, help="What is judged, in the same forms.")
 @click.option("--origin", type=_PATH, help="Generation 0, in the same forms; default: the baseline is generation 0.")
 @click.option("--model", type=_PATH, help="The candidate's model directory.")
 @click.option("--baseline-model", type=_PATH, help="The baseline's model directory.")
 @click.option("--training", type=_PATH, multiple=True, help="Prompts or samples trained on; may be repeated.")
+@click.option("--ledger", type=_PATH, help="File that counts the looks; default: $SSD_LEDGER, else one a user.")
 @click.option("--sign", type=_PATH, help="Private key that signs the evidence (ssd keys new).")
 @click.option("--out", type=_PATH, help="Directory for verdict.json and the evidence.")
 @click.option("--check-policy", is_flag=True, help="Only validate the policy files named as arguments.")
@@ -32,13 +34,14 @@ _PATH = click.Path(path_type=Path)
 @json_option
 def command(
     policy: str,
-    tasks: Path | None,
+    tasks: str | None,
     baseline: Path | None,
     candidate: Path | None,
     origin: Path | None,
     model: Path | None,
     baseline_model: Path | None,
     training: tuple[Path, ...],
+    ledger: Path | None,
     sign: Path | None,
     out: Path | None,
     check_policy: bool,
@@ -64,13 +67,14 @@ def command(
 
     request = GateRequest(
         policy=policy,
-        tasks=tasks,
+        tasks=tasks_file(tasks, out / "tasks.jsonl"),
         baseline=baseline,
         candidate=candidate,
         origin=origin,
         model=model,
         baseline_model=baseline_model,
         training=training,
+        ledger=ledger,
         out=out,
     )
 

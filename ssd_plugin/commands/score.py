@@ -9,14 +9,13 @@ from pathlib import Path
 import click
 
 from ssd_plugin.commands.options import json_option
+from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
 
 _TIERS = ("namespaces", "landlock", "rlimits")
 
 
 @click.command("score")
-@click.option(
-    "--tasks", required=True, help="Task file, a benchmark's file as published, or its name (humaneval+, ...)."
-)
+@click.option("--tasks", required=True, help=TASKS_HELP)
 @click.option(
     "--samples", type=click.Path(path_type=Path), required=True, help="Samples: task_id, sample_id, completion."
 )
@@ -57,10 +56,10 @@ def command(
     options = GradeOptions(tier=SandboxTier(tier) if tier else None, limits=limits)
     if workers is not None:
         options = replace(options, workers=workers)
-    tasks_file = _tasks_file(tasks, out)
+    task_path = tasks_file(tasks, out.with_name(out.name + ".tasks.jsonl"))
     with track("graded", _count_lines(samples)) as advance:
-        summary = score_file(tasks_file, samples, out, options=replace(options, progress=advance))
-    pass_at = _pass_at_k(tasks_file, out, ks)
+        summary = score_file(task_path, samples, out, options=replace(options, progress=advance))
+    pass_at = _pass_at_k(task_path, out, ks)
     if as_json:
         document = {"out": str(out), "tier": summary.tier.value, "samples": summary.samples, "counts": summary.counts}
         click.echo(json.dumps(document | {"resumed": summary.resumed, "pass_at_k": pass_at}, sort_keys=True))
@@ -73,18 +72,6 @@ def command(
     for group, figures in pass_at.items():
         click.echo(f"{group}: " + ", ".join(_figure(name, figure) for name, figure in figures.items()))
     click.echo(f"written: {out}")
-
-
-def _tasks_file(tasks: str, out: Path) -> Path:
-    """The task file; a benchmark named instead is fetched and written beside the results."""
-    from ssd_plugin.data.benchmarks import fetch
-    from ssd_plugin.jsonl import write_jsonl
-
-    if Path(tasks).exists() or "/" in tasks or tasks.endswith((".jsonl", ".json", ".gz", ".parquet")):
-        return Path(tasks)
-    path = out.with_name(out.name + ".tasks.jsonl")
-    write_jsonl(path, (task.to_json() for task in fetch(tasks)))
-    return path
 
 
 def _count_lines(path: Path) -> int:

@@ -1,4 +1,5 @@
-"""Runs each gate in a forked process of its own: a gate that raises, hangs or dies is an ERROR of that gate alone.
+"""Runs each gate in a forked process of its own: a gate that raises, hangs, dies or eats the memory is an ERROR of that gate
+alone.
 
 A fork (not a fresh interpreter) inherits the parsed sides at no cost; the answer comes back as JSON, never as a pickle.
 """
@@ -7,6 +8,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
@@ -14,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from ssd_plugin.errors import ConfigError
@@ -21,14 +24,17 @@ from ssd_plugin.typed import build
 from ssd_plugin.verdict import GateResult, GateStatus
 
 _FORK = multiprocessing.get_context("fork")
+_MAX_ANSWER = 1 << 28  # bytes; a thousand findings and their figures are far below
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One call that returns gate results (calibration returns many), and its limit in seconds of wall time."""
+    """One call that returns gate results (calibration returns many), and its limits: seconds of wall time, and memory beside
+    what this process holds now, for each process of the gate."""
 
     call: Callable[[], list[GateResult]]
     timeout_s: float
+    memory_mib: int = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +68,31 @@ class _Running:
         self.pipe.close()
 
 
-def _child(call: Callable[[], list[GateResult]], pipe: Connection) -> None:
+def _bound_memory(mebibytes: int) -> None:
+    """Let this process map `mebibytes` of writable memory more than it has now, and no process of its own more than that.
+
+    RLIMIT_DATA and not RLIMIT_AS: address space that is reserved only, as allocators and CUDA do, costs nothing.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    held = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = held + (mebibytes << 20)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _child(job: Job, pipe: Connection) -> None:
     os.setsid()
+    _bound_memory(job.memory_mib)
     os.dup2(2, 1)  # what a gate prints must not mix with the command's own output
     sys.stdout = sys.stderr
     try:
-        answer: dict[str, Any] = {"results": [dataclasses.asdict(result) for result in call()]}
+        answer: dict[str, Any] = {"results": [dataclasses.asdict(result) for result in job.call()]}
         message = json.dumps(answer, allow_nan=False)
+    except MemoryError:
+        message = json.dumps(
+            {"failure": f"ran out of memory: it may use {job.memory_mib} MiB (memory_mib in the policy)"}
+        )
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a gate (also a third party's) raises is its ERROR
         message = json.dumps({"failure": f"{type(error).__name__}: {error}"})
     pipe.send_bytes(message.encode())
@@ -78,7 +102,7 @@ def _child(call: Callable[[], list[GateResult]], pipe: Connection) -> None:
 def _read(running: _Running) -> Answer:
     seconds = time.monotonic() - running.started
     try:
-        message = json.loads(running.pipe.recv_bytes())
+        message = json.loads(running.pipe.recv_bytes(_MAX_ANSWER))
         if "failure" in message:
             return Answer(results=(), failure=message["failure"], seconds=seconds)
         results = tuple(build(GateResult, row, "result") for row in message["results"])
@@ -86,6 +110,8 @@ def _read(running: _Running) -> Answer:
     except EOFError:
         running.process.join()
         return Answer(results=(), failure=f"its process died (exit {running.process.exitcode})", seconds=seconds)
+    except OSError:
+        return Answer(results=(), failure=f"answered with more than {_MAX_ANSWER >> 20} MiB", seconds=seconds)
     except ConfigError as error:
         return Answer(results=(), failure=f"returned something that is no gate result: {error}", seconds=seconds)
 
@@ -93,7 +119,7 @@ def _read(running: _Running) -> Answer:
 def _start(job: Job) -> _Running:
     receive, send = _FORK.Pipe(duplex=False)
     sys.stdout.flush()
-    process = _FORK.Process(target=_child, args=(job.call, send))
+    process = _FORK.Process(target=_child, args=(job, send))
     process.start()
     send.close()
     return _Running(process=process, pipe=receive, timeout_s=job.timeout_s)

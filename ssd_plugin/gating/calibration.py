@@ -14,13 +14,14 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
+from ssd_plugin.data.benchmarks import load_tasks
 from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.apart import Job, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.run import Bench, judge, load_bench, power_table, with_minimum
 from ssd_plugin.gating.sides import load_side
-from ssd_plugin.records import Result, Status, read_tasks
+from ssd_plugin.records import Result, Status
 from ssd_plugin.verdict import GateResult, PowerRow, decide
 
 EXPERIMENTS = ("halves", "redrawn", "margin_loss")
@@ -142,7 +143,7 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
     if side.samples_per_task < 2:
         raise DataError(f"{baseline}: calibration needs two samples a task or more; it has {side.samples_per_task}")
     context = GateContext(
-        tasks=tuple(read_tasks(tasks)),
+        tasks=tuple(load_tasks(tasks)),
         baseline=side,
         candidate=side,
         origin=None,
@@ -161,6 +162,7 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         name: Job(
             call=partial(_replicates, gate, bench.settings[name], replace(context, work=work / name), lost, replicates),
             timeout_s=60 + replicates * bench.policy.gates[name].timeout_s,
+            memory_mib=bench.policy.gates[name].memory_mib,
         )
         for name, gate in tried.items()
     }

@@ -61,6 +61,11 @@ class GateContext:
     sandbox: str  # weakest sandbox tier the policy accepts
     memo: ProgramMemo
 
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Baseline, candidate and, if there is one, origin."""
+        return (self.baseline, self.candidate, *([self.origin] if self.origin else ()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:

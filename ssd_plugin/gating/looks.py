@@ -1,43 +1,104 @@
 """Counts how often a candidate was judged: looks on new data spend alpha, reruns on the same data change nothing.
 
-The record is `looks.jsonl` in the output directory. It is as honest as its keeper: another directory starts a new one, which
-is why promotion reads the counts from the signed verdict and CI should keep one output directory a candidate.
+The ledger is one file for all gate runs of a user (`--ledger` or SSD_LEDGER name a shared one), not a file of the output
+directory: another --out does not start counting anew. Another ledger does; so do other weights. docs/gates.md says what
+follows from that.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 
 from ssd_plugin.errors import GateError
+from ssd_plugin.gating.gate import Side
 from ssd_plugin.jsonl import read_jsonl, sha256_json, write_jsonl
 from ssd_plugin.policy import Policy
 from ssd_plugin.verdict import Looks
 
-LEDGER = "looks.jsonl"
+_WEIGHTS = (".safetensors", ".gguf")
 
 
-def record_look(out: Path, policy: Policy, candidate: str, data: Mapping[str, str]) -> Looks:
-    """Enter this gate run and say which look it is.
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is judged, by digest. `candidate` stays when the candidate is sampled anew; `data` changes then."""
 
-    `candidate`: digest that stays when the candidate is sampled anew (its weights; its samples when there are no weights).
-    `data`: digests of the task file and of all sides. Entered before any gate runs, so an aborted look counts too.
+    candidate: str
+    tasks: str
+    data: str
+
+
+def default_ledger() -> Path:
+    """`$SSD_LEDGER`, else `looks.jsonl` in this user's state directory (`$XDG_STATE_HOME`, else `~/.local/state`)."""
+    if named := os.environ.get("SSD_LEDGER"):
+        return Path(named)
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "ssd_plugin" / "looks.jsonl"
+
+
+def identify(tasks: str, sides: Mapping[str, Side], model: Mapping[str, str]) -> Judged:
+    """`tasks`: the task file's digest; `model`: digests of the candidate's files by path, empty without weights.
+
+    A candidate is its weight files: a new README makes no new candidate. Without weights it is its answers. The answers
+    are digested, not their file, so that grading again or another order of keys is the same data.
+    """
+    answers = {
+        role: sha256_json(sorted((row.task_id, row.sample_id, row.completion) for row in side.rows))
+        for role, side in sides.items()
+    }
+    weights = {path: digest for path, digest in model.items() if PurePosixPath(path).suffix in _WEIGHTS}
+    candidate = sha256_json(weights or dict(model)) if model else answers["candidate"]
+    return Judged(candidate=candidate, tasks=tasks, data=sha256_json({"tasks": tasks, **answers}))
+
+
+@contextmanager
+def _held(ledger: Path) -> Iterator[None]:
+    """Keep other gate runs out; the lock ends with the process.
 
     Raises:
-        GateError: the candidate was judged on other data `policy.looks` times already.
+        GateError: the ledger's directory cannot be written.
     """
-    path = out / LEDGER
-    rows = [row for _, row in read_jsonl(path)] if path.exists() else []
-    now = {"candidate": candidate, "data": sha256_json(dict(data))}
-    before = [str(row.get("data")) for row in rows if row.get("candidate") == candidate]
-    looks = list(dict.fromkeys([*before, now["data"]]))
-    if len(looks) > policy.looks:
+    try:
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(ledger.with_name(ledger.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
         raise GateError(
-            f"{path}: this candidate was judged on {len(looks) - 1} data sets already and the policy allows {policy.looks} "
-            "looks; sampling until it passes proves nothing: train another candidate"
-        )
-    write_jsonl(path, [*rows, now])
+            f"{ledger}: looks cannot be counted there ({error.strerror}); name a file that can be written with --ledger "
+            "or SSD_LEDGER"
+        ) from error
+
+
+def record_look(ledger: Path, policy: Policy, now: Judged) -> Looks:
+    """Enter this gate run and say which look it is. Entered before any gate runs, so an aborted look counts too.
+
+    Raises:
+        GateError: the candidate was judged on other data `policy.looks` times already, or the ledger cannot be written.
+        DataError, ResourceError: the ledger is malformed, or the disk is full.
+    """
+    with _held(ledger):
+        rows = [row for _, row in read_jsonl(ledger)] if ledger.exists() else []
+        before = [row.get("data") for row in rows if row.get("candidate") == now.candidate]
+        looks = list(dict.fromkeys([*before, now.data]))
+        if len(looks) > policy.looks:
+            raise GateError(
+                f"{ledger}: this candidate was judged on {len(looks) - 1} data sets already and the policy allows "
+                f"{policy.looks} looks; sampling until it passes proves nothing: train another candidate"
+            )
+        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "policy": policy.sha256, **vars(now)}
+        write_jsonl(ledger, [*rows, entry])
     return Looks(
-        look=looks.index(now["data"]) + 1,
+        look=looks.index(now.data) + 1,
         allowed=policy.looks,
-        reruns=before.count(now["data"]),
+        reruns=before.count(now.data),
         alpha=policy.alpha / policy.looks,
+        candidates=len({row.get("candidate") for row in rows if row.get("tasks") == now.tasks} | {now.candidate}),
+        ledger=str(ledger),
     )

@@ -18,6 +18,7 @@ class GateRequest:
     """`policy`: a shipped policy's name or a TOML file. Each side is a samples file, a result file or a run directory.
 
     `origin` None: the baseline is generation 0. `training`: prompts and samples that the candidate was trained on.
+    `ledger`: where looks are counted; None: `looks.default_ledger`.
     """
 
     policy: str
@@ -28,6 +29,7 @@ class GateRequest:
     model: Path | None = None
     baseline_model: Path | None = None
     training: tuple[Path, ...] = ()
+    ledger: Path | None = None
     out: Path
 
 

@@ -12,11 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.digests import model_digests, model_identity
+from ssd_plugin.data.benchmarks import load_tasks
+from ssd_plugin.digests import model_digests
 from ssd_plugin.errors import ConfigError, SsdError
 from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
-from ssd_plugin.gating.looks import record_look
+from ssd_plugin.gating.looks import default_ledger, identify, record_look
 from ssd_plugin.gating.paired import pass_rate_power
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest, resolve
@@ -24,7 +25,6 @@ from ssd_plugin.gating.sides import load_side
 from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
 from ssd_plugin.policy import SANDBOX_TIERS, Policy, load_policy
-from ssd_plugin.records import read_tasks
 from ssd_plugin.typed import build
 from ssd_plugin.verdict import (
     GateResult,
@@ -86,7 +86,7 @@ def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float)
     Raises:
         SsdError: a file is missing or malformed, or the sandbox cannot be trusted.
     """
-    tasks = tuple(read_tasks(request.tasks))
+    tasks = tuple(load_tasks(request.tasks))
 
     def side(role: str, path: Path) -> Side:
         return load_side(role, path, request.tasks, request.out, regrade=policy.regrade)
@@ -124,9 +124,7 @@ def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]
     found = [_subject("tasks", request.tasks, request.out)]
     found += [_subject("training", path, request.out) for path in request.training]
     named = {"baseline": request.baseline, "candidate": request.candidate, "origin": request.origin}
-    for side in (context.baseline, context.candidate, context.origin):
-        if side is None:
-            continue
+    for side in context.sides:
         source = named[side.role]
         found.append(_subject(f"{side.role}_results", side.results, request.out))
         if source is not None and source != side.results:
@@ -224,16 +222,11 @@ def _verdict(bench: Bench, gates: tuple[JudgedGate, ...], looks: Looks, reason: 
     )
 
 
-def _candidate_identity(subjects: Sequence[Subject]) -> str:
-    weights = {subject.path: subject.sha256 for subject in subjects if subject.role == "model"}
-    if weights:
-        return model_identity(weights)
-    return next(subject.sha256 for subject in subjects if subject.role.startswith("candidate_"))
-
-
-def _look(request: GateRequest, policy: Policy, subjects: Sequence[Subject]) -> Looks:
-    data = {s.role: s.sha256 for s in subjects if s.role == "tasks" or s.role.endswith("_results")}
-    return record_look(request.out, policy, _candidate_identity(subjects), data)
+def _look(ledger: Path | None, policy: Policy, context: GateContext, subjects: Sequence[Subject]) -> Looks:
+    tasks = next(subject.sha256 for subject in subjects if subject.role == "tasks")
+    model = {subject.path: subject.sha256 for subject in subjects if subject.role == "model"}
+    judged = identify(tasks, {side.role: side for side in context.sides}, model)
+    return record_look(ledger or default_ledger(), policy, judged)
 
 
 def run_gates(
@@ -275,19 +268,19 @@ def _run(
     policy = bench.policy
     context = load_context(request, policy, work, policy.alpha / policy.looks)
     subjects = _subjects(request, context)
-    looks = _look(request, policy, subjects)
+    looks = _look(request.ledger, policy, context, subjects)
     power = power_table(bench, context.baseline, context.alpha)
     on_power(power)
     jobs = {}
     for name, found in bench.gates.items():
         own = replace(context, work=work / name)
         call = partial(_call, found.gate, own, bench.settings[name])
-        jobs[name] = Job(call=call, timeout_s=policy.gates[name].timeout_s)
+        place = policy.gates[name]
+        jobs[name] = Job(call=call, timeout_s=place.timeout_s, memory_mib=place.memory_mib)
     answers = run_apart(jobs, on_gate)
     results = {
         name: with_minimum(policy, context, found.gate, one_result(name, answers[name], found.gate.paired))
         for name, found in bench.gates.items()
     }
     judged = judge(bench, results, {name: answer.seconds for name, answer in answers.items()})
-    sides = [side for side in (context.baseline, context.candidate, context.origin) if side is not None]
-    return _verdict(bench, judged, looks, subjects=subjects, sandbox=weakest_tier(sides), power=power)
+    return _verdict(bench, judged, looks, subjects=subjects, sandbox=weakest_tier(context.sides), power=power)

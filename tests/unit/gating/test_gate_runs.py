@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -198,6 +199,21 @@ def dies(context: GateContext, settings: NoSettings) -> GateResult:
     os._exit(0)
 
 
+def eats_memory(context: GateContext, settings: NoSettings) -> GateResult:
+    raise AssertionError(len(bytearray(1 << 30)))
+
+
+def eats_memory_in_small_bites(context: GateContext, settings: NoSettings) -> GateResult:
+    hoard = []
+    while True:
+        hoard.append("x" * 10_000 + str(len(hoard)))
+
+
+def eats_memory_in_a_child(context: GateContext, settings: NoSettings) -> GateResult:
+    subprocess.run([sys.executable, "-c", "print(len(bytearray(1 << 30)))"], check=True)
+    raise AssertionError("the child got a gigabyte")
+
+
 def answers_nothing(context: GateContext, settings: NoSettings) -> Any:
     return None
 
@@ -221,6 +237,9 @@ def passes(context: GateContext, settings: NoSettings) -> GateResult:
         (raises, "ZeroDivisionError: the gate's own text"),
         (hangs, "stopped after its time limit of 0.5 s"),
         (dies, "its process died (exit 0)"),
+        (eats_memory, "ran out of memory: it may use 100 MiB"),
+        (eats_memory_in_small_bites, "ran out of memory: it may use 100 MiB"),
+        (eats_memory_in_a_child, "CalledProcessError"),
         (answers_nothing, "TypeError"),
         (says_nan, "ValueError"),
         (None, "no built-in gate or allowed plugin registered it"),
@@ -236,7 +255,8 @@ def test_a_gate_that_fails_is_its_own_error(
 ) -> None:
     _plant(monkeypatch, check)
     rows = tools.make_rows(world.tasks)
-    verdict = judge(rows, rows, '\n[gates.probe]\ntier = "supporting"\ntimeout_s = 0.5\n')
+    limits = f"timeout_s = {0.5 if check is hangs else 60}\nmemory_mib = 100"
+    verdict = judge(rows, rows, f'\n[gates.probe]\ntier = "supporting"\n{limits}\n')
     statuses = {one.result.gate: one.result for one in verdict.gates}
     assert verdict.outcome is Outcome.ERROR
     assert reason in statuses["probe"].reason
@@ -289,8 +309,60 @@ def test_looks_are_counted_and_run_out(world: Any, tools: Any, judge: Callable[.
     assert first.looks.alpha == pytest.approx(0.025)
     assert third.outcome is Outcome.ERROR
     assert "judged on 2 data sets already" in third.reason
-    (model / "weights.bin").write_bytes(b"another candidate")
-    assert look(4).looks.look == 1
+    (model / "weights.safetensors").write_bytes(b"another candidate")
+    assert (look(4).looks.look, look(4).looks.candidates) == (1, 2)
+
+
+def test_looks_follow_the_candidate_not_the_directory(world: Any, tools: Any, tmp_path: Path) -> None:
+    base, model = tools.make_rows(world.tasks, seed=1), tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"w")
+    (tmp_path / "policy.toml").write_text(POLICY)
+
+    def look(seed: int, **changes: Any) -> Verdict:
+        files = world.write("b", base), world.write("c", tools.make_rows(world.tasks, seed=seed))
+        request = world.request(*files, str(tmp_path / "policy.toml"), model=model)
+        return run_gates(replace(request, out=tmp_path / f"out{seed}", **changes))
+
+    assert (look(2).looks.look, look(3).looks.look) == (1, 2)
+    (model / "README.md").write_text("a new file beside the weights makes no new candidate")
+    refused = look(4)
+    assert refused.outcome is Outcome.ERROR
+    assert "train another candidate" in refused.reason
+    elsewhere = look(4, ledger=tmp_path / "shared/looks.jsonl")
+    assert elsewhere.looks.look == 1, "another ledger knows nothing: the evidence names it"
+    assert elsewhere.looks.ledger == str(tmp_path / "shared/looks.jsonl")
+
+
+def test_without_weights_fresh_samples_are_a_new_candidate_and_are_counted(
+    world: Any, tools: Any, judge: Callable[..., Verdict]
+) -> None:
+    base = tools.make_rows(world.tasks, seed=1)
+    looks = [judge(base, tools.make_rows(world.tasks, seed=seed)).looks for seed in (2, 3, 4, 2)]
+    assert [(one.look, one.candidates, one.reruns) for one in looks] == [(1, 1, 0), (1, 2, 0), (1, 3, 0), (1, 3, 1)]
+
+
+def test_another_spelling_of_the_same_answers_is_a_rerun(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    judge(rows, rows)
+    assert judge(rows, list(reversed(rows))).looks.reruns == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "not a ledger\n"])
+def test_a_ledger_that_cannot_be_read_or_written_is_an_error(
+    world: Any, tools: Any, judge: Callable[..., Verdict], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    ledger = tmp_path / "state/looks.jsonl"
+    if content:
+        ledger.parent.mkdir()
+        ledger.write_text(content)
+    else:
+        ledger.parent.write_text("a file where the directory should be")
+    monkeypatch.setenv("SSD_LEDGER", str(ledger))
+    rows = tools.make_rows(world.tasks)
+    verdict = judge(rows, rows)
+    assert verdict.outcome is Outcome.ERROR
+    assert str(ledger) in verdict.reason
 
 
 def test_the_policy_is_checked_before_anything_is_written(
