@@ -90,6 +90,13 @@ class DecodeConfig:
         _require_temperature(self.temperature)
         _require_truncation(self.top_k, self.top_p)
 
+    @property
+    def label(self) -> str:
+        """A name for folders: "T=0.7,k=20,p=0.8", what is off left out."""
+        return (
+            f"T={self.temperature:g}" + f",k={self.top_k}" * bool(self.top_k) + f",p={self.top_p:g}" * (self.top_p < 1)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:

@@ -186,14 +186,8 @@ def noninferiority(
             outcome = Decision.PASS
         elif mean + half < -margin:
             outcome = Decision.BREACH
-    return NonInferiority(
-        outcome=outcome,
-        lower=mean - half,
-        upper=mean + half,
-        estimate=float(array.mean()),
-        tasks=array.size,
-        p_value=p_value,
-    )
+    return NonInferiority(outcome=outcome, lower=mean - half, upper=mean + half, estimate=float(array.mean()),
+                          tasks=array.size, p_value=p_value)  # fmt: skip
 
 
 def same_model_sd(passes: Sequence[int], samples: int) -> float:
@@ -347,3 +341,60 @@ def simultaneous_intervals(
             raise StatisticsError(f"group {name!r}: {error}") from error
         intervals[name] = Interval(estimate=one.estimate, low=one.low, high=one.high, confidence=confidence)
     return intervals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quadratic:
+    """y = c0 + c1 x + c2 x^2; `peak` is the x of its maximum, None when it has none."""
+
+    coefficients: tuple[float, float, float]
+    r_squared: float
+    peak: float | None
+
+
+def quadratic_fit(xs: Sequence[float] | FloatArray, ys: Sequence[float] | FloatArray) -> Quadratic:
+    """Least squares.
+
+    Raises:
+        StatisticsError: fewer than four points or three different x (a parabola meets any three), or y all equal.
+    """
+    x, y = _numbers(xs, "x"), _numbers(ys, "y")
+    if x.size != y.size or x.size < 4 or np.unique(x).size < 3 or np.ptp(y) == 0:
+        raise StatisticsError("a quadratic needs four points or more, three different x and y that are not all equal")
+    c2, c1, c0 = (float(c) for c in np.polyfit(x, y, 2))
+    unexplained = float(((y - c0 - c1 * x - c2 * x**2) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+    return Quadratic(coefficients=(c0, c1, c2), r_squared=1 - unexplained, peak=-c1 / (2 * c2) if c2 < 0 else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The best setting's mean on the tasks that chose it, its estimate on others, the gap, the share of resamples that agree."""
+
+    apparent: float
+    corrected: float
+    optimism: float
+    stability: float
+
+
+def selection_optimism(rates: FloatArray, *, resamples: int = 2000, seed: int = 0) -> Selection:
+    """Choose the highest mean of `rates` ("settings tasks"; of equals the first) and estimate how much the choice flatters it.
+
+    Each bootstrap resample of tasks chooses anew and is scored on the tasks it left out (Tsamardinos et al. 2018,
+    doi:10.1007/s10994-018-5714-4): without bias when the settings are equal, a little too strict when they are not.
+
+    Raises:
+        StatisticsError: no settings, fewer than ten tasks, or a rate that is not finite.
+    """
+    table = np.asarray(rates, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 10 or not np.isfinite(table).all():
+        raise StatisticsError(
+            f"optimism needs a finite table of settings by ten tasks or more; got shape {table.shape}"
+        )
+    tasks = table.shape[1]
+    drawn = np.random.default_rng(seed).multinomial(tasks, np.full(tasks, 1 / tasks), size=resamples)
+    chosen = (drawn @ table.T).argmax(axis=1)
+    left_out = drawn == 0
+    scores = (left_out * table[chosen]).sum(axis=1) / np.maximum(left_out.sum(axis=1), 1)
+    best, corrected = int(table.mean(axis=1).argmax()), float(scores.mean())
+    apparent, stability = float(table[best].mean()), float((chosen == best).mean())
+    return Selection(apparent=apparent, corrected=corrected, optimism=apparent - corrected, stability=stability)

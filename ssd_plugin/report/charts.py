@@ -18,12 +18,13 @@ ROW_HEIGHT = 26
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line: (x, y) points in rising x, an optional band of (x, low, high), and its colour (0 to 3)."""
+    """(x, y) points in rising x, `joined` by a line or not, an optional band of (x, low, high), and their colour (0 to 3)."""
 
     label: str
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float, float]] = ()
     colour: int
+    joined: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +121,9 @@ def _draw_series(
         edge += [(x_at(x), y_at(high)) for x, _, high in reversed(one.band)]
         parts.append(tag("path", d=_path(edge) + "Z", class_=f"band {colour}"))
     dots = [(x_at(x), y_at(y)) for x, y in one.points]
-    parts.append(tag("path", d=_path(dots), class_=f"line {colour}"))
-    if len(dots) <= 30:
+    if one.joined:
+        parts.append(tag("path", d=_path(dots), class_=f"line {colour}"))
+    if len(dots) <= 30 or not one.joined:
         for (x, y), (raw_x, raw_y) in zip(dots, one.points, strict=True):
             note = tag("title", f"{one.label}: {number(raw_x)}, {y_text(raw_y)}")
             parts.append(tag("circle", note, cx=x, cy=y, r=3, class_=f"dot {colour}"))

@@ -20,12 +20,6 @@ from ssd_plugin.statistics import bootstrap_mean
 Cell = dict[str, Any]
 
 
-def folder_of(side: str, decode: DecodeConfig) -> str:
-    """Where a side's graded samples of one decode setting lie in the run directory; `side`: "base" or "ssd"."""
-    extras = f",k={decode.top_k}" * bool(decode.top_k) + f",p={decode.top_p:g}" * (decode.top_p < 1)
-    return f"select/{side}/T={decode.temperature:g}{extras}"
-
-
 def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[Cell]:
     """One row a decode setting: pass@1 on the development split with its interval over tasks."""
     split = Split(
@@ -36,8 +30,9 @@ def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[Cell]:
     cells: list[Cell] = []
     with closing(LoadedModel(path, config)) as model:
         for decode in config.select.grid():
-            folder = folder_of(side, decode)
-            graded = sample_and_grade(split, model, decode, run / folder, folder.replace("/", " "))
+            graded = sample_and_grade(
+                split, model, decode, run / f"select/{side}/{decode.label}", f"select {side} {decode.label}"
+            )
             interval = bootstrap_mean(list(graded.pass_rates().values()))
             figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
             cells.append({"side": side} | asdict(decode) | figures)
