@@ -1,13 +1,12 @@
 """Copies of the generated programs that findings point at: text files, named so that nothing collects or imports them."""
 
-import errno
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ssd_plugin.errors import ResourceError
 from ssd_plugin.evidence.files import PROGRAMS
+from ssd_plugin.jsonl import naming_a_full_disk
 from ssd_plugin.verdict import Finding
 
 ProgramKey = tuple[str, str, str]  # side, task id, sample id
@@ -46,10 +45,6 @@ def write_programs(out: Path, keys: Iterable[ProgramKey], programs: Mapping[Prog
 
 def _write(path: Path, content: bytes) -> None:
     # Not flushed one by one (there may be 25,000): a copy that a power cut tore no longer has the signed digest.
-    try:
+    with naming_a_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"no space left while writing {path}: free some and run ssd gate again") from error
-        raise

@@ -5,7 +5,6 @@ REGISTRY/NAME/versions/000002/{model,evidence}/     read-only copies, release.js
 REGISTRY/NAME/history.jsonl                         every move of the alias, written before the move
 """
 
-import errno
 import fcntl
 import os
 import re
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.digests import copy_model, sync_directory
-from ssd_plugin.errors import ConfigError, DataError, RegistryError, ResourceError
-from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.errors import ConfigError, DataError, RegistryError
+from ssd_plugin.jsonl import JsonObject, naming_a_full_disk, read_json, read_jsonl, write_json, write_jsonl
 from ssd_plugin.registry.protocol import ALIAS, Release
 from ssd_plugin.typed import build
 
@@ -179,8 +178,7 @@ def _remove(folder: Path) -> None:
 def _failures(home: Path) -> Iterator[None]:
     """The operating system's failures as the registry's."""
     try:
-        yield
+        with naming_a_full_disk(home):
+            yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"{home}: no space left; the alias was not moved") from error
         raise RegistryError(f"{error.filename or home}: {error.strerror}") from error
