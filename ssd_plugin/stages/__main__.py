@@ -1,31 +1,16 @@
 """`python -m ssd_plugin.stages NAME RUN_DIR PARENT_PID`: one stage in a process of its own; reports through a file of the run."""
 
-import ctypes
 import importlib
-import os
 import resource
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin.errors import ResourceError, SsdError
 from ssd_plugin.jsonl import write_json
+from ssd_plugin.parent import die_with
 from ssd_plugin.rundir import STAGE_REPORT, RunDir
 from ssd_plugin.settings import config_from_json
-
-PR_SET_PDEATHSIG = 1
-
-
-def die_with(parent: int) -> None:
-    """A killed `ssd` must not leave a stage behind that goes on writing (Linux; elsewhere the lock alone protects).
-
-    `parent` is its process id: it may be gone before this process could ask who started it.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def main(name: str, directory: str) -> int:

@@ -65,7 +65,9 @@ def model_provider(base_model: Path, config: TrainConfig) -> tuple[Any, Any]:
     provider = bridge.to_megatron_provider(load_weights=True)
     set_parallelism(provider, config.parallel)
     provider.seq_length = config.seq_length
-    provider.variable_seq_lengths = config.parallel.pipeline > 1  # rows are as long as their examples
+    if config.parallel.pipeline > 1:  # rows are as long as their examples; Megatron's default dispatcher refuses that,
+        provider.variable_seq_lengths = True  # even in a model without experts
+        provider.moe_token_dispatcher_type = "alltoall"
     provider.calculate_per_token_loss = True  # a step's loss is the mean over its labels, whatever rank they are on
     provider.cross_entropy_loss_fusion = False
     return bridge, provider

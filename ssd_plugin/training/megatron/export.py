@@ -1,4 +1,4 @@
-"""From the trained Megatron model back to a Hugging Face directory, and the proof that both are the same model."""
+"""From the trained Megatron model back to a Hugging Face directory, and what proves that both are the same model."""
 
 import itertools
 import shutil
@@ -6,27 +6,28 @@ from typing import Any
 
 import torch
 from megatron.bridge.training.callbacks import Callback
-from megatron.bridge.training.config import ConfigContainer
-from megatron.bridge.training.gpt_step import forward_step
 from megatron.core import parallel_state
 from megatron.core.pipeline_parallel import get_forward_backward_func
+from megatron.core.utils import get_batch_on_this_cp_rank
+from safetensors.torch import save_file
 
 from ssd_plugin.jsonl import write_json
-from ssd_plugin.training.megatron.job import EXPORTED, REPORT, probes
-from ssd_plugin.training.megatron.rows import Rows, multiple_of, read_examples
+from ssd_plugin.training.examples import Examples
+from ssd_plugin.training.megatron.job import EXPORTED, LOGITS, REPORT, probes
+from ssd_plugin.training.megatron.rows import multiple_of
 from ssd_plugin.training.protocol import TrainJob
 
 
 class Export(Callback):  # type: ignore[misc]  # Bridge has no types
-    """At the end of training: weights to `work/exported`, and in `work/export.json` each probe example's loss (nats a
-    label) by the Megatron model as it stands in memory, for the trainer to compare with the exported one's."""
+    """At the end of training: weights to `work/exported`, and the logits of the probe examples by the Megatron model as it
+    stands in memory to `work/logits.safetensors`, for the trainer to compare with the exported one's."""
 
-    def __init__(self, hub: Any, job: TrainJob, config: ConfigContainer) -> None:
-        self._hub, self._job, self._config = hub, job, config
+    def __init__(self, hub: Any, job: TrainJob, vocabulary: int) -> None:
+        self._hub, self._job, self._vocabulary = hub, job, vocabulary
 
     def on_train_end(self, context: Any) -> None:
         """Bridge calls this on every rank; all of them take part."""
-        losses = self._probe(context)
+        self._save_logits(context.model)
         target = self._job.work / EXPORTED
         if torch.distributed.get_rank() == 0:
             shutil.rmtree(target, ignore_errors=True)
@@ -34,41 +35,53 @@ class Export(Callback):  # type: ignore[misc]  # Bridge has no types
         self._hub.save_hf_pretrained(context.model, str(target), show_progress=False)
         torch.distributed.barrier()
         if torch.distributed.get_rank() == 0:
-            write_json(self._job.work / REPORT, {"step": context.state.train_state.step, "losses": losses})
+            write_json(self._job.work / REPORT, {"step": context.state.train_state.step})
 
-    def _probe(self, context: Any) -> list[float]:
-        """Mean loss of each probe example, the same list on every rank."""
-        dataset = self._config.dataset
-        examples, _ = read_examples(self._job, dataset.vocabulary)
-        rows = Rows(examples, probes(len(examples)), multiple_of(self._job.config), dataset.dense_mask)
-        for part in context.model:
+    def _save_logits(self, model: list[Any]) -> None:
+        examples = Examples(self._job.examples, seq_length=self._job.config.seq_length, vocabulary=self._vocabulary)
+        for part in model:
             part.eval()
-        totals = torch.zeros(len(rows), 2, device=torch.cuda.current_device())
-        for index in range(len(rows)):
-            reduced = self._forward(context, rows[index])
-            if reduced:  # on the last pipeline stage
-                totals[index] = torch.stack([value["lm loss"] for value in reduced]).sum(0)
-        torch.distributed.all_reduce(totals, group=parallel_state.get_context_parallel_group())
-        torch.distributed.broadcast(totals, _last_stage(), group=parallel_state.get_pipeline_model_parallel_group())
-        return (totals[:, 0] / totals[:, 1]).tolist()
+        found = {}
+        for number, ids in enumerate(probes(examples)):
+            logits = self._logits(model, ids)
+            if logits is not None:
+                found[str(number)] = logits[: len(ids), : self._vocabulary].float().cpu().contiguous()
+        data_rank = parallel_state.get_data_parallel_rank(with_context_parallel=True)
+        if found and data_rank == parallel_state.get_tensor_model_parallel_rank() == 0:
+            save_file(found, self._job.work / LOGITS)
 
-    def _forward(self, context: Any, row: dict[str, torch.Tensor]) -> list[Any]:
-        def step(rows: Any, model: Any) -> Any:
-            return forward_step(context.state, rows, model)
+    def _logits(self, model: list[Any], ids: list[int]) -> torch.Tensor | None:
+        """Logits "tokens vocabulary", both padded, on the last pipeline stage's ranks; None on the others."""
+        room = -(-len(ids) // multiple_of(self._job.config)) * multiple_of(self._job.config)
+        tokens = torch.zeros(1, room, dtype=torch.long, device=torch.cuda.current_device())
+        tokens[0, : len(ids)] = torch.tensor(ids)
+        positions = torch.arange(room, device=tokens.device)[None]
+        ours = get_batch_on_this_cp_rank({"tokens": tokens, "position_ids": positions})
+
+        def step(_: Any, part: Any) -> Any:
+            output = part(ours["tokens"], ours["position_ids"], None, runtime_gather_output=True)
+            return output, lambda logits, **_: logits
 
         with torch.no_grad():
-            found: list[Any] = get_forward_backward_func()(
+            found: list[torch.Tensor] = get_forward_backward_func()(
                 forward_step_func=step,
-                data_iterator=itertools.repeat(row, 1),
-                model=context.model,
+                data_iterator=itertools.repeat(None),
+                model=model,
                 num_microbatches=1,
-                seq_length=row["tokens"].shape[1],
+                seq_length=room,
                 micro_batch_size=1,
                 forward_only=True,
+                collect_non_loss_data=True,
             )
-        return found
+        return _in_order(found[0][0], ours["position_ids"][0]) if found else None
 
 
-def _last_stage() -> int:
-    rank: int = parallel_state.get_pipeline_model_parallel_last_rank()
-    return rank
+def _in_order(logits: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The rows of all context-parallel ranks, each of which holds the logits at some positions, in the tokens' order."""
+    group = parallel_state.get_context_parallel_group()
+    size = torch.distributed.get_world_size(group)
+    rows = [torch.empty_like(logits) for _ in range(size)]
+    places = [torch.empty_like(positions) for _ in range(size)]
+    torch.distributed.all_gather(rows, logits.contiguous(), group=group)
+    torch.distributed.all_gather(places, positions.contiguous(), group=group)
+    return torch.cat(rows)[torch.cat(places).argsort()]

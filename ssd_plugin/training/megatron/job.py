@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.config import TrainConfig
+from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.protocol import TrainJob
 from ssd_plugin.typed import build
 
 STEPS = "steps.jsonl"  # a row an iteration, also of those that a restart repeats
 FAILURE = "failure.json"  # why the ranks gave up
-REPORT = "export.json"  # the probe examples' losses by the trained model
+REPORT = "export.json"  # the step that was exported
+LOGITS = "logits.safetensors"  # the probe examples' logits by the trained model
 EXPORTED = "exported"  # its Hugging Face directory, until the trainer moves it to its place
-PROBES = 4  # examples on which the trained and the exported model are compared
+PROBES, PROBE_TOKENS = 4, 128  # examples on which the trained and the exported model are compared, and how much of each
 
 
 def checkpoints_of(job: TrainJob) -> Path:
@@ -32,6 +34,6 @@ def job_from_json(values: dict[str, Any]) -> TrainJob:
     return TrainJob(**paths, seed=values["seed"], config=build(TrainConfig, values["config"], "train"))
 
 
-def probes(examples: int) -> list[list[int]]:
-    """Rows of one example each: the first few."""
-    return [[index] for index in range(min(PROBES, examples))]
+def probes(examples: Examples) -> list[list[int]]:
+    """Token ids of the first few examples, each cut to its beginning (the logits of 128 tokens take 80 MB)."""
+    return [list(examples[index].token_ids[:PROBE_TOKENS]) for index in range(min(PROBES, len(examples)))]

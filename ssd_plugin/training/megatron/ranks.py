@@ -1,6 +1,7 @@
 """What every rank runs under torchrun: `python -m ssd_plugin.training.megatron.ranks JOB.json`."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from megatron.bridge.training.gpt_step import forward_step
 from megatron.bridge.training.pretrain import pretrain
 
 from ssd_plugin.jsonl import dumps, read_json, write_json
+from ssd_plugin.parent import die_with
 from ssd_plugin.training.megatron import bridge
 from ssd_plugin.training.megatron.export import Export
 from ssd_plugin.training.megatron.job import FAILURE, STEPS, job_from_json
@@ -57,11 +59,12 @@ def run(job: TrainJob, adjust: Callable[[ConfigContainer], None] = lambda _: Non
     hub, provider = bridge.model_provider(job.base_model, job.config)
     config = bridge.container(job, provider)
     adjust(config)
-    pretrain(config, forward_step, callbacks=[Log(job.work), Export(hub, job, config)])
+    pretrain(config, forward_step, callbacks=[Log(job.work), Export(hub, job, provider.vocab_size)])
 
 
 def main(file: str, adjust: Callable[[ConfigContainer], None] = lambda _: None) -> None:
-    """Run the job of a file."""
+    """Run the job of a file; the rank ends with torchrun, and torchrun with the trainer, however those end."""
+    die_with(os.getppid())
     run(job_from_json(read_json(Path(file))), adjust)
 
 

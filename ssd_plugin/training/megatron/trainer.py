@@ -5,23 +5,34 @@ import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from ssd_plugin.errors import DataError, DependencyError, ResourceError, TrainingError
 from ssd_plugin.jsonl import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.parent import die_with
 from ssd_plugin.progress import track
 from ssd_plugin.training.checkpoints import JOB, LOG
-from ssd_plugin.training.megatron.job import EXPORTED, FAILURE, REPORT, STEPS, checkpoints_of, job_to_json
+from ssd_plugin.training.examples import Examples
+from ssd_plugin.training.megatron.job import (
+    EXPORTED,
+    FAILURE,
+    LOGITS,
+    REPORT,
+    STEPS,
+    checkpoints_of,
+    job_to_json,
+    probes,
+)
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
 from ssd_plugin.weights import check_model_dir, model_digest
 
 RANKS_LOG = "ranks.log"
-TOLERANCE = 0.02
-"""Nats a label by which the exported model's loss may differ: bf16 in different kernels; a misplaced weight is far above."""
 INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo container"
 
 
@@ -60,7 +71,13 @@ class MegatronTrainer:
         kind = ["--module"] if self.program[0] == "-m" else []
         command = [sys.executable, *launcher, *kind, *program, str(file)]
         with (job.work / RANKS_LOG).open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)  # noqa: S603 - our own program
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
+            )
             try:
                 _watch(process, job)
             finally:
@@ -94,13 +111,16 @@ def _gpus() -> int:
 
 def _tokens_a_step(job: TrainJob) -> list[int]:
     """Labels in each step's batch."""
-    from ssd_plugin.training.megatron.rows import read_examples
-
-    vocabulary = int(read_json(job.base_model / "config.json")["vocab_size"])
-    examples, plan = read_examples(job, vocabulary)
+    examples, plan = _read_examples(job)
     rows = [sum(examples[index].loss_tokens for index in row) for row in plan]
     size = job.config.global_batch_size
     return [sum(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def _read_examples(job: TrainJob) -> "tuple[Examples, list[list[int]]]":
+    from ssd_plugin.training.megatron.rows import read_examples
+
+    return read_examples(job, int(read_json(job.base_model / "config.json")["vocab_size"]))
 
 
 def _begin(job: TrainJob) -> None:
@@ -113,7 +133,7 @@ def _begin(job: TrainJob) -> None:
     if not same:
         shutil.rmtree(checkpoints_of(job), ignore_errors=True)
         shutil.rmtree(job.work / EXPORTED, ignore_errors=True)
-        for name in (STEPS, REPORT, LOG):
+        for name in (STEPS, REPORT, LOGITS, LOG):
             (job.work / name).unlink(missing_ok=True)
         write_json(job.work / JOB, {"identity": identity})
     (job.work / FAILURE).unlink(missing_ok=True)
@@ -162,24 +182,25 @@ def _failure(job: TrainJob) -> TrainingError | ResourceError:
 
 
 def _require_same_model(job: TrainJob) -> None:
-    """The exported model must have the losses of the Megatron model that was in memory.
+    """The exported model must have the logits of the Megatron model that was in memory.
 
     Raises:
-        TrainingError: it has not: the conversion lost or misplaced weights, nothing may be gated.
+        TrainingError: it has not, or cannot be loaded: the conversion lost or misplaced weights, nothing may be gated.
     """
-    from ssd_plugin.training.megatron.losses import losses_of
-    from ssd_plugin.training.megatron.rows import read_examples
+    from safetensors import SafetensorError
 
-    vocabulary = int(read_json(job.base_model / "config.json")["vocab_size"])
-    examples, _ = read_examples(job, vocabulary)
-    trained = read_json(job.work / REPORT)["losses"]
-    exported = losses_of(job.work / EXPORTED, examples)
-    gaps = [abs(a - b) for a, b in zip(trained, exported, strict=True)]
-    if not all(gap <= TOLERANCE for gap in gaps):  # so that a NaN fails too
+    from ssd_plugin.training.megatron.logits import compare
+
+    examples, _ = _read_examples(job)
+    try:
+        gap, allowed = compare(job.work / EXPORTED, job.work / LOGITS, probes(examples))
+        fault = "" if gap <= allowed else f"logits differ by {gap:.2g} of their spread, {allowed:.2g} is allowed"
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        fault = f"it cannot be compared ({type(error).__name__}: {' '.join(str(error).split())})"
+    if fault:
         (job.work / REPORT).unlink()
         raise TrainingError(
-            f"the exported model is not the trained one: losses {exported} against {trained} nats a label; "
-            "Megatron-Bridge's conversion does not fit this model"
+            f"the exported model is not the trained one: {fault}; Megatron-Bridge's conversion does not fit this model"
         )
 
 
@@ -204,4 +225,5 @@ def _place(job: TrainJob) -> None:
     if job.output.exists():
         shutil.rmtree(job.output)
     (job.work / EXPORTED).rename(job.output)
-    (job.work / REPORT).unlink()
+    for name in (REPORT, LOGITS):
+        (job.work / name).unlink()

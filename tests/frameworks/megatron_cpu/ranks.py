@@ -4,6 +4,7 @@ Changed against a GPU: the local layer specification instead of Transformer Engi
 attention mask written out where several examples share a row. Everything else is the code that runs on GPUs.
 """
 
+import multiprocessing
 import os
 import sys
 import warnings
@@ -18,6 +19,7 @@ import cpu_shim  # noqa: E402
 
 cpu_shim.install()
 import torch  # noqa: E402
+import warm  # noqa: E402
 from megatron.bridge.training import initialize, setup  # noqa: E402
 from megatron.core import tensor_parallel  # noqa: E402
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec  # noqa: E402
@@ -67,10 +69,28 @@ def initialize_on_cpu(**given: Any) -> Any:
     return groups
 
 
-if __name__ == "__main__":
+class MortalLog(ranks.Log):
+    """Ours, and the end where a test wants it."""
+
+    def on_train_step_end(self, context: Any) -> None:
+        """See `Log`."""
+        super().on_train_step_end(context)
+        if str(context.state.train_state.step + 1) == os.environ.get(warm.DIE_AFTER):
+            os._exit(9)
+
+
+def main(job: str) -> None:
+    """Run the job of a file on the CPU."""
+    ranks.Log = MortalLog  # type: ignore[misc]
     setup.initialize_megatron = initialize_on_cpu
     initialize.compile_helpers = lambda: None  # the wheel has the compiled helper but no Makefile
     torch.set_num_threads(1)
-    ranks.main(sys.argv[1], adjust)
+    ranks.main(job, adjust)
+    for child in multiprocessing.active_children():  # of Megatron's checkpoints; the process is about to end abruptly
+        child.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
     sys.stdout.flush()
     os._exit(0)  # the patched torch does not survive the interpreter's own end

@@ -49,13 +49,16 @@ def save(target: Path, kind: str) -> Path:
     return target
 
 
-def write_examples(path: Path, count: int = 24) -> Path:
-    """Examples of 12 to 60 tokens with a pattern that can be learnt: the completion counts on from the prompt's last token."""
+def write_examples(
+    path: Path, count: int = 24, prompt: tuple[int, int] = (4, 20), completion: tuple[int, int] = (8, 40)
+) -> Path:
+    """Examples with a pattern that can be learnt: the completion counts on from the prompt's last token. `prompt` and
+    `completion`: from how many tokens to below how many (the completion's last one comes on top)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = random.Random(5)
     with path.open("w") as stream:
         for _ in range(count):
-            prompt = [rng.randrange(3, 250) for _ in range(rng.randrange(4, 20))]
-            completion = [3 + (prompt[-1] + i) % 250 for i in range(1, rng.randrange(8, 40))] + [2]
-            stream.write(json.dumps({"prompt_token_ids": prompt, "completion_token_ids": completion}) + "\n")
+            asked = [rng.randrange(3, 250) for _ in range(rng.randrange(*prompt))]
+            answer = [3 + (asked[-1] + i) % 250 for i in range(1, rng.randrange(*completion) + 1)] + [2]
+            stream.write(json.dumps({"prompt_token_ids": asked, "completion_token_ids": answer}) + "\n")
     return path

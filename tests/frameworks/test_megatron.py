@@ -1,0 +1,197 @@
+"""Real Megatron-Bridge and megatron-core on the CPU (gloo, test-only shim), through our trainer, ranks and export.
+
+Tiny random models, six steps. What a CPU cannot do (context and sequence parallelism, Transformer Engine's packed
+attention, experts' all-to-all) is in test_gpu.py.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssd_plugin.config import ParallelConfig, TrainConfig
+from ssd_plugin.errors import TrainingError
+from ssd_plugin.training.megatron import MegatronTrainer
+from ssd_plugin.training.megatron.job import EXPORTED, job_to_json
+from ssd_plugin.training.protocol import TrainJob
+
+pytestmark = pytest.mark.frameworks
+if not importlib.util.find_spec("megatron") or not importlib.util.find_spec("megatron.bridge"):
+    pytest.skip("needs Megatron-Bridge: make frameworks", allow_module_level=True)
+
+import torch  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+HERE = Path(__file__).with_name("megatron_cpu")
+sys.path.insert(0, str(HERE))
+import tiny  # noqa: E402
+import warm  # noqa: E402
+
+EMBEDDED_PYTHON = Path(__file__).parents[2] / ".venv/bin/python"
+SAME = 2e-4  # nats a label: float32 sums in another order
+STEPS = 6
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One process that has Megatron imported; every rank of these tests is forked from it."""
+    path = tmp_path_factory.mktemp("warm") / "socket"
+    command = [sys.executable, str(HERE / "warm.py"), str(path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as server:
+        deadline = time.monotonic() + 400
+        while not path.exists():
+            assert server.poll() is None, "the server of warm ranks did not start"
+            assert time.monotonic() < deadline, "the server of warm ranks took too long"
+            time.sleep(0.2)
+        os.environ[warm.SOCKET] = str(path)
+        yield
+        del os.environ[warm.SOCKET]
+        server.kill()
+
+
+def make_job(folder: Path, kind: str, **changes: Any) -> TrainJob:
+    """Six steps of a tiny model of that kind; `changes`: training settings."""
+    settings: dict[str, Any] = {
+        "train_iters": STEPS, "warmup_iters": 1, "save_interval": 3, "max_lr": 5e-3, "min_lr": 1e-3,
+        "global_batch_size": 8, "seq_length": 64,
+    }  # fmt: skip
+    config = TrainConfig(backend="megatron", **settings | changes)
+    return TrainJob(
+        base_model=tiny.save(folder / "base", kind), examples=tiny.write_examples(folder / "kept.jsonl"),
+        work=folder / "work", output=folder / "out", seed=3, config=config,
+    )  # fmt: skip
+
+
+def train(job: TrainJob, ranks: int = 1) -> list[float]:
+    """Each step's loss; the trainer has compared the exported model's logits with Megatron's."""
+    MegatronTrainer(ranks=ranks, program=(str(HERE / "warm.py"),)).train(job)
+    rows = [json.loads(line) for line in (job.work / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, job.config.train_iters + 1))
+    return [row["loss"] for row in rows]
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[TrainJob, list[float]]]:
+    """A kind's job on one rank, and its losses: what the others are compared with."""
+
+    @functools.cache
+    def once(kind: str) -> tuple[TrainJob, list[float]]:
+        job = make_job(tmp_path_factory.mktemp(kind), kind)
+        return job, train(job)
+
+    return once
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    files = sorted(folder.glob("*.safetensors"))
+    assert files
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_the_loss_goes_down(alone: Callable[[str], Any], kind: str) -> None:
+    job, losses = alone(kind)
+    assert losses[-1] < losses[0] - 0.1
+    base, trained = weights(job.base_model), weights(job.output)
+    assert base.keys() == trained.keys()
+    assert [name for name in base if torch.equal(base[name], trained[name])] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "parallel"),
+    [
+        ("qwen3", {"tensor": 2}),
+        ("qwen3", {"pipeline": 2}),
+        ("qwen3", {}),  # data parallel
+        ("llama", {"tensor": 2}),
+        ("llama", {"pipeline": 2}),
+        ("qwen3_moe", {"expert": 2}),
+        ("qwen3_moe", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value), "data"),
+)
+def test_two_ranks_give_the_losses_of_one(
+    alone: Callable[[str], Any], tmp_path: Path, kind: str, parallel: dict[str, int]
+) -> None:
+    _, expected = alone(kind)
+    found = train(make_job(tmp_path, kind, parallel=ParallelConfig(**parallel)), ranks=2)
+    assert found == pytest.approx(expected, abs=SAME)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_the_way_to_megatron_and_back_changes_no_weight(tmp_path: Path, kind: str) -> None:
+    job = make_job(tmp_path, kind, train_iters=1, warmup_iters=0, max_lr=1e-30, min_lr=0, weight_decay=0)
+    train(job)
+    base, back = weights(job.base_model), weights(job.output)
+    assert base.keys() == back.keys()
+    assert [name for name in base if not torch.equal(base[name], back[name])] == []
+
+
+def test_a_run_that_died_ends_as_one_that_did_not(alone: Callable[[str], Any], tmp_path: Path) -> None:
+    whole, expected = alone("qwen3")
+    job = make_job(tmp_path, "qwen3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(warm.DIE_AFTER, "5")
+        with pytest.raises(TrainingError):
+            train(job)
+    assert not job.output.exists()
+    assert train(job) == expected
+    steps = [json.loads(line)["step"] for line in (job.work / "steps.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 4, 5, 6]  # from the checkpoint after the third step
+    first, second = weights(whole.output), weights(job.output)
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_packed_rows_give_the_losses_of_single_ones(tmp_path: Path) -> None:
+    """With the attention mask written out: attention that knows packed rows needs Transformer Engine (test_gpu.py)."""
+    found = {}
+    for unit, size in (("samples", 8), ("packs", 2)):
+        job = make_job(tmp_path / unit, "qwen3", batch_unit=unit, global_batch_size=size)
+        tiny.write_examples(job.examples, prompt=(6, 7), completion=(9, 10))  # 16 tokens each: four fill a row
+        found[unit] = train(job)
+    assert found["packs"] == pytest.approx(found["samples"], abs=SAME)
+
+
+@pytest.mark.skipif(not EMBEDDED_PYTHON.exists(), reason="needs the embedded backend's environment: make install")
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_the_embedded_backend_gives_the_same_losses(alone: Callable[[str], Any], tmp_path: Path, kind: str) -> None:
+    job, expected = alone(kind)
+    values = job_to_json(job) | {"work": str(tmp_path / "work"), "output": str(tmp_path / "out")}
+    (tmp_path / "job.json").write_text(json.dumps(values))
+    command = [str(EMBEDDED_PYTHON), str(HERE / "embedded.py"), str(tmp_path / "job.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_an_export_that_lost_a_weight_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job(tmp_path, "qwen3", train_iters=1, warmup_iters=0)
+    whole = MegatronTrainer._run_ranks
+
+    def spoiled(trainer: MegatronTrainer, job: TrainJob) -> None:
+        whole(trainer, job)
+        (file,) = (job.work / EXPORTED).glob("*.safetensors")
+        tensors = load_file(file)
+        name = "model.layers.1.self_attn.q_proj.weight"
+        tensors[name] = tensors[name].roll(16, 0).contiguous()  # every head in its neighbour's place
+        save_file(tensors, file, metadata={"format": "pt"})
+
+    monkeypatch.setattr(MegatronTrainer, "_run_ranks", spoiled)
+    with pytest.raises(TrainingError, match="not the trained one: logits differ"):
+        train(job)
+    assert not job.output.exists()
+
+
+def test_a_number_of_ranks_that_does_not_divide_is_refused(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "qwen3", parallel=ParallelConfig(tensor=2))
+    with pytest.raises(TrainingError, match="multiple of tensor x pipeline"):
+        train(job, ranks=3)
