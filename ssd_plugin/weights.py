@@ -71,6 +71,15 @@ def resolve(ref: str, revision: str = "", cache: Path | None = None) -> ModelDir
     return ModelDir(path=snapshot, digest=model_digest(snapshot), source=f"hub:{ref}@{snapshot.name}")
 
 
+def hub_file(repo: str, revision: str, name: str) -> Path:
+    """One small file of a hub model, without its weights.
+
+    Raises:
+        ModelError, HubUnreachableError: as `resolve`.
+    """
+    return _download(repo, revision, [name]) / name
+
+
 def model_digest(path: Path) -> str:
     """One hex SHA-256 for a model directory: every file's name and content."""
     return model_identity(model_digests(path))
@@ -126,15 +135,13 @@ def _has_chat_template(path: Path) -> bool:
     return settings.is_file() and bool(read_json(settings).get("chat_template"))
 
 
-def _download(repo: str, revision: str) -> Path:
+def _download(repo: str, revision: str, patterns: list[str] = HUB_PATTERNS) -> Path:
     from huggingface_hub import errors, snapshot_download
 
     hint = "download it elsewhere and set model.ref to that local directory"
     try:
         return Path(
-            snapshot_download(
-                repo, revision=revision or None, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_EXCLUDED
-            )
+            snapshot_download(repo, revision=revision or None, allow_patterns=patterns, ignore_patterns=HUB_EXCLUDED)
         )
     except errors.GatedRepoError as error:
         raise ModelError(

