@@ -19,6 +19,8 @@ from ssd_plugin.errors import ResourceError, RunDirError, StageCrashError
 from ssd_plugin.fingerprints import outside_file, outside_model
 from ssd_plugin.jsonl import read_json
 from ssd_plugin.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
+from ssd_plugin.planning.checks import refuse
+from ssd_plugin.planning.preflight import machine_problems
 from ssd_plugin.rundir import STAGE_REPORT, RunDir, digest_path
 from ssd_plugin.settings import config_to_json
 
@@ -132,15 +134,19 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
     With the gates reached it is the verdict's (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR); 0 before that.
 
     Raises:
+        ConfigError: a stage that is still to run cannot work on this machine; nothing was begun.
         SsdError: what a stage met; everything that was finished is kept.
     """
     run = RunDir(run_dir)
+    wanted = STAGES[: STAGES.index(until) + 1]
+    recorded = manifest.load(run / MANIFEST)
+    refuse(machine_problems(config, [name for name in wanted if name not in recorded]))
     with run.locked() as lock:
         run.bind(config_to_json(config))
         records = manifest.load(run / MANIFEST)
-        for stage in LINE[: STAGES.index(until) + 1]:
+        for stage in LINE[: len(wanted)]:
             _advance(run, config, stage, records, lock)
-    return int(records["gate"].facts["exit_code"]) if "gate" in STAGES[: STAGES.index(until) + 1] else 0
+    return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
 
 
 def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, StageRecord], lock: int) -> None:
