@@ -8,9 +8,9 @@ from typing import Any
 import numpy
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache
 
 from ssd_plugin.errors import SamplingError
+from ssd_plugin.sampling.prefix import Prefix
 from ssd_plugin.sampling.protocol import Request, SamplingParams
 from ssd_plugin.sampling.slots import SlotCache
 from ssd_plugin.sampling.truncation import draw
@@ -46,14 +46,10 @@ class Batch:
         self._model, self._params, self._end_tokens, self._context = model, params, end_tokens, context
         config = model.config.get_text_config()
         self._cache = SlotCache(config.num_hidden_layers)
+        self._prefix = Prefix(model)
         self._window: int | None = (
             config.sliding_window if "sliding_attention" in (getattr(config, "layer_types", None) or ()) else None
         )
-
-    @property
-    def finished_rows(self) -> int:
-        """Rows that hold a slot for nothing."""
-        return sum(row.finished for row in self.rows)
 
     @torch.inference_mode()
     def drop_finished(self) -> None:
@@ -76,7 +72,9 @@ class Batch:
             prompts = list(dict.fromkeys(r.prompt_token_ids for r in group))
             self.rows += [self._new_row(r) for r in group]
             lengths = [len(r.prompt_token_ids) - 1 for r in group]
-            self._cache.extend(self._prefill(prompts), [prompts.index(r.prompt_token_ids) for r in group], lengths)
+            self._cache.extend(
+                self._prefix.prefill(prompts), [prompts.index(r.prompt_token_ids) for r in group], lengths
+            )
 
     def _new_row(self, request: Request) -> Row:
         room = self._context - len(request.prompt_token_ids)
@@ -89,18 +87,6 @@ class Batch:
             )
         uniforms = numpy.random.Generator(numpy.random.Philox(key=request.seed))
         return Row(request=request, limit=min(self._params.max_new_tokens, room), uniforms=uniforms)
-
-    def _prefill(self, prompts: list[tuple[int, ...]]) -> DynamicCache | None:
-        """Keys and values of the prompts without their last tokens. Padding stands right, where causality hides it."""
-        length = max(map(len, prompts)) - 1
-        if length == 0:
-            return None
-        ids = torch.zeros(len(prompts), length, dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            ids[row, : len(prompt) - 1] = torch.tensor(prompt[:-1])
-        cache = DynamicCache()
-        self._model(input_ids=ids.to(self._model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return cache
 
     @torch.inference_mode()
     def step(self) -> list[Row]:

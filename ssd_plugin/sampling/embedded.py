@@ -13,11 +13,15 @@ from ssd_plugin.config import EngineConfig
 from ssd_plugin.device import is_out_of_memory, load_quietly, pick_device, pick_dtype
 from ssd_plugin.errors import ModelError, ResourceError, SamplingError
 from ssd_plugin.sampling.decoding import Batch, Row
+from ssd_plugin.sampling.packed_linear import can_pack, pack_linears
 from ssd_plugin.sampling.prompting import end_token_ids
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 
 WINDOW = 8
 """Requests held at once, in multiples of `max_rows`: enough to sort by length, little enough to keep memory flat."""
+
+REFILL = 8
+"""Waiting requests are admitted once one row in so many is free: a prefill of several prompts costs less a prompt."""
 
 SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
 
@@ -40,9 +44,10 @@ class EmbeddedSampler:
         batch = Batch(self._model, params, self._end_tokens, self._context)
         try:
             while True:
-                if batch.finished_rows >= max(1, len(batch.rows) // 8) or not batch.rows:
-                    batch.drop_finished()
-                    batch.admit(self._take(self._max_rows - len(batch.rows), waiting, source))
+                batch.drop_finished()
+                free = self._max_rows - len(batch.rows)
+                if free >= self._max_rows // REFILL or not batch.rows:
+                    batch.admit(self._take(free, waiting, source))
                     if not batch.rows:
                         return
                 for row in batch.step():
@@ -102,4 +107,6 @@ def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrain
             f"{model_dir}: the embedded engine has no cache for {', '.join(sorted(unknown))} layers; set engine.name to vllm"
         )
     loaded: PreTrainedModel = model.eval()
+    if can_pack(dtype, device):
+        pack_linears(loaded)
     return loaded
