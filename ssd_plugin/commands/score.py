@@ -89,7 +89,7 @@ def _pass_at_k(tasks: Path, results: Path, ks: tuple[int, ...]) -> dict[str, dic
     from ssd_plugin.evaluation.pass_at_k import pass_at_k_by_task, summarise_pass_at_k
     from ssd_plugin.records import Task, read_results
 
-    found = load_tasks(tasks) if ks else []
+    found = load_tasks(tasks)
     groups: dict[str, Callable[[Task], str]] = {
         "all tasks": lambda _: "",
         "domain": lambda task: task.domain,

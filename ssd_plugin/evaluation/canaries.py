@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ssd_plugin.errors import SandboxError
 from ssd_plugin.evaluation.canary_cheats import FUNCTION_CHEATS, SOURCES, STDIO_CHEATS, SUITE_CHEATS
-from ssd_plugin.evaluation.canary_escapes import ENDLESS, ESCAPES, GREEDY
+from ssd_plugin.evaluation.canary_escapes import ENDLESS, ESCAPES, GREEDY, SLEEPING
 from ssd_plugin.evaluation.judge import Judgement, judge
 from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
 from ssd_plugin.sandbox.limits import Limits
@@ -25,7 +25,8 @@ from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.sandbox.worker import Worker
 
 _LIMITS = Limits(cpu_seconds=2.0, wall_seconds=8.0)
-_SHORT = replace(_LIMITS, wall_seconds=0.2, busy_share=2.0)
+_LITTLE_TIME = replace(_LIMITS, wall_seconds=0.2, busy_share=2.0)
+_LITTLE_CPU = replace(_LIMITS, cpu_seconds=0.05, wall_seconds=30.0)
 _NARROW = replace(_LIMITS, memory_mib=128)
 _NOT_PASS = frozenset(Status) - {Status.PASS, Status.INFRA}
 _RIGHT = frozenset({Status.PASS})
@@ -33,13 +34,14 @@ _RIGHT = frozenset({Status.PASS})
 
 @dataclass(frozen=True, kw_only=True)
 class Canary:
-    """One program, its task, and the statuses that are right for it."""
+    """One program, its task, the statuses that are right for it, and what the judgement must say."""
 
     name: str
     check: Check
     program: str
     allowed: frozenset[Status]
     limits: Limits = _LIMITS
+    detail: str = ""
 
     def run(self, worker: Worker) -> Judgement:
         """Grade it as any program is graded."""
@@ -110,9 +112,11 @@ def _cheats() -> Iterator[Canary]:
     for name, program in FUNCTION_CHEATS.items():
         check: Check = FunctionCheck(entry_point="f", inputs=inputs, expected=expected)
         yield Canary(name=f"cheat: {name}", check=check, program=program, allowed=_NOT_PASS)
-    calls = "".join(f"    assert candidate({x!r}) == {y!r}\n" for (x,), y in zip(inputs, expected, strict=True))
+    # A loop, so that the suite runs as code, in its own process.
+    pairs = [(x, y) for (x,), y in zip(inputs, expected, strict=True)]
+    suite = f"def check(candidate):\n    for x, y in {pairs}:\n        assert candidate(x) == y\n"
     for name, program in SUITE_CHEATS.items():
-        check = AssertCheck(entry_point="f", test=f"def check(candidate):\n{calls}")
+        check = AssertCheck(entry_point="f", test=suite)
         yield Canary(name=f"cheat in a suite: {name}", check=check, program=program, allowed=_NOT_PASS)
     for name, program in STDIO_CHEATS.items():
         check = StdioCheck(inputs=("3\n",), expected=(f"{expected[0]}\n",))
@@ -123,12 +127,14 @@ def _honest() -> Iterator[Canary]:
     x = random.randrange(10**6)  # noqa: S311 - any number will do
     y = 3 * x + 1
     call = FunctionCheck(entry_point="f", inputs=((x,),), expected=(y,))
-    suite = AssertCheck(entry_point="f", test=f"def check(c):\n    assert c({x}) == {y}\n")
+    listed = AssertCheck(entry_point="f", test=f"def check(c):\n    assert c({x}) == {y}\n")
+    suite = AssertCheck(entry_point="f", test=f"def check(c):\n    found = c({x})\n    assert found == {y}\n")
     stdout = StdioCheck(inputs=(f"{x}\n",), expected=(f"{y}\n",))
     function = "def f(x): return {} * x + 1\n"
     checks: tuple[tuple[str, Check, str], ...] = (
         ("call", call, function),
         ("suite", suite, function),
+        ("suite of literals", listed, function),
         ("stdout", stdout, "print({} * int(input()) + 1)\n"),
         ("with BOM", call, "\ufeff" + function),
     )
@@ -147,8 +153,14 @@ def _sources() -> Iterator[Canary]:
 def _endless() -> Iterator[Canary]:
     check = FunctionCheck(entry_point="f", inputs=((1,),), expected=(1,))
     allowed = frozenset({Status.TIMEOUT})
-    for name, program in ENDLESS.items():
-        yield Canary(name=f"endless: {name}", check=check, program=program, allowed=allowed, limits=_SHORT)
+    for names, limits, detail in (
+        (ENDLESS, _LITTLE_CPU, "0.05 s of CPU used up"),
+        (SLEEPING, _LITTLE_TIME, "0.2 s used"),
+    ):
+        for name, program in names.items():
+            yield Canary(
+                name=f"endless: {name}", check=check, program=program, allowed=allowed, limits=limits, detail=detail
+            )
 
 
 def run_canaries(pool: Pool, tier: SandboxTier) -> int:
@@ -160,7 +172,7 @@ def run_canaries(pool: Pool, tier: SandboxTier) -> int:
     with _targets() as (targets, damage):
         chosen = canaries(tier, targets)
         for canary, judgement in pool.run((canary, canary.run) for canary in chosen):
-            if judgement.status not in canary.allowed:
+            if judgement.status not in canary.allowed or canary.detail not in judgement.detail:
                 wanted = " or ".join(sorted(canary.allowed)) if len(canary.allowed) < 3 else "anything but pass"
                 found = f"{judgement.status} ({judgement.detail})" if judgement.detail else judgement.status.value
                 raise SandboxError(

@@ -151,10 +151,9 @@ def f(secret, folder, port, path, pid):
     "unpacks a bomb": """
 def f(secret, folder, port, path, pid):
     import zlib
-    packer = zlib.compressobj(9)
-    block = bytes(1 << 18)
-    packed = b"".join([packer.compress(block) for _ in range(32)]) + packer.flush()
-    return tried(lambda: len(b"".join([zlib.decompress(packed) for _ in range(8)])))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # a megabyte in a kilobyte, repeatable
+    return tried(lambda: len(zlib.decompress(block * 256 + packer.flush(), -15)))
 """,
     "floods the scratch": """
 def f(secret, folder, port, path, pid):
@@ -181,12 +180,16 @@ def f(secret, folder, port, path, pid):
 ESCAPES = {name: _HEAD + body for name, body in _ESCAPES.items()}
 GREEDY = {name: _HEAD + body for name, body in _GREEDY.items()}
 
-# Must be ended from outside: the status must be `timeout`.
+# Must be ended from outside, by the limit on CPU time.
 ENDLESS = {
     "swallows every exception": "def f(x):\n    while True:\n        try:\n            while True: pass\n"
     "        except BaseException: pass\n",
-    "ignores every signal": "import signal, time\nfor s in signal.valid_signals():\n    try: signal.signal(s, signal.SIG_IGN)\n"
-    "    except (OSError, ValueError): pass\ndef f(x):\n    while True: time.sleep(9)\n",
     "catastrophic pattern": "import re\ndef f(x): return re.match('(a+)+$', 'a' * 40 + 'b')\n",
     "never loads": "while True: pass\n",
+}
+
+# Must be ended from outside, by the limit on wall time.
+SLEEPING = {
+    "ignores every signal": "import signal, time\nfor s in signal.valid_signals():\n    try: signal.signal(s, signal.SIG_IGN)\n"
+    "    except (OSError, ValueError): pass\ndef f(x):\n    while True: time.sleep(9)\n",
 }

@@ -21,8 +21,9 @@ from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.partial import Partial
+from ssd_plugin.evaluation.preload import worth_loading
 from ssd_plugin.jsonl import JsonObject, atomic_writer, sha256_file, write_json
-from ssd_plugin.records import AssertCheck, Result, Sample, Status, Task, read_samples
+from ssd_plugin.records import Result, Sample, Status, Task, read_samples
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
@@ -119,9 +120,7 @@ def _write_rows(out: Path, partial: Partial) -> dict[str, int]:
 
 
 def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
-    """Workers with what the tasks' suites import loaded already."""
-    numpy = any(isinstance(task.check, AssertCheck) and "numpy" in task.check.test for task in tasks)
-    return Pool(tier, options.workers, options.limits, ["numpy"] if numpy else [])
+    return Pool(tier, options.workers, options.limits, worth_loading(tasks))
 
 
 def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> dict[str, Judgement]:

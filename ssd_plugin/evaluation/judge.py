@@ -11,15 +11,15 @@ equal to the expected one; what it writes beside that, and how it ends, can only
 """
 
 import json
-import math
 import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ssd_plugin.errors import DataError
 from ssd_plugin.evaluation.compare import equal, same_output
+from ssd_plugin.evaluation.literal_suite import literal_suite, same_value
 from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.worker import End, Report, Worker
@@ -60,21 +60,36 @@ def judge(worker: Worker, task: Task, program: str, limits: Limits) -> Judgement
 
 def _judge_function(worker: Worker, check: FunctionCheck, program: str, limits: Limits) -> Judgement:
     payload = {"program": program, "entry_point": check.entry_point, "inputs": check.inputs}
-    room = _LONGER * len(json.dumps(check.expected)) + _A_CASE * len(check.expected) + _SMALL_REPORT
+    size = len(json.dumps(check.expected))
+    return _judge_calls(worker, payload, _Answers(values=check.expected, size=size, same=equal), limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """What a program's calls must give, about how many characters that is, and when a result is the same."""
+
+    values: Sequence[object]
+    size: int
+    same: Callable[[Any, Any], bool]
+
+
+def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, limits: Limits) -> Judgement:
+    calls = len(expected.values)
+    room = _LONGER * expected.size + _A_CASE * calls + _SMALL_REPORT
     report = worker.run("function", [payload], limits, report_bytes=room)
     cpu = report.ends[0].cpu
     lines = _lines(report.report)
-    for index, expected in enumerate(check.expected):
+    for index, value in enumerate(expected.values):
         line = lines[index] if index < len(lines) else None
         if line is None:
-            return _cut_short(report, report.ends[0], limits, f"call {index + 1} of {len(check.expected)}")
+            return _cut_short(report, report.ends[0], limits, f"call {index + 1} of {calls}")
         if early := _not_loaded(line):
             return early
         if "raised" in line:
             return _failed(f"call {index + 1}: {line['raised']}", cpu)
-        if not equal(expected, line.get("value", {"$object": "nothing"})):
+        if not expected.same(value, line.get("value", {"$object": "nothing"})):
             return _failed(f"call {index + 1}: wrong result {json.dumps(line.get('value'))[:120]}", cpu)
-    if len(lines) != len(check.expected) + 1 or lines[-1] != {"done": True}:
+    if len(lines) != calls + 1 or lines[-1] != {"done": True}:
         return _cut_short(report, report.ends[0], limits, "its last call")
     return Judgement(status=Status.PASS, cpu=cpu)
 
@@ -100,6 +115,10 @@ def _judge_stdio(worker: Worker, check: StdioCheck, program: str, limits: Limits
 
 
 def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: str, limits: Limits) -> Judgement:
+    if plain := literal_suite(check.test, check.entry_point):
+        payload = {"program": program, "entry_point": check.entry_point, "inputs": plain.inputs}
+        answers = _Answers(values=plain.expected, size=len(repr(plain.expected)), same=same_value)
+        return _judge_calls(worker, payload, answers, limits)
     token = secrets.token_hex(16)
     suite = {"entry_point": check.entry_point, "test": check.test, "preamble": _helpers(prompt), "token": token}
     payloads = [{"program": program, "entry_point": check.entry_point}, suite]
@@ -162,16 +181,16 @@ def _failed(detail: str, cpu: float = 0.0) -> Judgement:
 
 
 def _out_of_time(end: End, limits: Limits) -> bool:
-    # The kernel counts the limit in clock ticks, which can run ahead of the time that it reports.
-    return end.code in (-signal.SIGKILL, -signal.SIGXCPU) and end.cpu >= 0.7 * math.ceil(limits.cpu_seconds)
+    # Ended by the kernel, whose limit is the second after ours; its clock ticks can run ahead of the time it reports.
+    return end.code in (-signal.SIGKILL, -signal.SIGXCPU) and end.cpu >= 0.7 * limits.cpu_seconds
 
 
 def _cut_short(report: Report, end: End, limits: Limits, where: str) -> Judgement:
     """What it means that the answer is incomplete."""
     if report.reason == "output":
         return _failed(f"before {where}: its output is larger than any right answer", end.cpu)
-    if report.reason == "wall" or _out_of_time(end, limits):
-        limit = f"{limits.wall_seconds:g} s" if report.reason else f"{math.ceil(limits.cpu_seconds)} s of CPU"
+    if report.reason in ("cpu", "wall") or _out_of_time(end, limits):
+        limit = f"{limits.wall_seconds:g} s" if report.reason == "wall" else f"{limits.cpu_seconds:g} s of CPU"
         return Judgement(status=Status.TIMEOUT, detail=f"before {where}: {limit} used up", again=True, cpu=end.cpu)
     if report.reason == "scratch":
         return Judgement(status=Status.CRASH, detail=f"before {where}: wrote more than {limits.scratch_mib} MiB")

@@ -27,6 +27,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
 MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc_with_gil = ctypes.PyDLL(None)
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 
@@ -47,6 +48,20 @@ def machine() -> str:
 def syscall(number: int, *arguments: object) -> int:
     """A raw system call; negative on failure with errno kept for `check`."""
     return int(_libc.syscall(ctypes.c_long(number), *arguments))
+
+
+def fork() -> int:
+    """`fork(2)` for a process with one thread: 0 in the child. Python's own fork handlers do not run.
+
+    They exist for locks that another thread may hold, and touch some hundred pages, each of which is then copied.
+
+    Raises:
+        OSError: no process or no memory left.
+    """
+    process = int(_libc_with_gil.fork())
+    if process < 0:
+        raise OSError("fork: no process or no memory left")
+    return process
 
 
 def prctl(option: int, first: object = 0, second: object = 0) -> int:

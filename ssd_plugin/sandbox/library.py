@@ -18,13 +18,14 @@ from ssd_plugin.errors import SandboxError
 from ssd_plugin.sandbox.limits import MIB, Limits
 
 # A fixed hash seed makes the order of sets the same on every run; one thread for a linear-algebra library, because
-# the zygote must be single-threaded to fork.
+# the zygote must be single-threaded to fork; symbols bound at start, because each child would bind them anew.
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "LANG": "C.UTF-8",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "LD_BIND_NOW": "1",
 }
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
 _PACKAGES = ("numpy",)  # what published suites import beside the standard library

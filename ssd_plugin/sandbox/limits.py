@@ -28,7 +28,7 @@ class Limits:
     @property
     def longest_wall(self) -> float:
         """Seconds after which any program is over, however loaded the machine: two processes, all extensions."""
-        return self.wall_seconds + 2 * math.ceil(self.cpu_seconds) / self.busy_share
+        return self.wall_seconds + 2 * math.ceil(self.cpu_seconds + 1) / self.busy_share
 
     def to_json(self) -> dict[str, float]:
         """The limits as they stand in a result file's sidecar."""
@@ -40,7 +40,8 @@ def apply(limits: Limits, *, threads: int) -> None:
 
     `threads` is the most tasks the user id may have (not only this process: that is how Linux counts).
     """
-    cpu = math.ceil(limits.cpu_seconds)
+    # The zygote ends a program at its limit; the kernel, which knows whole seconds, ends what the zygote is late for.
+    cpu = math.ceil(limits.cpu_seconds) + 1
     for kind, value in (
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_AS, limits.memory_mib * MIB),

@@ -1,7 +1,9 @@
 """The supervisor's side of one zygote: start it, hand it jobs, read what the programs report."""
 
 import contextlib
+import functools
 import json
+import marshal
 import os
 import select
 import shutil
@@ -44,7 +46,7 @@ class End:
 class Report:
     """What came out of one job. `report` and `output` are hostile bytes, cut at the size asked for.
 
-    `reason`: empty when the reporting process ended by itself, else `wall`, `scratch` or `output` (a limit).
+    `reason`: empty when the reporting process ended by itself, else `cpu`, `wall`, `scratch` or `output` (a limit).
     """
 
     report: bytes
@@ -145,8 +147,7 @@ class Worker:
                 readers[reader] = name
                 sent.append(writer)
             try:
-                message = json.dumps({"kind": kind, "limits": limits.to_json()}).encode()
-                socket.send_fds(self._control, [message], sent)
+                socket.send_fds(self._control, [_message(kind, limits)], sent)
             except OSError as error:
                 raise SandboxError(f"the sandbox's process is gone ({error})") from error
             finally:
@@ -201,9 +202,14 @@ def _take(descriptor: int, data: bytearray, cap: int) -> bool:
     return bool(chunk)
 
 
+@functools.lru_cache(maxsize=64)
+def _message(kind: str, limits: Limits) -> bytes:
+    return json.dumps({"kind": kind, "limits": limits.to_json()}).encode()
+
+
 def _memory_file(payload: dict[str, Any]) -> int:
     descriptor = os.memfd_create("payload")
-    data = json.dumps(payload).encode()
+    data = marshal.dumps(payload)
     while data:
         data = data[os.write(descriptor, data) :]
     return descriptor
