@@ -4,7 +4,6 @@ One worker a core, each with a zygote of its own. A program that ran out of time
 with a CPU limit calibrated on the task's reference, before the timeout counts.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,9 +19,9 @@ from ssd_plugin.evaluation.expected import fill_expected
 from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, weak_oracle_tasks
-from ssd_plugin.evaluation.partial import Partial
 from ssd_plugin.evaluation.preload import worth_loading
-from ssd_plugin.jsonl import JsonObject, atomic_writer, sha256_file, write_json
+from ssd_plugin.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.partial import PartialFile
 from ssd_plugin.records import Result, Sample, Status, Task, read_samples
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
@@ -84,18 +83,17 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
         "limits": options.limits.to_json() | {"cpu_multiple": options.cpu_multiple},
         "weak_oracle_tasks": weak_oracle_tasks(list(by_id.values())),
     }
-    with Partial(out, meta) as partial, _pool(chosen.tier, list(by_id.values()), options) as pool:
+    with _pool(chosen.tier, list(by_id.values()), options) as pool:
         canaries = run_canaries(pool, chosen.tier)
         by_id = {task.task_id: task for task in fill_expected(pool, list(by_id.values()), options.limits)}
-        resumed = len(partial)
-        _grade(pool, by_id, samples, partial, options)
-        if len(partial) != total:
-            raise SandboxError(f"{len(partial)} of {total} samples were graded; run the same command again")
-        counts = _write_rows(out, partial)
-        meta |= {"tier_notes": list(chosen.notes), "canaries": {"passed": canaries, "total": canaries}}
-        meta |= {"counts": counts, "results_sha256": sha256_file(out)}
-        write_json(sidecar(out), meta)
-        partial.remove()
+        with PartialFile[int](out, sha256_json(meta)) as partial:
+            resumed = len(partial.offsets)
+            _grade(pool, by_id, samples, partial, options)
+            counts = _write_rows(out, partial, total)
+    meta |= {"tier_notes": list(chosen.notes), "canaries": {"passed": canaries, "total": canaries}}
+    meta |= {"counts": counts, "results_sha256": sha256_file(out)}
+    write_json(sidecar(out), meta)
+    partial.remove()
     return ScoreSummary(
         out=out,
         tier=chosen.tier,
@@ -109,13 +107,18 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
     )
 
 
-def _write_rows(out: Path, partial: Partial) -> dict[str, int]:
+def _write_rows(out: Path, partial: PartialFile[int], total: int) -> dict[str, int]:
     """The result file, whole; returns how many rows have each status."""
+    if len(partial.offsets) != total:
+        raise SandboxError(f"{len(partial.offsets)} of {total} samples were graded; run the same command again")
     counts = dict.fromkeys((status.value for status in Status), 0)
-    with atomic_writer(out) as stream:
-        for line in partial.lines():
-            counts[json.loads(line)["status"]] += 1
-            stream.write(line)
+
+    def counted() -> Iterator[JsonObject]:
+        for row in partial.rows(range(total)):
+            counts[row["status"]] += 1
+            yield row
+
+    write_jsonl(out, counted())
     return counts
 
 
@@ -186,17 +189,19 @@ def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObjec
     ).to_json()
 
 
-def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partial, options: GradeOptions) -> None:
+def _grade(
+    pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: PartialFile[int], options: GradeOptions
+) -> None:
     """First all samples on all workers; then those that ran out of time, one by one."""
     again: set[int] = set()
 
     def record(number: int, sample: Sample, program: str | None, judgement: Judgement) -> None:
-        partial.add(number, _row(sample, program, judgement))
+        partial.append(number, _row(sample, program, judgement))
         if options.progress:
             options.progress()
 
     def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
-        for number, sample in _pending(samples, partial.__contains__):
+        for number, sample in _pending(samples, partial.offsets.__contains__):
             program = _program(sample, by_id[sample.task_id])
             if program is None:
                 record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))

@@ -12,13 +12,13 @@ from ssd_plugin.code_version import code_digest
 from ssd_plugin.config import RunConfig
 from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.manifest import SAMPLING_TOOLS, tool_versions
+from ssd_plugin.partial import PartialFile
 from ssd_plugin.progress import track
 from ssd_plugin.records import Sample, Task, iter_tasks
-from ssd_plugin.rundir import digest_path
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.prompting import PromptEncoder
 from ssd_plugin.sampling.protocol import Request, Sampler, SamplingParams
-from ssd_plugin.stages.partial import PartialFile
+from ssd_plugin.weights import model_digest
 
 
 @dataclass(kw_only=True)
@@ -59,8 +59,8 @@ class LoadedModel:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the directory."""
-        return digest_path(self.path)
+        """SHA-256 over the directory's files."""
+        return model_digest(self.path)
 
     @property
     def sampler(self) -> Sampler:
@@ -127,11 +127,11 @@ def complete(job: CompletionJob, model: LoadedModel) -> Counts:
         deque(counts.counted(row for _, row in read_jsonl(job.out)), maxlen=0)
         return counts
     total = sum(1 for _ in job.ids())
-    with PartialFile(job.out, signature) as partial:
+    with PartialFile[str](job.out, signature) as partial:
         if len(partial.offsets) < total:
             with track(job.label, total, len(partial.offsets)) as advance:
                 for row in _finished(job, model, partial.offsets.keys()):
-                    partial.append(row)
+                    partial.append(row["sample_id"], row)
                     advance()
         write_jsonl(job.out, counts.counted(partial.rows(sample_id for _, sample_id, _ in job.ids())))
         write_json(_key(job.out), {"signature": signature, "sha256": sha256_file(job.out)})

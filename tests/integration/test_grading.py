@@ -122,7 +122,7 @@ def test_every_status_and_the_order_of_the_samples(tmp_path: Path) -> None:
     assert summary.counts == {"pass": 2, "fail": 1, "timeout": 1, "syntax": 1, "crash": 1, "no_code": 1, "infra": 0}
     assert graded.meta["canaries"]["passed"] == graded.meta["canaries"]["total"] > 45
     assert graded.meta["tier"] in ("namespaces", "landlock")
-    assert not list(tmp_path.glob(".*"))
+    assert {path.name for path in tmp_path.iterdir()} == {"t.jsonl", "s.jsonl", "r.jsonl", "r.jsonl.meta.json"}
 
 
 def test_a_slow_reference_raises_the_limit(tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ def test_a_killed_run_continues(tmp_path: Path) -> None:
     code = "import sys; from ssd_plugin.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "score", "--tasks", str(tasks), "--samples", str(samples), "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        partial = tmp_path / ".r.jsonl.partial"
+        partial = tmp_path / "r.jsonl.partial"
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (partial.exists() and partial.read_bytes().count(b"\n") > 20):
             time.sleep(0.02)
         os.kill(running.pid, signal.SIGKILL)
     assert not out.exists()
     with partial.open("ab") as stream:
-        stream.write(b'7 {"cut off')
+        stream.write(b'[7,{"cut off')
     summary = score_file(tasks, samples, out, options=GradeOptions(limits=Limits(wall_seconds=12.0)))
     assert summary.resumed >= 20
     assert (summary.counts["pass"], summary.counts["timeout"]) == (30, 1)
