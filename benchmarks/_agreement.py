@@ -1,13 +1,15 @@
-"""Verdicts on a model's own samples, ours beside EvalPlus' checker: `python benchmarks/_agreement.py TASKS SAMPLES [...]`.
+"""Verdicts on a model's own samples, ours beside EvalPlus' checker: `python benchmarks/_agreement.py RUN_DIRECTORY [...]`.
 
-Takes pairs of files (function tasks, samples), grades them in the sandbox, gives the extracted programs to EvalPlus with the
-same inputs and expected values, and prints every disagreement. Writes `benchmarks/results/agreement.json`.
+Takes the samples of every stage of the run directories that are about function tasks, grades them in the sandbox, gives the
+extracted programs to EvalPlus with the same inputs and expected values, and prints every disagreement. Writes
+`benchmarks/results/agreement.json`.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,26 @@ def graded(tasks: Path, samples: Path, folder: Path, problems: dict[str, dict[st
     return [row for row in read_graded(folder / "out.jsonl").rows if row.program and row.task_id in problems]
 
 
-def main(files: list[Path]) -> None:
-    """Grade every pair of files both ways and compare."""
+def sampled(run: Path) -> list[tuple[Path, Path]]:
+    """(tasks, samples) of every samples file in a run directory: the split that has the first sample's task."""
+    splits = {path: {task.task_id for task in load_tasks(path)} for path in sorted(run.glob("prompts/*.jsonl"))}
+    pairs = []
+    for samples in sorted(run.rglob("samples.jsonl")):
+        with samples.open() as stream:
+            first = json.loads(next(stream))["task_id"]
+        pairs += [(tasks, samples) for tasks, ids in splits.items() if first in ids and tasks.stem != "train"]
+    return pairs
+
+
+def main(runs: list[Path]) -> None:
+    """Grade every samples file both ways and compare."""
+    pairs = [pair for run in runs for pair in sampled(run)]
+    if not pairs:
+        sys.exit(f"no graded samples in {[str(run) for run in runs]}: name directories of ssd run")
     with tempfile.TemporaryDirectory(prefix="ssd-agreement-") as name:
         folder = Path(name)
         problems: dict[str, dict[str, Any]] = {}
-        rows = [row for pair in zip(files[::2], files[1::2], strict=True) for row in graded(*pair, folder, problems)]
+        rows = [row for pair in pairs for row in graded(*pair, folder, problems)]
         (folder / "problems.txt").write_text(repr(list(problems.values())))
         samples = [{"task_id": row.task_id, "completion": row.program} for row in rows]
         (folder / f"samples-{len(rows)}.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
@@ -61,10 +77,14 @@ def main(files: list[Path]) -> None:
         for row, passed in zip(rows, theirs, strict=True)
         if (row.status == "pass") != passed
     ]
-    found = {"programs": len(rows), "passed": sum(theirs), "disagreements": differences}
+    distinct = len({(row.task_id, row.program) for row in rows})
+    found = {"programs": len(rows), "distinct": distinct, "passed": sum(theirs), "disagreements": differences}
+    found["statuses"] = dict(sorted(Counter(row.status.value for row in rows).items()))
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "agreement.json").write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
-    print(f"{len(rows)} programs, {sum(theirs)} pass EvalPlus' checker, {len(differences)} disagreements")
+    print(
+        f"{len(rows)} programs ({distinct} distinct), {sum(theirs)} pass EvalPlus' checker, {len(differences)} disagreements"
+    )
     for difference in differences:
         print(json.dumps(difference))
 
