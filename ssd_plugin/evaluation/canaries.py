@@ -8,7 +8,6 @@ import os
 import random
 import secrets
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.sandbox.worker import Worker
+from ssd_plugin.sandbox.workplace import Workplace
 
 _LIMITS = Limits(cpu_seconds=2.0, wall_seconds=8.0)
 _LITTLE_TIME = replace(_LIMITS, wall_seconds=0.2, busy_share=2.0)
@@ -64,8 +64,11 @@ class _Targets:
 @contextmanager
 def _targets() -> Iterator[tuple[_Targets, Callable[[], str]]]:
     """The targets, and a check that says what was done to them (empty: nothing)."""
-    with tempfile.TemporaryDirectory(prefix="ssd-canary-") as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        place = Workplace()
+        stack.callback(place.remove)
+        folder = place.path / "targets"
+        folder.mkdir()
         folder.chmod(0o777)
         secret, unix_path, text = folder / "secret", folder / "socket", secrets.token_hex(16)
         secret.write_text(text)

@@ -6,11 +6,9 @@ import json
 import marshal
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, Self
 from ssd_plugin.errors import SandboxError
 from ssd_plugin.sandbox import library
 from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.workplace import Workplace
 
 _CANCEL = b"cancel"
 _START_SECONDS, _GRACE_SECONDS = 60.0, 30.0
@@ -76,8 +75,11 @@ class Worker:
         self.close()
 
     def _start(self) -> None:
-        self._place = Path(tempfile.mkdtemp(prefix="ssd-sandbox-"))
-        self._place.chmod(0o711)
+        try:
+            self._workplace = Workplace()
+        except OSError as error:
+            raise SandboxError(f"no temporary directory for the sandbox ({error}); set TMPDIR") from error
+        self._place = self._workplace.path
         try:
             setup = library.prepare(self._place, self._tier, self._limits, self._imports)
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -89,7 +91,7 @@ class Worker:
                     stdout=subprocess.DEVNULL, stderr=log, pass_fds=[theirs.fileno()], start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
-            shutil.rmtree(self._place, ignore_errors=True)
+            self._workplace.remove()
             raise SandboxError(f"the sandbox's process cannot be started ({error})") from error
         self._handshake(setup)
 
@@ -118,7 +120,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._place, ignore_errors=True)
+        self._workplace.remove()
 
     def restart(self) -> None:
         """A fresh zygote in place of one that died.

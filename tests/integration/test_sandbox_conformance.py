@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from ssd_plugin.evaluation.canaries import run_canaries
 from ssd_plugin.evaluation.judge import Judgement, judge
 from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
+from ssd_plugin.sandbox import library
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, try_tier
@@ -230,6 +232,39 @@ def test_zygote_ends_when_the_grader_is_killed(tier: SandboxTier) -> None:
     while Path(f"/proc/{zygote}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{zygote}").exists() or "Z" in Path(f"/proc/{zygote}/stat").read_text().split(")")[1][:3]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary directory that the sandbox's user can walk through, as it can through /tmp."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        library._public_copy.cache_clear()
+        yield Path(name)
+    library._public_copy.cache_clear()
+
+
+def test_a_killed_grader_leaves_nothing_behind_for_long(
+    tier: SandboxTier, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(open_folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    program = (
+        "import time\nfrom ssd_plugin.sandbox.worker import Worker\nfrom ssd_plugin.sandbox.limits import Limits\n"
+    )
+    program += f"w = Worker({tier.value!r}, Limits())\nprint(w._place, flush=True)\ntime.sleep(60)\n"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as grader:
+        assert grader.stdout
+        left = Path(grader.stdout.readline().strip())
+        assert left.parent == open_folder
+        with Worker(tier, Limits()) as ours:
+            assert left.exists()  # its owner lives
+            grader.kill()
+            grader.wait()
+            assert left.exists()  # nobody could tidy up
+            with Worker(tier, Limits()):
+                assert not left.exists()
+                assert ours._place.exists()
 
 
 def test_reports_are_json_lines(worker: Worker) -> None:
