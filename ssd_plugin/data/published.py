@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ssd_plugin.data.evalplus import evalplus
 from ssd_plugin.errors import DataError
 from ssd_plugin.records import AssertCheck, Check, FunctionCheck, StdioCheck, Task
 
@@ -41,22 +42,6 @@ def humaneval(row: Row, where: str) -> Task:
         prompt=row["prompt"],
         domain="humaneval",
         check=AssertCheck(entry_point=row["entry_point"], test=_field(row, "test", where)),
-        reference=row["prompt"] + row["canonical_solution"],
-    )
-
-
-def evalplus(row: Row, where: str) -> Task:
-    """EvalPlus' own release of HumanEval+: inputs without expected values, which its reference gives (`expected` is empty)."""
-    inputs = [*_field(row, "base_input", where), *_field(row, "plus_input", where)]
-    if not str(row["task_id"]).startswith("HumanEval"):
-        raise DataError(
-            f"{where}: MBPP+ in this form holds inputs that JSON cannot say; use the data set evalplus/mbppplus"
-        )
-    return Task(
-        task_id=str(row["task_id"]),
-        prompt=row["prompt"],
-        domain="humaneval",
-        check=FunctionCheck(entry_point=row["entry_point"], inputs=tuple(tuple(args) for args in inputs), expected=()),
         reference=row["prompt"] + row["canonical_solution"],
     )
 

@@ -75,7 +75,7 @@ def decode(form: Any, other: Callable[[dict[str, Any]], Any] = _refuse) -> Any:
     Raises:
         ValueError: a tag is unknown, or its content is malformed.
     """
-    if isinstance(form, list):
+    if isinstance(form, list | tuple):  # an argument list may come as a tuple
         return [decode(item, other) for item in form]
     if not isinstance(form, dict):
         return form

@@ -103,6 +103,33 @@ def test_expected_values_from_the_reference(tmp_path: Path) -> None:
     assert [row.status for row in read_graded(tmp_path / "r.jsonl").rows] == [Status.PASS, Status.FAIL]
 
 
+def test_mbpp_plus_as_published(tmp_path: Path) -> None:
+    """EvalPlus' own file: tuples by the task's number, and tasks with more than one right answer."""
+    row = {
+        "prompt": '"""\nSay it.\nassert f((1, 2), (2,)) == (2,)\n"""\n',
+        "entry_point": "f",
+        "plus_input": [],
+        "atol": 0,
+    }
+    shared = "def f(a, b):\n    return tuple(set(a) & set(b))\n"
+    rows = [
+        row | {"task_id": "Mbpp/2", "canonical_solution": shared, "base_input": [[[1, 2, 3], [3, 2]]]},
+        row | {"task_id": "Mbpp/252", "canonical_solution": "def f(x): return x * 1j\n", "base_input": [["1+2j"]]},
+        row | {"task_id": "Mbpp/434", "canonical_solution": "def f(x): return x + 0.5\n", "base_input": [[1]]},
+    ]
+    answers = [
+        sample("def f(a, b): return [x for x in (3, 2) if x in a and type(a) is tuple]", 0, "Mbpp/2"),
+        sample("def f(a, b): return [2]", 1, "Mbpp/2"),
+        sample("def f(x): return complex(-2, 1)", 0, "Mbpp/252"),
+        sample("def f(x): return complex(2, 1)", 1, "Mbpp/252"),
+        sample("def f(x): return 1.5 + 1e-9", 0, "Mbpp/434"),
+        sample("def f(x): return 1", 1, "Mbpp/434"),
+    ]
+    out = tmp_path / "r.jsonl"
+    score_file(write(tmp_path / "t.jsonl", *rows), write(tmp_path / "s.jsonl", *answers), out)
+    assert [row.status for row in read_graded(out).rows] == ["pass", "fail"] * 3
+
+
 def test_every_status_and_the_order_of_the_samples(tmp_path: Path) -> None:
     completions = [
         "def add(a, b): return a + b\n",

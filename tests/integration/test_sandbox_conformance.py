@@ -279,6 +279,13 @@ def test_reports_are_json_lines(worker: Worker) -> None:
     assert lines[1] == {"done": True}
 
 
+def test_inputs_that_json_cannot_say(worker: Worker) -> None:
+    program = "def f(*values): return [type(value).__name__ for value in values]\n"
+    inputs = ({"$tuple": [1]}, {"$set": [1]}, {"$complex": [0.0, 1.0]}, {"$bytes": "ff"}, [{"$float": "nan"}])
+    expected = ["tuple", "set", "complex", "bytes", "list"]
+    assert call(worker, program, *inputs, expected=expected).status is Status.PASS
+
+
 def test_waiting_for_a_processor_is_not_sleeping(worker: Worker) -> None:
     busy = "import time\ndef f():\n    end = time.process_time() + 0.6\n    while time.process_time() < end: pass\n"
     assert call(worker, busy + "    return 'ok'\n", wall_seconds=0.3, busy_share=0.002).status is Status.PASS

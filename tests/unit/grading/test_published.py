@@ -81,8 +81,42 @@ def test_humaneval(tmp_path: Path) -> None:
 def test_evalplus_release(tmp_path: Path) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", EVALPLUS))
     assert task.check == FunctionCheck(entry_point="f", inputs=((1,), (2,), (3,)), expected=())
-    with pytest.raises(DataError, match="evalplus/mbppplus"):
-        load_tasks(write(tmp_path / "m.jsonl", EVALPLUS | {"task_id": "Mbpp/2"}))
+
+
+def mbpp_plus(number: int, *inputs: list[Any]) -> dict[str, Any]:
+    return EVALPLUS | {"task_id": f"Mbpp/{number}", "base_input": list(inputs), "plus_input": []}
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "form"),
+    [
+        (3, [[1, [2]]], [[1, [2]]]),
+        (116, [[1, 2]], [{"$tuple": [1, 2]}]),
+        (63, [[[1, 2]]], [[{"$tuple": [1, 2]}]]),
+        (75, [[[6, 2]], 6], [[{"$tuple": [6, 2]}], 6]),
+        (106, [[5], [9]], [[5], {"$tuple": [9]}]),
+        (115, [[[1], []]], [[{"$set": [1]}, {}]]),
+        (124, [1, "2j"], [1.0, {"$complex": [0.0, 2.0]}]),
+        (250, [[1], 1], [{"$tuple": [1]}, 1]),
+        (259, [[[1, 3]]], [{"$tuple": [{"$tuple": [1, 3]}]}]),
+        (278, [[1, [2]]], [{"$tuple": [1, {"$tuple": [2]}]}]),
+        (307, [["a"], 0, 1], [{"$tuple": ["a"]}, 0, 1]),
+        (722, [{"a": [6.2, 70]}, 6.0], [{"a": {"$tuple": [6.2, 70]}}, 6.0]),
+        (252, ["1+2j"], [{"$complex": [1.0, 2.0]}]),
+        (580, [[1, [2]]], [{"$tuple": [1, {"$tuple": [2]}]}]),
+    ],
+)
+def test_mbpp_plus_release(tmp_path: Path, number: int, given: list[Any], form: list[Any]) -> None:
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", mbpp_plus(number, given)))
+    assert task.check == FunctionCheck(entry_point="f", inputs=(tuple(form),), expected=())
+
+
+def test_tasks_with_more_than_one_answer_become_suites(tmp_path: Path) -> None:
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", mbpp_plus(2, [[3, 4], [4]])))
+    assert isinstance(task.check, AssertCheck)
+    assert "for arguments in [[(3, 4), (4,)]]" in task.check.test
+    with pytest.raises(DataError, match=r"t.jsonl:1: the inputs of Mbpp/2 are not what that task takes"):
+        load_tasks(write(tmp_path / "t.jsonl", mbpp_plus(2, [3])))
 
 
 def test_mbpp(tmp_path: Path) -> None:

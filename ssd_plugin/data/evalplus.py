@@ -1,0 +1,132 @@
+"""EvalPlus' own release of HumanEval+ and MBPP+: inputs in JSON, expected values left to the reference solution.
+
+JSON cannot say tuples, sets and complex numbers, so for some of MBPP's tasks EvalPlus turns the inputs into them by the
+task's number, and for a few tasks it compares results in a way of their own. Both are repeated here from EvalPlus 0.3.1
+(`evalplus/data/mbpp.py`, `evalplus/eval/_special_oracle.py`).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ssd_plugin.errors import DataError
+from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Task
+from ssd_plugin.sandbox.values import encode
+
+Row = Mapping[str, Any]
+
+
+def _deep(value: Any) -> Any:
+    return tuple(map(_deep, value)) if isinstance(value, list) else value
+
+
+def _tuples(value: list[Any]) -> list[Any]:
+    return [tuple(item) for item in value]
+
+
+def _lists_in_tuples(args: list[Any]) -> list[Any]:
+    return [tuple(tuple(item) for item in argument) for argument in args]
+
+
+def _sets_or_empty(args: list[Any]) -> list[Any]:
+    return [[set(item) if isinstance(item, list) and item else {} for item in args[0]]]
+
+
+# How a task's argument list becomes what its reference takes, by the task's number.
+_FORMS: tuple[tuple[tuple[int, ...], Callable[[list[Any]], list[Any]]], ...] = (
+    (
+        (2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809),
+        _tuples,
+    ),
+    ((63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780), lambda args: [*map(_tuples, args)]),
+    ((75, 413, 444, 753), lambda args: [_tuples(args[0]), args[1]]),
+    ((106, 750), lambda args: [args[0], tuple(args[1])]),
+    ((115,), _sets_or_empty),
+    ((124,), lambda args: [float(args[0]), complex(args[1])]),
+    ((250, 405, 446, 617, 720, 763, 808), lambda args: [tuple(args[0]), args[1]]),
+    ((259, 401, 445), _lists_in_tuples),
+    ((278,), lambda args: [tuple(_deep_once(item) for item in args[0])]),
+    ((307,), lambda args: [tuple(args[0]), args[1], args[2]]),
+    ((722,), lambda args: [{key: tuple(value) for key, value in args[0].items()}, *args[1:]]),
+    ((252,), lambda args: [complex(args[0])]),
+    ((580, 615, 791), lambda args: [*map(_deep, args)]),
+)
+
+
+def _deep_once(item: Any) -> Any:
+    return tuple(item) if isinstance(item, list) else item
+
+
+# Tasks with more than one right answer: what must hold between a result `out` and the reference's `right`.
+_SAME_SET = "out == right or set(out) == set(right)"
+_BOTH_FOUND = "(out is not None) == (right is not None)"
+_SURFACE = """def surface(base, height):
+    return round(base ** 2 + 4 * (base * math.sqrt((base / 2) ** 2 + height ** 2)) / 2)
+"""
+_DIGITS = """def digits(one, other):
+    one, other = str(one), str(other)
+    width = max(len(one), len(other))
+    return sum(abs(int(a) - int(b)) for a, b in zip(one.zfill(width), other.zfill(width)))
+"""
+_SPECIAL: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("Mbpp/2", "Mbpp/7", "Mbpp/111", "Mbpp/140", "Mbpp/232"), ("", _SAME_SET)),
+    **dict.fromkeys(("Mbpp/249", "Mbpp/579", "Mbpp/769"), ("", _SAME_SET)),
+    **dict.fromkeys(("check_str", "text_match_three", "text_starta_endb"), ("", _BOTH_FOUND)),
+    "Mbpp/581": (_SURFACE, "out == right or abs(out - surface(*arguments)) <= atol"),
+    "Mbpp/558": (_DIGITS, "out == right or out == digits(*arguments)"),
+    "HumanEval/32": ("", "abs(sum(c * math.pow(out, i) for i, c in enumerate(arguments[0]))) <= atol"),
+}
+
+
+def evalplus(row: Row, where: str) -> Task:
+    """A row with `base_input` and `plus_input`. `expected` is empty: the reference gives it, in the sandbox.
+
+    The few tasks that EvalPlus compares in a way of their own become suites that do the same.
+
+    Raises:
+        DataError: inputs that are not what the task takes.
+    """
+    task_id, entry_point, reference = (
+        str(row["task_id"]),
+        str(row["entry_point"]),
+        row["prompt"] + row["canonical_solution"],
+    )
+    for name in ("base_input", "plus_input"):
+        if not isinstance(row.get(name), list):
+            raise DataError(f"{where}: field '{name}' is missing or not a list")
+    try:
+        inputs = [_arguments(task_id, list(args)) for args in (*row["base_input"], *row["plus_input"])]
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise DataError(f"{where}: the inputs of {task_id} are not what that task takes ({error})") from error
+    special = _SPECIAL.get(task_id) or _SPECIAL.get(entry_point)
+    check: Check
+    if special:
+        check = AssertCheck(entry_point=entry_point, test=_suite(row, entry_point, reference, inputs, *special))
+    else:
+        check = FunctionCheck(
+            entry_point=entry_point, inputs=tuple(tuple(map(encode, args)) for args in inputs), expected=()
+        )
+    domain = "humaneval" if task_id.startswith("HumanEval") else "mbpp"
+    return Task(task_id=task_id, prompt=row["prompt"], domain=domain, check=check, reference=reference)
+
+
+def _arguments(task_id: str, args: list[Any]) -> list[Any]:
+    name, _, number = task_id.partition("/")
+    if name == "Mbpp":
+        for numbers, form in _FORMS:
+            if int(number) in numbers:
+                return form(args)
+    return args
+
+
+def _suite(row: Row, entry_point: str, reference: str, inputs: list[Any], helper: str, condition: str) -> str:
+    """A suite that asks the reference, beside it, what is right."""
+    return f"""import copy, math
+{reference}
+{helper}
+reference, atol = {entry_point}, {float(row.get("atol") or 1e-6)!r}
+def check(candidate):
+    for arguments in {inputs!r}:
+        right = reference(*copy.deepcopy(arguments))
+        out = candidate(*copy.deepcopy(arguments))
+        assert {condition}
+"""
