@@ -152,6 +152,33 @@ def test_every_status_and_the_order_of_the_samples(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"t.jsonl", "s.jsonl", "r.jsonl", "r.jsonl.meta.json"}
 
 
+def test_a_loaded_machine_gives_the_same_statuses(tmp_path: Path) -> None:
+    completions = [
+        "def add(a, b): return a + b\n",
+        "def add(a, b):\n    for _ in range(4_000_000): pass\n    return a + b\n",
+        "import time\ndef add(a, b):\n    time.sleep(0.2)\n    return a + b\n",
+        "def add(a, b): return a - b\n",
+        "def add(a, b): raise MemoryError\n",
+        "import os\nos._exit(0)\n",
+        "def add(a, b):\n    while True: pass\n",
+    ]
+    tasks = write(tmp_path / "t.jsonl", ADD)
+    samples = write(tmp_path / "s.jsonl", *(sample(completions[n % 7], n) for n in range(28)))
+    options = GradeOptions(workers=4, limits=Limits(cpu_seconds=1.0))
+    statuses = []
+    for busy in (0, 6):
+        spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+        try:
+            score_file(tasks, samples, tmp_path / f"r{busy}.jsonl", options=options)
+        finally:
+            for process in spinning:
+                process.kill()
+                process.wait()
+        statuses.append([row.status for row in read_graded(tmp_path / f"r{busy}.jsonl").rows])
+    assert statuses[0] == ["pass", "pass", "pass", "fail", "fail", "crash", "timeout"] * 4
+    assert statuses[1] == statuses[0]
+
+
 def test_a_slow_reference_raises_the_limit(tmp_path: Path) -> None:
     slow = "def add(a, b):\n    for _ in range({}): pass\n    return a + b\n"
     tasks = write(
