@@ -1,17 +1,14 @@
 """Move a model to its registry's alias, on a valid GO only, and back again."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ssd_plugin.digests import model_identity
 from ssd_plugin.errors import RegistryError, TrustError
 from ssd_plugin.evidence.files import VERDICT
 from ssd_plugin.registry.protocol import Registry, Release
-from ssd_plugin.verification import Verified, require_model, verify, verify_signature
+from ssd_plugin.verification import Trust, Verified, require_model, verify, verify_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +21,7 @@ class Promotion:
     before: str
 
 
-def promote(
-    verdict: Path, model: Path, registry: Registry, trusted: Mapping[str, Ed25519PublicKey], now: datetime | None = None
-) -> Promotion:
+def promote(verdict: Path, model: Path, registry: Registry, trusted: Trust, now: datetime | None = None) -> Promotion:
     """Copy a model and its evidence into the registry and point the alias at them.
 
     What is checked in full is the registry's own copy, after it was made: whatever happens to the given files
@@ -62,7 +57,7 @@ def promote(
     return Promotion(where=registry.where, version=release.version, before=release.replaces)
 
 
-def roll_back(registry: Registry, trusted: Mapping[str, Ed25519PublicKey]) -> Promotion:
+def roll_back(registry: Registry, trusted: Trust) -> Promotion:
     """Point the alias at the version that the current champion replaced. That version's signature and digests are
     checked again; its verdict may have expired, since it was champion by right.
 
@@ -88,7 +83,7 @@ def roll_back(registry: Registry, trusted: Mapping[str, Ed25519PublicKey]) -> Pr
     return Promotion(where=registry.where, version=earlier.version, before=champion.version)
 
 
-def _check_copy(registry: Registry, release: Release, trusted: Mapping[str, Ed25519PublicKey], now: datetime) -> None:
+def _check_copy(registry: Registry, release: Release, trusted: Trust, now: datetime) -> None:
     with registry.contents(release) as (model, evidence):
         copied = verify(evidence / VERDICT, trusted, model=model, now=now)
     if copied.verdict_sha256 != release.verdict:

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ssd_plugin.digests import first_difference, model_digests
 from ssd_plugin.errors import DataError, TrustError
 from ssd_plugin.evidence.dsse import unseal
-from ssd_plugin.evidence.files import ENVELOPE, STATEMENT, VERDICT
+from ssd_plugin.evidence.files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
+from ssd_plugin.evidence.keyless import Identity, unseal_keyless
 from ssd_plugin.evidence.statement import evidence_digests
 from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.verdict import Outcome, Verdict, decide
@@ -20,7 +21,8 @@ from ssd_plugin.verdict import Outcome, Verdict, decide
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """A verdict that held. `evidence`: its files' paths relative to the evidence directory, the envelope among them;
+    """A verdict that held. `key_id`: the key's id, or the identity, that signed it. `evidence`: its files' paths relative to the
+    evidence directory, the signature among them;
     `unchecked`: judged files that are not where the verdict saw them (the model, if none was given)."""
 
     verdict: Verdict
@@ -34,13 +36,14 @@ class Verified:
         return {s.path: s.sha256 for s in self.verdict.subjects if s.role == role}
 
 
-def verify(
-    path: Path, trusted: Mapping[str, Ed25519PublicKey], *, model: Path | None = None, now: datetime | None = None
-) -> Verified:
+Trust = Mapping[str, Ed25519PublicKey] | Identity  # public keys by id, or one identity that sigstore vouches for
+
+
+def verify(path: Path, trusted: Trust, *, model: Path | None = None, now: datetime | None = None) -> Verified:
     """Check the verdict at `path` and the evidence beside it, then the files of `model`.
 
-    `trusted`: public keys by id, as `signing.load_trusted` gives them; empty trusts nobody. `now`: default the clock;
-    a moment in the past asks whether the verdict held then.
+    `trusted`: public keys by id, as `signing.load_trusted` gives them (empty trusts nobody), or an identity. `now`: default
+    the clock; a moment in the past asks whether the verdict held then.
 
     Raises:
         TrustError: anything but a valid GO whose digests match; the message names the file and what is wrong with it.
@@ -56,20 +59,21 @@ def verify(
     return replace(verified, unchecked=unchecked)
 
 
-def verify_signature(path: Path, trusted: Mapping[str, Ed25519PublicKey]) -> Verified:
+def verify_signature(path: Path, trusted: Trust) -> Verified:
     """Check only the signature, the evidence files and that the verdict follows from its gates; not outcome or age.
 
     Raises:
         TrustError: as `verify`.
     """
-    envelope = path.parent / ENVELOPE
     if not trusted:
         raise TrustError(
             f"{path}: no key is trusted, so nothing is; give --trust the public key of who may sign verdicts"
         )
-    sealed = _read(envelope, "the verdict is not signed: run ssd gate with --sign")
+    envelope = path.parent / (BUNDLE if isinstance(trusted, Identity) else ENVELOPE)
+    flag = "--keyless" if isinstance(trusted, Identity) else "--sign"
+    sealed = _read(envelope, f"the verdict is not signed so: run ssd gate with {flag}")
     try:
-        opened = unseal(sealed, trusted)
+        opened = unseal_keyless(sealed, trusted) if isinstance(trusted, Identity) else unseal(sealed, trusted)
         digests = evidence_digests(opened.payload)
     except TrustError as error:
         raise TrustError(f"{envelope}: {error}") from error
@@ -83,7 +87,7 @@ def verify_signature(path: Path, trusted: Mapping[str, Ed25519PublicKey]) -> Ver
         verdict = Verdict.from_json(json.loads(raw), str(path))
     except (ValueError, RecursionError, DataError) as error:
         raise TrustError(f"{path}: not a verdict ({error})") from error
-    evidence = (*sorted(digests), ENVELOPE)
+    evidence = (*sorted(digests), envelope.name)
     return Verified(
         verdict=verdict, verdict_sha256=digests[VERDICT], key_id=opened.key_id, evidence=evidence, unchecked=()
     )

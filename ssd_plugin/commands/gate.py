@@ -28,6 +28,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--training", type=_PATH, multiple=True, help="Prompts or samples trained on; may be repeated.")
 @click.option("--ledger", type=_PATH, help="File that counts the looks; default: $SSD_LEDGER, else one a user.")
 @click.option("--sign", type=_PATH, help="Private key that signs the evidence (ssd keys new).")
+@click.option("--keyless", is_flag=True, help="Sign with this CI job's or user's OIDC identity (sigstore).")
+@click.option("--sigstore-config", type=_PATH, help="Trust configuration of another sigstore than the public one.")
 @click.option("--out", type=_PATH, help="Directory for verdict.json and the evidence.")
 @click.option("--check-policy", is_flag=True, help="Only validate the policy files named as arguments.")
 @click.argument("policies", nargs=-1)
@@ -43,6 +45,8 @@ def command(
     training: tuple[Path, ...],
     ledger: Path | None,
     sign: Path | None,
+    keyless: bool,
+    sigstore_config: Path | None,
     out: Path | None,
     check_policy: bool,
     policies: tuple[str, ...],
@@ -61,6 +65,9 @@ def command(
         raise click.UsageError(f"unexpected argument {policies[0]!r}; policy files go with --check-policy")
     if tasks is None or baseline is None or candidate is None or out is None:
         raise click.UsageError("--tasks, --baseline, --candidate and --out are needed")
+    if sigstore_config and not keyless:
+        raise click.UsageError("--sigstore-config goes with --keyless")
+    from ssd_plugin.evidence.keyless import Keyless
     from ssd_plugin.gating.record import judge_and_record
     from ssd_plugin.gating.request import GateRequest
     from ssd_plugin.report.gating import print_power, print_verdict
@@ -85,7 +92,8 @@ def command(
     def say_gate(name: str, answer: "Answer") -> None:
         click.echo(f"{name}: {answer.failure or answer.results[0].status} ({answer.seconds:.1f} s)", err=True)
 
-    verdict = judge_and_record(request, sign, on_power=say_power, on_gate=say_gate)
+    signer = Keyless(config=sigstore_config) if keyless else None
+    verdict = judge_and_record(request, sign, keyless=signer, on_power=say_power, on_gate=say_gate)
     if as_json:
         click.echo(json.dumps(verdict.to_json(), sort_keys=True))
     else:

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from ssd_plugin.commands.options import json_option
-from ssd_plugin.commands.trust import refuse, trust_option
+from ssd_plugin.commands.trust import refuse, trust_options
 from ssd_plugin.errors import TrustError
 from ssd_plugin.promotion import Promotion, promote, roll_back
 from ssd_plugin.registry.uri import open_registry
-from ssd_plugin.signing import load_trusted
+from ssd_plugin.verification import Trust
 
 
 @click.command("promote")
@@ -19,7 +19,7 @@ from ssd_plugin.signing import load_trusted
 @click.option("--registry", required=True, help="A directory, or an MLflow tracking URI.")
 @click.option("--name", default="model", show_default=True, help="The model's name in the registry.")
 @click.option("--rollback", is_flag=True, help="Go back to the version that the champion replaced.")
-@trust_option
+@trust_options
 @json_option
 def command(
     verdict: Path | None,
@@ -27,7 +27,7 @@ def command(
     registry: str,
     name: str,
     rollback: bool,
-    trust: tuple[Path, ...],
+    trust: Trust,
     as_json: bool,
 ) -> None:
     """Copy a model into the registry and point its alias "champion" at it. Exit 1 on anything but a valid GO of a
@@ -37,13 +37,12 @@ def command(
     """
     if rollback and (verdict or model):
         raise click.UsageError("--rollback takes no --verdict and no --model: the registry knows them")
-    trusted = load_trusted(trust)
     target = open_registry(registry, name)
     try:
         if rollback:
-            done = roll_back(target, trusted)
+            done = roll_back(target, trust)
         elif verdict and model:
-            done = promote(verdict, model, target, trusted)
+            done = promote(verdict, model, target, trust)
         else:
             raise click.UsageError("give --verdict and --model, or --rollback")
     except TrustError as error:

@@ -1,5 +1,6 @@
 """What `ssd verify` and `ssd promote` share: whom to trust, and how a refusal looks (exit status 1)."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +9,44 @@ from typing import Any, NoReturn
 import click
 
 from ssd_plugin.errors import TrustError
+from ssd_plugin.evidence.keyless import Identity
 from ssd_plugin.evidence.text import visible
+from ssd_plugin.signing import load_trusted
+from ssd_plugin.verification import Trust
 
-trust_option: Callable[[Any], Any] = click.option(
-    "--trust",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Public key (ssd.pub) of who may sign verdicts; repeat for several. Without one nothing is trusted.",
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OPTIONS = (
+    click.option(
+        "--trust",
+        "keys",
+        multiple=True,
+        type=_FILE,
+        help="Public key (ssd.pub) of who may sign verdicts; repeat for several. Without one nothing is trusted.",
+    ),
+    click.option("--identity", help="Who may sign without a key (sigstore): an e-mail address or a workflow's URI."),
+    click.option("--issuer", help="URL of the OIDC issuer that vouches for --identity."),
+    click.option("--sigstore-config", type=_FILE, help="Trust configuration of another sigstore than the public one."),
 )
+
+
+def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say whom to trust; the command gets one argument `trust` made of them."""
+
+    @functools.wraps(command)
+    def with_trust(
+        *, keys: tuple[Path, ...], identity: str | None, issuer: str | None, sigstore_config: Path | None, **others: Any
+    ) -> Any:
+        return command(trust=_trust(keys, identity, issuer, sigstore_config), **others)
+
+    return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), with_trust)
+
+
+def _trust(keys: tuple[Path, ...], identity: str | None, issuer: str | None, config: Path | None) -> Trust:
+    if not (identity or issuer or config):
+        return load_trusted(keys)
+    if keys or not (identity and issuer):
+        raise click.UsageError("give either --trust, or --identity and --issuer together")
+    return Identity(name=identity, issuer=issuer, config=config)
 
 
 def refuse(error: TrustError, as_json: bool) -> NoReturn:

@@ -6,11 +6,10 @@ from pathlib import Path
 import click
 
 from ssd_plugin.commands.options import json_option
-from ssd_plugin.commands.trust import refuse, trust_option
+from ssd_plugin.commands.trust import refuse, trust_options
 from ssd_plugin.errors import TrustError
 from ssd_plugin.evidence.text import visible
-from ssd_plugin.signing import load_trusted
-from ssd_plugin.verification import verify
+from ssd_plugin.verification import Trust, verify
 
 
 @click.command("verify")
@@ -18,16 +17,15 @@ from ssd_plugin.verification import verify
     "--verdict", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json"
 )
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
-@trust_option
+@trust_options
 @json_option
-def command(verdict: Path, model: Path | None, trust: tuple[Path, ...], as_json: bool) -> None:
+def command(verdict: Path, model: Path | None, trust: Trust, as_json: bool) -> None:
     """Check that a verdict is a valid GO, signed by a trusted key, over exactly these files. Exit 0 if so, else 1.
 
     Example: ssd verify --verdict out/verdict.json --trust keys/ssd.pub --model runs/my-run/train/model
     """
-    trusted = load_trusted(trust)
     try:
-        verified = verify(verdict, trusted, model=model)
+        verified = verify(verdict, trust, model=model)
     except TrustError as error:
         refuse(error, as_json)
     facts = {

@@ -3,6 +3,7 @@
 VERDICT = "verdict.json"
 STATEMENT = "statement.json"
 ENVELOPE = "verdict.dsse.json"
+BUNDLE = "verdict.sigstore.json"
 SARIF = "results.sarif"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"

@@ -8,6 +8,7 @@ from pathlib import Path
 from ssd_plugin.evidence import files
 from ssd_plugin.evidence.dsse import seal
 from ssd_plugin.evidence.junit import junit_xml
+from ssd_plugin.evidence.keyless import Keyless, seal_keyless
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.evidence.mlbom import mlbom
 from ssd_plugin.evidence.programs import ProgramKey, key_of, write_programs
@@ -18,25 +19,33 @@ from ssd_plugin.signing import load_private_key
 from ssd_plugin.verdict import Verdict
 
 
-def write_evidence(verdict: Verdict, *, out: Path, programs: Mapping[ProgramKey, str], sign_key: Path | None) -> None:
-    """Write verdict.json and all that is made from it into `out`; with `sign_key`, sign the whole.
+def write_evidence(
+    verdict: Verdict,
+    *,
+    out: Path,
+    programs: Mapping[ProgramKey, str],
+    sign_key: Path | None,
+    keyless: Keyless | None = None,
+) -> None:
+    """Write verdict.json and all that is made from it into `out`; with `sign_key` or `keyless`, sign the whole.
 
     `programs`: generated programs by (side, task id, sample id); those with a finding are copied, the others ignored.
     The same verdict and programs give the same bytes.
 
     Raises:
-        TrustError: the key cannot be used; nothing was written.
+        TrustError: the key cannot be used, and nothing was written; or keyless signing failed, and all but that is there.
         ResourceError: the disk is full; there is no signature then.
     """
     key = load_private_key(sign_key) if sign_key else None
-    (out / files.ENVELOPE).unlink(missing_ok=True)
+    for old in (files.ENVELOPE, files.BUNDLE):
+        (out / old).unlink(missing_ok=True)
     findings, left_out = select(verdict)
     copies = write_programs(out, (key_of(finding) for _, finding in findings), programs)
     log = sarif_log(findings, left_out, copies, _base(out))
     texts = {
         files.SARIF: dumps(log),  # one line: indenting 25,000 results is slow
         files.JUNIT: junit_xml(verdict),
-        files.SUMMARY: summary(verdict, left_out, signed=key is not None),
+        files.SUMMARY: summary(verdict, left_out, signed=bool(key or keyless)),
         files.BOM: _json(mlbom(verdict)),
         files.VERDICT: _json(verdict.to_json()),
     }
@@ -48,6 +57,8 @@ def write_evidence(verdict: Verdict, *, out: Path, programs: Mapping[ProgramKey,
     write_text(out / files.STATEMENT, body.decode())
     if key:
         write_text(out / files.ENVELOPE, seal(body, key).decode())
+    if keyless:
+        write_text(out / files.BUNDLE, seal_keyless(body, keyless).decode())
 
 
 def _json(value: JsonObject) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ssd_plugin.evidence.keyless import Keyless, require_credential
 from ssd_plugin.evidence.programs import ProgramKey, key_of
 from ssd_plugin.evidence.write import write_evidence
 from ssd_plugin.gating.apart import Answer
@@ -33,17 +34,22 @@ def judge_and_record(
     request: GateRequest,
     sign_key: Path | None,
     *,
+    keyless: Keyless | None = None,
     on_power: Callable[[Sequence[PowerRow]], None] = lambda _: None,
     on_gate: Callable[[str, Answer], None] = lambda *_: None,
 ) -> Verdict:
-    """Run the gates and write the evidence into the request's `out`, signed when `sign_key` is given.
+    """Run the gates and write the evidence into the request's `out`, signed when `sign_key` or `keyless` is given.
 
     Raises:
-        TrustError: the key cannot be used (said before any work).
+        TrustError: the key cannot be used, or there is no identity to sign with (said before any work).
         ConfigError, GateError: as `run_gates`.
     """
     if sign_key is not None:
         load_private_key(sign_key)
+    if keyless is not None:
+        require_credential()
     verdict = run_gates(request, on_power=on_power, on_gate=on_gate)
-    write_evidence(verdict, out=request.out, programs=finding_programs(verdict, request.out), sign_key=sign_key)
+    write_evidence(
+        verdict, out=request.out, programs=finding_programs(verdict, request.out), sign_key=sign_key, keyless=keyless
+    )
     return verdict
