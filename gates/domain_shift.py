@@ -119,7 +119,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     """Domains, distance to human code and, where asked for and weights are at hand, its likelihood."""
     human = context.memo.once("corpus", lambda: corpus.functions(settings.corpus, settings.corpus_functions))
     figures = [*_domains(context, settings), _drift(context, settings, human)]
-    if settings.nll_documents:
+    if settings.nll_documents and not context.resampled:
         figures.append(_likelihood(context, settings, human))
     return conclude("domain_shift", figures)
 

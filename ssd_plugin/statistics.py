@@ -290,6 +290,20 @@ def minimum_detectable(
     return float(special.ndtri(_open_unit(power, "power"))) * spread - bound
 
 
+def exact_share(count: int, total: int, *, confidence: float = 0.95) -> Interval:
+    """The share `count / total` with its two-sided Clopper-Pearson interval: it holds at least as often as it says.
+
+    Raises:
+        StatisticsError: nothing was counted, or more than there were.
+    """
+    if not 0 <= count <= total or total < 1:
+        raise StatisticsError(f"a share needs a count within a total of one or more; got {count} of {total}")
+    tail = (1 - _open_unit(confidence, "confidence")) / 2
+    low = float(special.betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(special.betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    return Interval(estimate=count / total, low=low, high=high, confidence=confidence)
+
+
 def mcnemar_exact(wins: int, losses: int) -> float:
     """Two-sided exact p-value of McNemar's test on discordant tasks; 1.0 when there are none.
 

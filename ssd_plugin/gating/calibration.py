@@ -1,9 +1,10 @@
 """A/A calibration: judge the baseline against itself, many times, before any verdict counts.
 
-Three experiments. `halves`: each task's samples are split at random into two disjoint halves, one a side; nothing is assumed, but
-a side has half the samples. `redrawn`: both sides draw as many samples a task as the baseline has, with replacement; the size
-is right, the spread too small by (k - 1) / k. `margin_loss`: as `redrawn`, and the candidate loses passes until its pass@1 is
-lower by exactly the margin of `correctness`: whoever gets GO there is let through wrongly.
+Each replicate is judged by the whole policy: every gate that resampling can try sees the same two sides, and the verdict
+follows from all of them as in a gate run. `halves`: each task's samples are split at random into two disjoint halves, one a
+side; nothing is assumed, but a side has half the samples. `redrawn`: both sides draw as many samples a task as the baseline
+has, with replacement; the size is right, the spread too small by (k - 1) / k. `margin_loss` and `double_loss`: as `redrawn`, and
+the candidate loses passes until its pass@1 is lower by exactly the margin of `correctness`, or by twice that.
 """
 
 import random
@@ -22,32 +23,41 @@ from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.run import Bench, judge, load_bench, power_table, with_minimum
 from ssd_plugin.gating.sides import load_side
 from ssd_plugin.records import Result, Status
-from ssd_plugin.verdict import GateResult, PowerRow, decide
+from ssd_plugin.statistics import Interval, exact_share
+from ssd_plugin.verdict import GateResult, Outcome, PowerRow, decide, weigh
 
-EXPERIMENTS = ("halves", "redrawn", "margin_loss")
+_LOSSES = {"halves": 0.0, "redrawn": 0.0, "margin_loss": 1.0, "double_loss": 2.0}  # in margins of correctness
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One experiment: shares of replicates by outcome (GO, NO-GO, ...), and by gate and status."""
+    """One experiment: shares of replicates by outcome (GO, NO-GO, ...), and by gate and status. `alone`: by gate, the share in
+    which it alone kept the verdict from GO."""
 
     name: str
     samples: int
     outcomes: Mapping[str, float]
     gates: Mapping[str, Mapping[str, float]]
+    alone: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What a policy does on this baseline. `left_out`: its gates that resampling cannot try (they judge files, not samples)."""
+    """What a policy does on this baseline. `false_block`: an equal candidate (`redrawn`) does not get GO. `false_pass`: one worse
+    by exactly the margin of `correctness` gets GO. `power`: one worse by twice the margin gets NO-GO. The last two are None for
+    a policy without `correctness`. `left_out`: gates that resampling cannot try (they judge files, not samples).
+    """
 
     policy: str
     tasks: int
     samples: int
     replicates: int
     alpha: float
+    false_block: Interval
+    false_pass: Interval | None
+    power: Interval | None
     left_out: tuple[str, ...]
-    power: tuple[PowerRow, ...]
+    pass_rate_power: tuple[PowerRow, ...]
     experiments: tuple[Experiment, ...]
 
 
@@ -68,7 +78,7 @@ def _worsened(rows: Sequence[Result], share: float, rng: random.Random) -> list[
 
 
 def _pair(context: GateContext, experiment: str, lost: float, seed: int) -> GateContext:
-    """The context of one replicate; `lost`: share of its passes that the candidate of `margin_loss` loses."""
+    """The context of one replicate; `lost`: share of its passes that the candidate loses."""
     rng = random.Random(f"{experiment} {seed}")  # noqa: S311 - resampling, not a secret
     left: list[Result] = []
     right: list[Result] = []
@@ -76,7 +86,7 @@ def _pair(context: GateContext, experiment: str, lost: float, seed: int) -> Gate
         one, other = _halves(rows, rng) if experiment == "halves" else _redrawn(rows, rng)
         left += one
         right += other
-    if experiment == "margin_loss":
+    if lost:
         right = _worsened(right, lost, rng)
     return replace(
         context,
@@ -85,10 +95,12 @@ def _pair(context: GateContext, experiment: str, lost: float, seed: int) -> Gate
     )
 
 
-def _replicates(gate: Gate, settings: object, context: GateContext, lost: float, count: int) -> list[GateResult]:
+def _replicates(
+    gate: Gate, settings: object, context: GateContext, losses: Mapping[str, float], count: int
+) -> list[GateResult]:
     context.work.mkdir(parents=True, exist_ok=True)
     results = []
-    for experiment in EXPERIMENTS:
+    for experiment, lost in losses.items():
         for seed in range(count):
             result = gate.check(_pair(context, experiment, lost, seed), settings)
             results.append(replace(result, measurements=(), findings=()))
@@ -101,6 +113,7 @@ def _experiment(
     count = len(next(iter(results.values())))
     outcomes: Counter[str] = Counter()
     statuses: dict[str, Counter[str]] = {gate: Counter() for gate in results}
+    alone: Counter[str] = Counter()
     for index in range(count):
         now = {
             gate: with_minimum(bench.policy, context, bench.gates[gate].gate, found[index])
@@ -108,6 +121,8 @@ def _experiment(
         }
         judged = [gate for gate in judge(bench, now, {}) if gate.result.gate in now]
         outcomes[decide(judged, today)[0].value] += 1
+        blocking = [gate.result.gate for gate in judged if weigh(gate, today) is not Outcome.GO]
+        alone.update(blocking if len(blocking) == 1 else ())
         for gate, result in now.items():
             statuses[gate][result.status.value] += 1
     return Experiment(
@@ -115,22 +130,32 @@ def _experiment(
         samples=context.baseline.samples_per_task // (2 if name == "halves" else 1),
         outcomes={outcome: number / count for outcome, number in sorted(outcomes.items())},
         gates={gate: {status: n / count for status, n in sorted(found.items())} for gate, found in statuses.items()},
+        alone={gate: number / count for gate, number in alone.items()},
     )
 
 
-def _lost_share(bench: Bench, baseline: Side) -> float:
+def _losses(bench: Bench, baseline: Side) -> dict[str, float]:
+    """By experiment, the share of its passes that the candidate loses (at most all of them)."""
     margin = getattr(bench.settings.get("correctness"), "margin", None)
+    if margin is None:
+        return {name: 0.0 for name, margins in _LOSSES.items() if not margins}
     rates = baseline.pass_rates().values()
     level = sum(rates) / len(rates)
-    if margin is None or level <= margin:
+    if level <= margin:
         raise GateError(
             f"pass@1 is {level:.3f}: this baseline cannot show the loss of its margin, whatever the candidate"
         )
-    return float(margin / level)
+    return {name: min(1.0, float(margins * margin / level)) for name, margins in _LOSSES.items()}
+
+
+def _share(experiments: Mapping[str, Experiment], name: str, outcome: Outcome, count: int) -> Interval | None:
+    if name not in experiments:
+        return None
+    return exact_share(round(experiments[name].outcomes.get(outcome.value, 0.0) * count), count)
 
 
 def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicates: int = 100) -> Calibration:
-    """Run the three experiments on a baseline (samples or result file; graded into `work` where it has to be).
+    """Run the experiments on a baseline (samples or result file; graded into `work` where it has to be).
 
     The policy's minimum of samples is taken as met in `halves`, whose sides have half of them by design.
 
@@ -155,12 +180,15 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         alpha=bench.policy.alpha / bench.policy.looks,
         sandbox=bench.policy.sandbox,
         memo=ProgramMemo(),
+        resampled=True,
     )
-    lost = _lost_share(bench, side)
+    losses = _losses(bench, side)
     tried = {name: found.gate for name, found in bench.gates.items() if found.gate.paired and name != "integrity"}
     jobs = {
         name: Job(
-            call=partial(_replicates, gate, bench.settings[name], replace(context, work=work / name), lost, replicates),
+            call=partial(
+                _replicates, gate, bench.settings[name], replace(context, work=work / name), losses, replicates
+            ),
             timeout_s=60 + replicates * bench.policy.gates[name].timeout_s,
             memory_mib=bench.policy.gates[name].memory_mib,
         )
@@ -173,8 +201,10 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
     today = datetime.now(UTC).date()
     parts = {
         experiment: {name: a.results[i * replicates : (i + 1) * replicates] for name, a in answers.items()}
-        for i, experiment in enumerate(EXPERIMENTS)
+        for i, experiment in enumerate(losses)
     }
+    experiments = {name: _experiment(name, bench, found, context, today) for name, found in parts.items()}
+    go = exact_share(round(experiments["redrawn"].outcomes.get(Outcome.GO.value, 0.0) * replicates), replicates)
     return Calibration(
         policy=bench.policy.name,
         tasks=len(context.tasks),
@@ -182,6 +212,9 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         replicates=replicates,
         alpha=context.alpha,
         left_out=tuple(name for name in bench.policy.gates if name not in tried),
-        power=power_table(bench, context.baseline, context.alpha),
-        experiments=tuple(_experiment(name, bench, found, context, today) for name, found in parts.items()),
+        false_block=replace(go, estimate=1 - go.estimate, low=1 - go.high, high=1 - go.low),
+        false_pass=_share(experiments, "margin_loss", Outcome.GO, replicates),
+        power=_share(experiments, "double_loss", Outcome.NO_GO, replicates),
+        pass_rate_power=power_table(bench, context.baseline, context.alpha),
+        experiments=tuple(experiments.values()),
     )

@@ -60,6 +60,7 @@ class GateContext:
     alpha: float  # one-sided error of each test
     sandbox: str  # weakest sandbox tier the policy accepts
     memo: ProgramMemo
+    resampled: bool = False  # calibration: both sides come from one, so figures of the weights do not apply
 
     @property
     def sides(self) -> tuple[Side, ...]:

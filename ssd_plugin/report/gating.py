@@ -84,29 +84,39 @@ _QUESTIONS = {
     "halves": "equal model, disjoint halves",
     "redrawn": "equal model, redrawn",
     "margin_loss": "worse by exactly the margin",
+    "double_loss": "worse by twice the margin",
 }
 
 
 def print_calibration(found: Calibration) -> None:
-    """Power, then outcomes by experiment, then the gates that did not always pass."""
-    print_power(found.power)
+    """The policy's rates, then outcomes by experiment, then each gate's part in them."""
+    print_power(found.pass_rate_power)
     console = Console()
+    of = f"{found.replicates} replicates of {found.tasks} tasks x {found.samples} samples; intervals: 95 %"
+    console.print(f"Policy {visible(found.policy)} on this baseline, all its gates together ({of}):")
+    for label, rate in (
+        ("false-block rate: an equal model does not get GO", found.false_block),
+        (f"false-pass rate: worse by the margin gets GO (nominal: at most {found.alpha:g} a look)", found.false_pass),
+        ("power: worse by twice the margin gets NO-GO", found.power),
+    ):
+        if rate is not None:
+            console.print(Text(f"  {rate.estimate:.2f} [{rate.low:.2f}, {rate.high:.2f}]  {label}"))
+    console.print()
     table = _table("experiment", "samples", *Outcome)
     for one in found.experiments:
         shares = (f"{one.outcomes.get(outcome.value, 0):.2f}" for outcome in Outcome)
         table.add_row(_QUESTIONS[one.name], str(one.samples), *shares)
-    console.print(f"Policy {found.policy}, {found.tasks} tasks, {found.replicates} replicates each: share of verdicts")
+    console.print("Share of verdicts:")
     console.print(table)
     console.print()
-    gates = _table("gate", *(one.name for one in found.experiments))
-    for name in found.experiments[0].gates:
-        gates.add_row(name, *(f"{one.gates[name].get('pass', 0):.2f}" for one in found.experiments))
-    console.print("Share of replicates in which each gate passes:")
+    gates = _table("gate", *(one.name for one in found.experiments), "blocks alone")
+    redrawn = next(one for one in found.experiments if one.name == "redrawn")
+    for name in redrawn.gates:
+        passes = (f"{one.gates[name].get('pass', 0):.2f}" for one in found.experiments)
+        gates.add_row(name, *passes, f"{redrawn.alone.get(name, 0):.2f}")
+    console.print(
+        "Share of replicates in which each gate passes, and in which it alone blocks an equal model (redrawn):"
+    )
     console.print(gates)
-    console.print()
-    blocked = 1 - found.experiments[1].outcomes.get(Outcome.GO.value, 0)
-    console.print(f"false-block rate: {blocked:.2f} (verdicts other than GO on an equal model, redrawn)")
-    wrong = found.experiments[2].outcomes.get(Outcome.GO.value, 0)
-    console.print(f"false-pass rate at the margin: {wrong:.2f} (nominal: at most {found.alpha:g} a look)")
     if found.left_out:
-        console.print(f"not tried by resampling: {', '.join(found.left_out)}")
+        console.print(f"not tried by resampling: {', '.join(found.left_out)}, and figures of the weights")

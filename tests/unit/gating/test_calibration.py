@@ -1,15 +1,18 @@
 """Calibration: what it promises is what fresh samples of the same model get."""
 
 import math
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ssd_plugin.errors import DataError, GateError
-from ssd_plugin.gates import correctness
 from ssd_plugin.gating.calibration import Calibration, calibrate
-from ssd_plugin.verdict import GateStatus
+from ssd_plugin.gating.programs import ProgramMemo
+from ssd_plugin.gating.run import Bench, judge, load_bench
+from ssd_plugin.verdict import Outcome, decide
 
 POLICY = """
 schema = "ssd-policy/1"
@@ -25,15 +28,31 @@ tier = "critical"
 tier = "critical"
 margin = {margin}
 """
-REPLICATES = 150
+WHOLE = (
+    POLICY
+    + """
+[gates.collapse]
+tier = "critical"
+k = 2
+pass_at_k_margin = 0.12
+damage_margin = 0.1
+[gates.secrets]
+tier = "critical"
+margin = 0.1
+[gates.lint]
+tier = "supporting"
+margin = 0.1
+"""
+)
+REPLICATES = 100
 
 
 @pytest.fixture
 def run(tools: Any, tmp_path: Path) -> Any:
     small = tools.World(tmp_path, tools.make_tasks(80))
-    (tmp_path / "policy.toml").write_text(POLICY.format(margin=0.1))
 
-    def calibrated(rows: Any) -> Calibration:
+    def calibrated(rows: Any, policy: str = POLICY) -> Calibration:
+        (tmp_path / "policy.toml").write_text(policy.format(margin=0.1))
         baseline = small.write("baseline", rows)
         return calibrate(
             str(tmp_path / "policy.toml"), small.tasks_path, baseline, tmp_path / "work", replicates=REPLICATES
@@ -42,24 +61,89 @@ def run(tools: Any, tmp_path: Path) -> Any:
     return small, calibrated
 
 
-def test_fresh_candidates_pass_as_often_as_promised(tools: Any, run: Any) -> None:
+def judge_fresh(small: Any, bench: Bench, sides: Sequence[Any], memo: ProgramMemo) -> Outcome:
+    """The whole policy on two freshly sampled sides, gate by gate as in a gate run."""
+    context = small.context(*sides, alpha=bench.policy.alpha / bench.policy.looks, memo=memo)
+    results = {
+        name: found.gate.check(context, bench.settings[name])
+        for name, found in bench.gates.items()
+        if name != "integrity"
+    }
+    judged = [gate for gate in judge(bench, results, {}) if gate.result.gate in results]
+    return decide(judged, date(2027, 1, 1))[0]
+
+
+def agree(promised: float, observed: float, fresh: int) -> bool:
+    spread = math.sqrt(promised * (1 - promised) * (1 / REPLICATES + 1 / fresh))
+    return abs(promised - observed) < 3 * spread + 0.05
+
+
+def test_honest_candidates_get_go_as_often_as_the_whole_policy_promised(tools: Any, run: Any, tmp_path: Path) -> None:
+    small, calibrated = run
+    found = calibrated(tools.make_rows(small.tasks, samples=8, seed=1), WHOLE)
+    halves, redrawn = found.experiments[:2]
+    assert set(halves.gates) == {"correctness", "collapse", "secrets", "lint"}
+    assert (halves.samples, redrawn.samples) == (4, 8)
+    bench, memo, fresh = load_bench(str(tmp_path / "policy.toml")), ProgramMemo(), 60
+    for experiment, samples in ((halves, 4), (redrawn, 8)):
+        outcomes = [
+            judge_fresh(
+                small, bench, [tools.make_rows(small.tasks, samples=samples, seed=s) for s in (n, n + 999)], memo
+            )
+            for n in range(100, 100 + fresh)
+        ]
+        observed = sum(one is Outcome.GO for one in outcomes) / fresh
+        promised = experiment.outcomes.get("GO", 0.0)
+        assert agree(promised, observed, fresh), (experiment.name, promised, observed)
+    assert 0.1 < halves.outcomes["GO"] < 0.98, "the case must be able to fail"
+    assert found.false_block.estimate == pytest.approx(1 - redrawn.outcomes["GO"])
+    assert found.false_block.low <= found.false_block.estimate <= found.false_block.high
+    every = [one.gates["correctness"].get("pass", 0.0) for one in found.experiments]
+    assert all(one.outcomes.get("GO", 0.0) <= share for one, share in zip(found.experiments, every, strict=True)), (
+        "all gates together pass no more often than one of them"
+    )
+
+
+def test_a_worse_model_is_held_back_at_the_margin_and_caught_at_twice(tools: Any, run: Any) -> None:
     small, calibrated = run
     found = calibrated(tools.make_rows(small.tasks, samples=8, seed=1))
-    halves, redrawn, loss = found.experiments
-    assert [one.name for one in found.experiments] == ["halves", "redrawn", "margin_loss"]
-    assert (halves.samples, redrawn.samples) == (4, 8)
-    passes = 0
-    for seed in range(100, 200):
-        sides = (tools.make_rows(small.tasks, samples=4, seed=seed + offset) for offset in (0, 1000))
-        context = small.context(*sides, alpha=found.alpha)
-        passes += correctness.check(context, correctness.Settings(margin=0.1)).status is GateStatus.PASS
-    promised, observed = halves.outcomes.get("GO", 0.0), passes / 100
-    assert 0.2 < promised < 0.98, "the case must be able to fail"
-    assert abs(promised - observed) < 3 * math.sqrt(promised * (1 - promised) * (1 / REPLICATES + 1 / 100)) + 0.05
-    assert redrawn.outcomes.get("GO", 0.0) > promised, "twice the samples see more"
-    assert loss.outcomes.get("GO", 0.0) <= 0.1, "a candidate at the margin passes at most about alpha of the time"
+    halves, redrawn, loss, double = found.experiments
+    assert [one.name for one in found.experiments] == ["halves", "redrawn", "margin_loss", "double_loss"]
+    assert redrawn.outcomes.get("GO", 0.0) > halves.outcomes.get("GO", 0.0), "twice the samples see more"
+    assert found.false_pass is not None
+    assert found.false_pass.estimate == loss.outcomes.get("GO", 0.0) <= 0.1, "at most about alpha of the time"
+    assert found.power is not None
+    assert found.power.estimate == double.outcomes.get("NO-GO", 0.0) > 0.5
+    assert double.outcomes.get("GO", 0.0) == 0
     assert halves.outcomes.get("NO-GO", 0.0) <= 0.05
+    assert redrawn.alone == {"correctness": pytest.approx(found.false_block.estimate)}, "the only gate blocks alone"
     assert found.left_out == ("integrity",)
+
+
+def test_a_policy_without_correctness_has_no_margin_to_lose(tools: Any, run: Any) -> None:
+    small, calibrated = run
+    found = calibrated(tools.make_rows(small.tasks, samples=8), POLICY.replace("gates.correctness", "gates.secrets"))
+    assert (found.false_pass, found.power) == (None, None)
+    assert [one.name for one in found.experiments] == ["halves", "redrawn"]
+    assert found.false_block.estimate == 0
+
+
+@pytest.mark.parametrize("policy", ["enterprise", "strict"])
+def test_figures_of_the_weights_are_left_out_of_calibration(tools: Any, tmp_path: Path, policy: str) -> None:
+    from ssd_plugin.gates import domain_shift
+
+    small = tools.World(tmp_path, tools.make_tasks(80))
+    rows = tools.make_rows(small.tasks)
+    settings = load_bench(policy).settings["domain_shift"]
+    assert settings.nll_documents > 0
+    names = {
+        resampled: {
+            one.name
+            for one in domain_shift.check(small.context(rows, rows, resampled=resampled), settings).measurements
+        }
+        for resampled in (False, True)
+    }
+    assert names[False] - names[True] == {"nats a character of human code"}
 
 
 def test_calibration_needs_two_samples(tools: Any, run: Any) -> None:
