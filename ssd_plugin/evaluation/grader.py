@@ -22,10 +22,11 @@ from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, wea
 from ssd_plugin.evaluation.preload import worth_loading
 from ssd_plugin.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.partial import PartialFile
-from ssd_plugin.records import Result, Sample, Status, Task, read_samples
+from ssd_plugin.records import FunctionCheck, Result, Sample, Status, Task, read_samples
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
+from ssd_plugin.sandbox.values import decode
 from ssd_plugin.sandbox.worker import Worker
 
 __all__ = ["GradeOptions", "GradedRun", "ScoreSummary", "grade_references", "read_graded", "score_file"]
@@ -66,13 +67,15 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
     """Grade every sample and write `out` (rows in the samples' order) and `out`.meta.json, or nothing.
 
     Raises:
-        DataError: malformed or empty input, unknown or duplicate ids, a task without tests (names the line or the id).
+        DataError: malformed or empty input, unknown or duplicate ids, a task without tests (names the line or the id), or
+            `out` cannot be written.
         SandboxError: no sandbox works here, a canary was misjudged, or the sandbox failed on the way; what was
             graded until then is kept and the same call continues.
     """
     options = options or GradeOptions()
     by_id = {task.task_id: task for task in load_tasks(tasks)}
     total = _validate(by_id, tasks, samples)
+    _make_place(out)
     chosen = choose(options.tier)
     meta: JsonObject = {
         "schema": SCHEMA,
@@ -140,6 +143,18 @@ def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> dic
     return {task.task_id: judgements[task.task_id] for task in found}
 
 
+def _make_place(out: Path) -> None:
+    """Refuse a result file that could not be written, before anything is graded."""
+    if out.is_dir():
+        raise DataError(f"{out}: is a directory; name a file in it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise DataError(f"{out}: cannot be written (no right to write in {out.parent})")
+
+
 def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
     """Read everything once before anything is run; returns how many samples there are."""
     for task in by_id.values():
@@ -147,6 +162,7 @@ def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
             raise DataError(
                 f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
             )
+        _check_forms(task, tasks)
     seen: set[int] = set()
     for sample in read_samples(samples):
         if sample.task_id not in by_id:
@@ -160,6 +176,17 @@ def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
     if not seen:
         raise DataError(f"{samples}: holds no samples")
     return len(seen)
+
+
+def _check_forms(task: Task, tasks: Path) -> None:
+    """Refuse inputs and expected values that are not the JSON form of any value: no program could be judged by them."""
+    if isinstance(task.check, FunctionCheck):
+        try:
+            decode([*task.check.inputs, *task.check.expected])
+        except (ValueError, TypeError, LookupError, RecursionError, AttributeError) as error:
+            raise DataError(
+                f"{tasks}: task {task.task_id!r} has inputs or expected values that are no value ({error})"
+            ) from error
 
 
 def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:

@@ -163,7 +163,7 @@ def test_a_loaded_machine_gives_the_same_statuses(tmp_path: Path) -> None:
         "def add(a, b):\n    while True: pass\n",
     ]
     tasks = write(tmp_path / "t.jsonl", ADD)
-    samples = write(tmp_path / "s.jsonl", *(sample(completions[n % 7], n) for n in range(28)))
+    samples = write(tmp_path / "s.jsonl", *(sample(completions[n % 7], n) for n in range(14)))
     options = GradeOptions(workers=4, limits=Limits(cpu_seconds=1.0))
     statuses = []
     for busy in (0, 6):
@@ -175,7 +175,7 @@ def test_a_loaded_machine_gives_the_same_statuses(tmp_path: Path) -> None:
                 process.kill()
                 process.wait()
         statuses.append([row.status for row in read_graded(tmp_path / f"r{busy}.jsonl").rows])
-    assert statuses[0] == ["pass", "pass", "pass", "fail", "fail", "crash", "timeout"] * 4
+    assert statuses[0] == ["pass", "pass", "pass", "fail", "fail", "crash", "timeout"] * 2
     assert statuses[1] == statuses[0]
 
 
@@ -276,6 +276,12 @@ def test_a_misjudged_canary_stops_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         ([ADD], [sample("x"), sample("y")], "appears twice"),
         ([ADD], [{"task_id": "add", "sample_id": "0"}], "s.jsonl:1: field 'completion'"),
         ([{"task_id": "add", "prompt": "p"}], [sample("x")], "has no tests"),
+        (
+            [ADD | {"inputs": [[{"$nope": 1}, 1]], "expected": [1]}],
+            [sample("x")],
+            "'add' has inputs or expected values",
+        ),
+        ([ADD | {"expected": [{"$int": 3}, 1]}], [sample("x")], "'add' has inputs or expected values"),
         ([ADD, ADD], [sample("x")], "t.jsonl:2: task_id 'add' appears twice"),
     ],
 )
@@ -286,3 +292,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path, tasks: Any, sa
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not out.parent.exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    tasks, samples = write(tmp_path / "t.jsonl", ADD), write(tmp_path / "s.jsonl", sample("x"))
+    for out, message in (
+        (tmp_path, "is a directory"),
+        (tasks / "r.jsonl", "cannot be written"),
+        (Path("/proc/x/r"), "cannot"),
+    ):
+        with pytest.raises(DataError, match=message):
+            score_file(tasks, samples, out)
+    assert {path.name for path in tmp_path.iterdir()} == {"t.jsonl", "s.jsonl"}

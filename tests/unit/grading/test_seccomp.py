@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssd_plugin.sandbox import seccomp, syscalls
+from ssd_plugin.sandbox import libc, seccomp, syscalls
 
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050000 | 38
 MACHINES = {"x86_64": (0xC000003E, syscalls.X86_64), "aarch64": (0xC00000B7, syscalls.AARCH64)}
@@ -125,3 +125,10 @@ def test_dangerous_calls_by_number(machine: str, name: str, number: int) -> None
 def test_unknown_machine() -> None:
     with pytest.raises(OSError, match="no seccomp table for riscv64"):
         seccomp.for_zygote("riscv64")
+
+
+@pytest.mark.parametrize("machine", ["riscv64", "armv7l", "i686", ""])
+def test_an_unknown_machine_gets_no_tier(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libc, "machine", lambda: machine)
+    with pytest.raises(OSError, match=f"needs Linux on x86_64 or aarch64, this is linux on {machine}"):
+        libc.fail_on_other_systems()
