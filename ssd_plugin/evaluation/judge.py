@@ -87,7 +87,7 @@ def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, li
             return early
         if "raised" in line:
             return _failed(f"call {index + 1}: {line['raised']}", cpu)
-        if not expected.same(value, line.get("value", {"$object": "nothing"})):
+        if line.keys() != {"value"} or not expected.same(value, line["value"]):
             return _failed(f"call {index + 1}: wrong result {json.dumps(line.get('value'))[:120]}", cpu)
     if len(lines) != calls + 1 or lines[-1] != {"done": True}:
         return _cut_short(report, report.ends[0], limits, "its last call")

@@ -46,7 +46,28 @@ def status(check: Check, worker: Reports) -> Status:
 )
 def test_only_the_right_report_passes(report: bytes) -> None:
     found = status(FUNCTION, Reports(report))
-    assert (found is Status.PASS) == (report == RIGHT)
+    assert (found is Status.PASS) == (whole_lines(report) == whole_lines(RIGHT))
+
+
+def whole_lines(report: bytes) -> list[Any] | None:
+    """What the complete lines of a report say; None when one of them is not JSON."""
+    try:
+        return [json.loads(line) for line in report.split(b"\n")[:-1]]
+    except (ValueError, RecursionError):
+        return None
+
+
+@pytest.mark.parametrize("report", [RIGHT, RIGHT.replace(b" ", b""), RIGHT + b"{", RIGHT.replace(b"3", b"3.0")])
+def test_only_what_the_lines_say_counts(report: bytes) -> None:
+    assert status(FUNCTION, Reports(report)) is Status.PASS
+
+
+@pytest.mark.parametrize(
+    "report",
+    [RIGHT[:-1], RIGHT + b"{}\n", RIGHT.replace(b'"value": 3', b'"value": 3, "x": 1'), b"\n" + RIGHT, RIGHT + RIGHT],
+)
+def test_nearly_right_reports_lose(report: bytes) -> None:
+    assert status(FUNCTION, Reports(report)) is not Status.PASS
 
 
 @given(
