@@ -23,7 +23,7 @@ from ssd_plugin.registry.protocol import Registry, Release
 from ssd_plugin.registry.uri import open_registry
 from ssd_plugin.signing import load_trusted
 
-NO_MLFLOW = "MLflow is not installed here (pip install 'ssd-plugin[mlflow]', best in an environment of its own)"
+NO_MLFLOW = "MLflow is not installed here; run: make test-mlflow (an environment of its own)"
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
