@@ -32,11 +32,19 @@ class Judged:
 
 
 def default_ledger() -> Path:
-    """`$SSD_LEDGER`, else `looks.jsonl` in this user's state directory (`$XDG_STATE_HOME`, else `~/.local/state`)."""
+    """`$SSD_LEDGER`, else `looks.jsonl` in this user's state directory (`$XDG_STATE_HOME`, else `~/.local/state`).
+
+    Raises:
+        GateError: none is named and this user has no home.
+    """
     if named := os.environ.get("SSD_LEDGER"):
         return Path(named)
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "ssd_plugin" / "looks.jsonl"
+    try:
+        folder = Path(state) if state else Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise GateError("this user has no home to count looks in; name a file with --ledger or SSD_LEDGER") from error
+    return folder / "ssd_plugin" / "looks.jsonl"
 
 
 def identify(tasks: str, sides: Mapping[str, Side], model: Mapping[str, str]) -> Judged:

@@ -394,3 +394,22 @@ def test_a_run_directory_gives_sides_model_and_training(tmp_path: Path) -> None:
     assert (found.model, found.training) == (tmp_path / "train/model", (tmp_path / "filter/kept.jsonl",))
     with pytest.raises(GateError, match="run directory that was evaluated"):
         resolve(replace(request, candidate=tmp_path / "train"))
+
+
+def test_where_looks_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ssd_plugin.gating.looks import default_ledger
+
+    assert default_ledger() == Path(os.environ["SSD_LEDGER"])
+    monkeypatch.delenv("SSD_LEDGER")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_ledger() == tmp_path / "ssd_plugin/looks.jsonl"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert default_ledger() == tmp_path / "home/.local/state/ssd_plugin/looks.jsonl"
+
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(GateError, match="name a file with --ledger"):
+        default_ledger()

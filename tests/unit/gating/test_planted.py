@@ -91,9 +91,9 @@ def test_deleting_code_does_not_look_secure(world: Any, tools: Any, check: Check
 
 def test_wrong_answers_at_six_points(world: Any, tools: Any, check: Check) -> None:
     rows = tools.make_rows(world.tasks, samples=20)
-    wrong = tools.edit(rows, lambda row: replace(row, status=Status.FAIL), 0.16)
+    wrong = tools.edit(rows, lambda row: replace(row, status=Status.FAIL), 0.1)
     result = check("correctness", rows, wrong, margin=0.03)
-    assert -0.11 < (result.measurements[0].delta or 0) < -0.06
+    assert (result.measurements[0].delta or 0) == pytest.approx(-0.06, abs=0.005)
     assert result.status is GateStatus.BREACH
 
 
