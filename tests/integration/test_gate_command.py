@@ -99,6 +99,33 @@ def test_no_go(desk: Desk, name: str, text_of: Callable[[int], str], gate: str) 
     assert gate in verdict["reason"]
 
 
+TEST = "def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(5, 5) == 10\n"
+LEETCODE = [{"input": "1\n2", "output": "3", "testtype": "functional"}]
+PUBLISHED: dict[str, Callable[[int], dict[str, Any]]] = {
+    "humaneval": lambda n: {
+        "task_id": f"t{n}", "prompt": "def add(x, y):\n", "entry_point": "add", "canonical_solution": "    return x + y\n",
+        "test": TEST,
+    },
+    "mbpp": lambda n: {"task_id": n, "text": "Add two numbers.", "code": GOOD, "test_list": ["assert add(1, 2) == 3"]},
+    "livecodebench": lambda n: {
+        "question_id": f"t{n}", "question_content": "Add.", "platform": "leetcode", "starter_code": "class Solution: ...",
+        "public_test_cases": json.dumps(LEETCODE), "private_test_cases": "[]", "metadata": '{"func_name": "add"}',
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("benchmark", PUBLISHED)
+def test_benchmark_files_as_they_are_published(desk: Desk, benchmark: str) -> None:
+    tasks = desk.root / f"{benchmark}.jsonl"
+    tasks.write_text("".join(json.dumps(PUBLISHED[benchmark](n)) + "\n" for n in range(30)))
+    method = "class Solution:\n    def add(self, x, y):\n        return x + y\n"
+    sides = [desk.write(name, lambda _: method if benchmark == "livecodebench" else GOOD) for name in ("one", "two")]
+    for side in sides if benchmark == "mbpp" else ():
+        side.write_text(side.read_text().replace('"task_id": "t', '"task_id": "Mbpp/'))
+    status, verdict, said = desk.gate(sides[1], "--tasks", str(tasks), baseline=sides[0])
+    assert (status, verdict.get("outcome")) == (0, "GO"), verdict.get("reason", said)
+
+
 def test_findings_come_with_a_copy_of_the_program(desk: Desk) -> None:
     desk.gate(desk.write("unsafe", lambda n: UNSAFE if n % 2 else GOOD))
     copies = list((desk.root / "out-unsafe/programs/candidate").iterdir())
