@@ -6,12 +6,6 @@ from dataclasses import dataclass
 
 PATIENCE = 60  # seconds for the driver to answer
 QUERY = ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
-DEFAULT_GB = 180  # a B200, which the shipped recipes are made for
-
-# By the names that schedulers use; gigabytes as sold.
-MEMORY_GB = {
-    "B300": 288, "B200": 180, "GB200": 186, "H200": 141, "H100": 80, "A100-80GB": 80, "A100": 40, "L40S": 48, "L4": 24,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +29,3 @@ def find_gpus() -> Gpus:
         rows = [row for row in rows if any(row[0] == name or row[1].startswith(name) for name in names)]
     sizes = [float(memory) * 2**20 for _, _, memory in rows if memory.isdigit()]
     return Gpus(count=len(sizes), bytes=min(sizes, default=0))
-
-
-def memory_of(kind: str) -> float:
-    """Bytes of a GPU by its name ("H100:8" too); a name that is not known is taken for the recipes' own hardware."""
-    return MEMORY_GB.get(kind.partition(":")[0].upper(), DEFAULT_GB) * 1e9

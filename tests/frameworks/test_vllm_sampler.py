@@ -116,7 +116,7 @@ def server(tiny_llama: Path, tmp_path: Path) -> Iterator[str]:
             [*command, *options], stdout=log, stderr=log, env=environment, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 400
+        deadline = time.monotonic() + 1500
         while "startup complete" not in (tmp_path / "server.log").read_text():
             assert process.poll() is None, (tmp_path / "server.log").read_text()[-2000:]
             assert time.monotonic() < deadline, "the server did not start"

@@ -1,22 +1,13 @@
 """Starts the ranks, watches them, and puts the exported model in its place once it is proven to be the trained one."""
 
-import contextlib
 import importlib.metadata
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
-from ssd_plugin.errors import DataError, DependencyError, ResourceError, TrainingError
+from ssd_plugin.errors import DataError, DependencyError, TrainingError
 from ssd_plugin.jsonl import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
-from ssd_plugin.parent import die_with
-from ssd_plugin.progress import track
 from ssd_plugin.training.checkpoints import JOB, LOG
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.megatron.job import (
@@ -26,13 +17,12 @@ from ssd_plugin.training.megatron.job import (
     REPORT,
     STEPS,
     checkpoints_of,
-    job_to_json,
     probes,
 )
+from ssd_plugin.training.megatron.launcher import PROGRAM, Ranks, gpus, run_ranks
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
 from ssd_plugin.weights import check_model_dir, model_digest
 
-RANKS_LOG = "ranks.log"
 INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo container"
 
 
@@ -41,7 +31,7 @@ class MegatronTrainer:
     """See `Trainer`. `ranks`: processes on this machine (0: one a GPU). `program`: what each of them runs."""
 
     ranks: int = 0
-    program: tuple[str, ...] = ("-m", "ssd_plugin.training.megatron.ranks")
+    program: tuple[str, ...] = PROGRAM
 
     def train(self, job: TrainJob) -> TrainSummary:
         """See `Trainer.train`."""
@@ -49,44 +39,11 @@ class MegatronTrainer:
         tokens = _tokens_a_step(job)
         _begin(job)
         if not _is_exported(job):
-            self._run_ranks(job)
+            run_ranks(job, Ranks(count=self.ranks or gpus(), program=self.program), _is_exported)
         _require_same_model(job)
         rows = _write_log(job, tokens)
         _place(job)
         return TrainSummary(steps=len(rows), tokens=sum(tokens), first_loss=rows[0]["loss"], last_loss=rows[-1]["loss"])
-
-    def _run_ranks(self, job: TrainJob) -> None:
-        ranks = self.ranks or _gpus()
-        model = job.config.parallel.tensor * job.config.parallel.pipeline * job.config.parallel.context
-        if ranks < 1 or ranks % model:
-            raise TrainingError(
-                f"{ranks} GPUs here, train.parallel needs a multiple of tensor x pipeline x context = {model}"
-            )
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-        file = job.work / "ranks.json"
-        write_json(file, job_to_json(job))
-        # Context parallelism and overlap in Megatron want one hardware queue; on a CPU the variable means nothing.
-        environment = os.environ | {"CUDA_DEVICE_MAX_CONNECTIONS": "1"}
-        program = self.program[1:] if self.program[0] == "-m" else self.program
-        kind = ["--module"] if self.program[0] == "-m" else []
-        command = [sys.executable, *launcher, *kind, *program, str(file)]
-        with (job.work / RANKS_LOG).open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own program
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
-            )
-            try:
-                _watch(process, job)
-            finally:
-                process.terminate()  # torchrun ends its ranks with it
-                process.wait()
-        if process.returncode:
-            raise _failure(job)
-        if not _is_exported(job):
-            raise TrainingError(f"the ranks ended without a model; see {job.work / RANKS_LOG}")
 
 
 def require_bridge() -> None:
@@ -101,12 +58,6 @@ def require_bridge() -> None:
         raise DependencyError(
             f"Megatron-Bridge is not installed: {INSTALL}; or set train.backend to embedded"
         ) from None
-
-
-def _gpus() -> int:
-    import torch
-
-    return int(torch.cuda.device_count())
 
 
 def _tokens_a_step(job: TrainJob) -> list[int]:
@@ -148,37 +99,6 @@ def _is_exported(job: TrainJob) -> bool:
 
 def _steps(job: TrainJob) -> Iterator[dict[str, Any]]:
     return (row for _, row in read_jsonl(job.work / STEPS))
-
-
-def _watch(process: "subprocess.Popen[bytes]", job: TrainJob) -> None:
-    """Show progress until the ranks end."""
-    with track("train", job.config.train_iters) as advance:
-        shown = 0
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=2.0)
-            if (job.work / STEPS).exists():
-                done = (job.work / STEPS).read_text(encoding="utf-8").count("\n")
-                advance(max(0, done - shown))
-                shown = max(shown, done)
-            if process.returncode is not None:
-                return
-
-
-def _failure(job: TrainJob) -> TrainingError | ResourceError:
-    log = job.work / RANKS_LOG
-    try:
-        return TrainingError(read_json(job.work / FAILURE)["message"])
-    except DataError:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    if "OutOfMemoryError" in text or "can't allocate memory" in text:
-        return ResourceError(
-            "a rank ran out of memory: raise train.parallel or train.parallel.recompute (see: ssd plan)"
-        )
-    if "No space left on device" in text:
-        return ResourceError(f"no space left near {job.work}: free some and run the same command again")
-    errors = re.findall(r"^(?:\[rank\d+\]: )?(\w*(?:Error|Exception): .+)$", text, flags=re.MULTILINE)
-    return TrainingError(f"a rank failed: {errors[0] if errors else 'without a message'}; see {log}")
 
 
 def _require_same_model(job: TrainJob) -> None:

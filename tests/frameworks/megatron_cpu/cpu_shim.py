@@ -74,6 +74,21 @@ def _patch_megatron() -> None:
     random._set_cuda_rng_state = lambda state, *args, **kwargs: torch.set_rng_state(state)
     if not hasattr(moe_utils, "te_general_gemm"):  # a name that megatron-core 0.16.1 leaves undefined without TE
         moe_utils.te_general_gemm = None
+    _patch_optimizer()
+
+
+def _patch_optimizer() -> None:
+    """torch's own AdamW has no step count before its first step, which Megatron asks for when it loads a checkpoint."""
+    from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
+
+    state_dict = DistributedOptimizer.state_dict
+
+    def with_state(self: Any) -> Any:
+        if not self.optimizer.state:
+            self._init_optimizer_states_with_dummy_values()
+        return state_dict(self)
+
+    DistributedOptimizer.state_dict = with_state
 
 
 def _patch_gloo() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ssd_plugin.training import embedded
 from ssd_plugin.training.megatron.job import job_from_json
 
-embedded.has_fast_bfloat16 = lambda _: False
+vars(embedded)["has_fast_bfloat16"] = lambda *_: False
 job = job_from_json(json.loads(Path(sys.argv[1]).read_text()))
 job = dataclasses.replace(job, config=dataclasses.replace(job.config, backend="embedded"))
 embedded.EmbeddedTrainer().train(job)

