@@ -39,6 +39,7 @@ class Stage:
     outside: Callable[[RunConfig], Mapping[str, str]] = lambda _: {}
     python: Callable[[RunConfig], str] = lambda _: ""
     tools: tuple[str, ...] = ()
+    rewritten: bool = False  # `ssd report` writes the same files anew when there is more to tell
 
 
 def _sources(config: RunConfig) -> dict[str, str]:
@@ -122,7 +123,8 @@ LINE = (
         name="report",
         reads=(VERDICT, SUMMARY, CHOICE, "train/log.jsonl", "filter/report.json", "promote/result.json"),
         writes=("report/index.html", "report/summary.md"),
-        settings=lambda _: [],
+        settings=lambda c: [c.report],
+        rewritten=True,
     ),
 )
 STAGES = tuple(stage.name for stage in LINE)
@@ -186,7 +188,7 @@ def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord
 
 
 def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:
-    """Are the stage's files there, and as it wrote them? Missing ones are made anew.
+    """Are the stage's files there, and as it wrote them? Missing ones are made anew, and so are those that may be rewritten.
 
     Raises:
         RunDirError: a file was changed.
@@ -195,6 +197,8 @@ def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:
         if not (run / name).exists():
             return False
         if digest_path(run / name) != digest:
+            if stage.rewritten:
+                return False
             raise RunDirError(
                 f"{run / name}: changed since the stage {stage.name} wrote it; restore it, or delete it to redo the stage"
             )

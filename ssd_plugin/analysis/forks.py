@@ -16,7 +16,7 @@ from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import JsonObject
 from ssd_plugin.statistics import FloatArray, bootstrap_mean
 
-SCHEMA = "ssd-forks/1"
+SCHEMA = "ssd-forks/2"
 LOCK_ENTROPY, FORK_ENTROPY, TWO_TOKENS = 0.3, 1.0, 0.95
 KINDS = ("lock", "fork", "between")
 SHOWN_PROGRAMS = 6

@@ -13,6 +13,7 @@ from ssd_plugin.analysis.forks import Program
 from ssd_plugin.analysis.syntax_class import classify
 from ssd_plugin.device import is_out_of_memory, pick_device
 from ssd_plugin.errors import ModelError, ResourceError
+from ssd_plugin.progress import Advance
 from ssd_plugin.records import Task
 from ssd_plugin.sampling.prompting import PromptEncoder
 from ssd_plugin.statistics import FloatArray
@@ -65,8 +66,8 @@ def read_programs(
 class Reader:
     """One model's next-token log-probabilities, in float32 weights on the first GPU or the CPU."""
 
-    def __init__(self, model_dir: Path) -> None:
-        """Load the directory: safetensors only, no remote code.
+    def __init__(self, model_dir: Path, advance: Advance) -> None:
+        """Load the directory: safetensors only, no remote code. `advance` is called after each text that was read.
 
         Raises:
             ModelError: transformers cannot load it.
@@ -83,16 +84,26 @@ class Reader:
                 raise ResourceError(f"{model_dir}: not enough memory for float32 weights") from error
             raise
         self._model = model.to(pick_device()).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._advance = advance
 
     @torch.inference_mode()
-    def log_probabilities(self, context: Sequence[int], program: Program) -> FloatArray:
-        """log p of every token at each of the program's positions, "positions vocab", float64."""
-        ids = torch.tensor([[*context, *program.token_ids[:-1]]], device=self._model.device)
-        logits = self._model(input_ids=ids, logits_to_keep=len(program.token_ids), use_cache=False).logits[0]
+    def log_probabilities(self, context: Sequence[int], token_ids: Sequence[int]) -> FloatArray:
+        """log p of every token at each position of `token_ids` after `context`, "positions vocab", float64."""
+        ids = torch.tensor([[*context, *token_ids[:-1]]], device=self._model.device)
+        logits = self._model(input_ids=ids, logits_to_keep=len(token_ids), use_cache=False).logits[0]
         values: FloatArray = logits.double().log_softmax(-1).cpu().numpy()
+        self._advance()
         return np.ascontiguousarray(values)
 
     def read(self, contexts: Sequence[Sequence[int]], programs: Sequence[Program]) -> Iterator[FloatArray]:
         """`log_probabilities` of each program in turn."""
         for context, program in zip(contexts, programs, strict=True):
-            yield self.log_probabilities(context, program)
+            yield self.log_probabilities(context, program.token_ids)
+
+    def nats_per_character(self, document: str) -> float:
+        """Negative log-likelihood of the document's tokens after the first (256 at most), by character of their text."""
+        ids = self._tokenizer(document, add_special_tokens=False)["input_ids"][: MAX_TOKENS + 1]
+        log_p = self.log_probabilities(ids[:1], ids[1:])
+        nats = -np.take_along_axis(log_p, np.asarray(ids[1:])[:, None], axis=1).sum()
+        return float(nats) / len(self._tokenizer.decode(ids[1:]))

@@ -1,18 +1,35 @@
-"""Forks and locks of a run directory: finds its models and held-out programs, measures, and keeps the result there."""
+"""Forks and locks of a run directory: finds its models and held-out programs, measures, and keeps the result there.
 
+The cost is bounded: two forward passes (base and candidate) over at most `programs` reference programs of at most 256 code
+tokens, each behind its task's prompt, and over at most `documents` functions of ordinary code of at most 256 tokens.
+"""
+
+import ast
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ssd_plugin.analysis.forks import measure_all, summarise
+from ssd_plugin.analysis.forks import Measured, Program, measure_all, summarise
+from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import DataError, DependencyError, RunDirError
+from ssd_plugin.gating import corpus
 from ssd_plugin.jsonl import JsonObject, write_json
+from ssd_plugin.progress import track
 from ssd_plugin.records import read_tasks
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.settings import config_from_json
 from ssd_plugin.stages.model import base_model, candidate_model
+from ssd_plugin.statistics import bootstrap_mean
+
+if TYPE_CHECKING:
+    from ssd_plugin.analysis.reading import Reader
+
+PROGRAMS, DOCUMENTS = 64, 32
 
 
-def analyze_run(run_dir: Path) -> JsonObject:
-    """Write analysis/forks.json and return it.
+def analyze_run(run_dir: Path, *, programs: int = PROGRAMS, documents: int = DOCUMENTS) -> JsonObject:
+    """Write analysis/forks.json and return it. `documents` 0 reads no ordinary code.
 
     Raises:
         RunDirError: no run directory, or no trained model in it.
@@ -30,10 +47,41 @@ def analyze_run(run_dir: Path) -> JsonObject:
     if not candidate.is_dir():
         raise RunDirError(f"{candidate}: no trained model yet; make it with: ssd train --run-dir {run_dir}")
     base = base_model(run, config)
-    programs, contexts = read_programs(base, config.model.system_message, read_tasks(run / "prompts/heldout.jsonl"))
-    if len(programs) < 2:
+    found, contexts = read_programs(base, config.model.system_message, read_tasks(run / "prompts/heldout.jsonl"))
+    if len(found) < 2:
         raise DataError(f"{run / 'prompts/heldout.jsonl'}: two tasks or more need a 'reference' program to read")
-    before, after = (Reader(model).read(contexts, programs) for model in (base, candidate))
-    document = summarise(measure_all(programs, before, after, config.sampling), config.sampling)
+    kept = evenly(len(found), programs)
+    texts = [ast.unparse(tree) for tree in corpus.functions("", documents)] if documents else []
+    with track("analyze", 2 * (len(kept) + len(texts))) as advance:
+        readers = Reader(base, advance), Reader(candidate, advance)
+        measured = _measure(readers, [found[i] for i in kept], [contexts[i] for i in kept], config)
+        ordinary = _ordinary(readers, texts)
+    document = summarise(measured, config.sampling) | {"ordinary": ordinary, "programs_found": len(found)}
     write_json(run / "analysis/forks.json", document)
     return document
+
+
+def evenly(total: int, limit: int) -> list[int]:
+    """At most `limit` of the positions 0 to `total` - 1, spread evenly: held-out files are often sorted by domain."""
+    count = min(total, limit)
+    return [index * total // count for index in range(count)]
+
+
+def _measure(
+    readers: "tuple[Reader, Reader]",
+    programs: Sequence[Program],
+    contexts: Sequence[Sequence[int]],
+    config: RunConfig,
+) -> list[Measured]:
+    before, after = (reader.read(contexts, programs) for reader in readers)
+    return measure_all(programs, before, after, config.sampling)
+
+
+def _ordinary(readers: "tuple[Reader, Reader]", documents: Sequence[str]) -> JsonObject | None:
+    """Likelihood of code that people wrote for other purposes, paired by document; None when none was asked for."""
+    if not documents:
+        return None
+    before, after = ([reader.nats_per_character(text) for text in documents] for reader in readers)
+    change = bootstrap_mean([new - old for old, new in zip(before, after, strict=True)])
+    figures = {"base": sum(before) / len(before), "candidate": sum(after) / len(after), "change": asdict(change)}
+    return {"documents": len(documents), "nats_per_character": figures}

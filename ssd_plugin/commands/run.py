@@ -7,10 +7,8 @@ import click
 
 from ssd_plugin.commands.options import json_option, print_outcome
 from ssd_plugin.config import RunConfig
-from ssd_plugin.pipeline import run_line
-from ssd_plugin.planning.checks import refuse
-from ssd_plugin.planning.versions import version_problems
 from ssd_plugin.recipes import load
+from ssd_plugin.rounds import run_rounds
 from ssd_plugin.rundir import CONFIG, RunDir
 from ssd_plugin.settings import apply_overrides, apply_toml, config_from_json
 
@@ -42,7 +40,6 @@ def command(recipe: str, run_dir: Path | None, overrides: tuple[str, ...], confi
     if config is not None:
         settings = apply_toml(settings, config)
     settings = apply_overrides(settings, overrides)
-    refuse(version_problems(settings))
-    status = run_line(settings, directory)
+    status = run_rounds(settings, directory)
     print_outcome(directory, as_json)
     sys.exit(status)

@@ -70,8 +70,10 @@ def _grouped(tasks: Mapping[str, Task], key: Callable[[Task], str]) -> dict[str,
     return dict(groups)
 
 
-def _deltas(first: Tally, second: Tally, ks: Iterable[int], domains: Mapping[str, list[str]]) -> dict[str, Any]:
-    """`second` minus `first`, paired by task; domains with intervals that hold all together."""
+def _deltas(
+    first: Tally, second: Tally, ks: Iterable[int], groupings: Mapping[str, Mapping[str, list[str]]]
+) -> dict[str, Any]:
+    """`second` minus `first`, paired by task; the groups of each grouping with intervals that hold all together."""
     everything = list(first.tasks)
     row: dict[str, Any] = {
         f"pass_at_{k}": asdict(paired_bootstrap(_pass_at(first, k, everything), _pass_at(second, k, everything)))
@@ -79,8 +81,10 @@ def _deltas(first: Tally, second: Tally, ks: Iterable[int], domains: Mapping[str
     }
     rates = [{task: passed / n for task, (n, passed) in side.tasks.items()} for side in (first, second)]
     deltas = dict(zip(everything, paired_deltas(*rates), strict=True))
-    groups = {domain: [deltas[task] for task in members] for domain, members in domains.items()}
-    row["by_domain"] = {domain: _bounded(interval) for domain, interval in simultaneous_intervals(groups).items()}
+    for name, members in groupings.items():
+        groups = {group: [deltas[task] for task in tasks] for group, tasks in members.items()}
+        intervals = simultaneous_intervals(groups) if groups else {}
+        row[name] = {group: _bounded(interval) for group, interval in intervals.items()}
     return row
 
 
@@ -103,7 +107,10 @@ def summarise(
     if len(samples) != 1:
         raise DataError(f"the sides have different numbers of samples a task: {sorted(samples)}")
     ks = [k for k in KS if k <= min(samples)]
-    domains, difficulties = _grouped(tasks, lambda t: t.domain), _grouped(tasks, lambda t: t.difficulty)
+    groupings = {
+        "by_domain": _grouped(tasks, lambda t: t.domain),
+        "by_difficulty": _grouped(tasks, lambda t: t.difficulty),
+    }
     document: dict[str, Any] = {"tasks": len(tasks), "samples_per_task": min(samples), "sides": {}, "deltas": {}}
     for name, side in sides.items():
         document["sides"][name] = {
@@ -112,9 +119,11 @@ def summarise(
             "statuses": dict(side.statuses),
             "truncated": side.truncated / side.statuses.total(),
             **_figures(side, ks, list(tasks)),
-            "by_domain": {name: _figures(side, ks, only) for name, only in domains.items()},
-            "by_difficulty": {name: _figures(side, ks, only) for name, only in difficulties.items()},
+            **{
+                grouping: {group: _figures(side, ks, only) for group, only in groups.items()}
+                for grouping, groups in groupings.items()
+            },
         }
     for first, second in itertools.combinations(sides, 2):
-        document["deltas"][f"{second}-{first}"] = _deltas(sides[first], sides[second], ks, domains)
+        document["deltas"][f"{second}-{first}"] = _deltas(sides[first], sides[second], ks, groupings)
     return document

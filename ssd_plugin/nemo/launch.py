@@ -56,6 +56,8 @@ def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig
         ssd = str(Path(sys.executable).with_name("ssd"))
         experiment.add(_script(ssd, "run", config.recipe, run_dir), executor=_alone(executor), name="line")
         return
+    if config.rounds > 1:
+        raise ConfigError("rounds above 1 run on one machine only: set rounds=1, or use the local executor")
     before: list[str] = []
     for stage in CLUSTER_STAGES:
         command = ("ssd", "run", config.recipe) if stage == "gate" else ("ssd", stage)

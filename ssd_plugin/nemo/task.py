@@ -56,9 +56,9 @@ def ssd_finetune(
         SystemExit: the verdict is not GO; its code is the verdict's (1 NO-GO, 2 INCONCLUSIVE, 3 ERROR).
     """
     sections = dict(locals())
-    from ssd_plugin.pipeline import run_line
+    from ssd_plugin.rounds import run_rounds
 
-    status = run_line(
+    status = run_rounds(
         RunConfig(**{name: value for name, value in sections.items() if name != "run_dir"}), Path(run_dir)
     )
     if status:

@@ -29,7 +29,7 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalRow:
-    """One interval to draw; `margin` (the tolerated change) is marked on both sides of zero; `tone` is a CSS class."""
+    """One interval to draw; `margin`, the tolerated change with its sign, is a dashed tick; `tone` is a CSS class."""
 
     label: str
     estimate: float
@@ -198,11 +198,11 @@ def heat_map(
 def interval_chart(
     rows: Sequence[IntervalRow], *, title: str, x_label: str, x_text: Callable[[float], str] = percent
 ) -> Markup:
-    """A forest plot: estimate and interval a row, zero as a line, the margin as dashed ticks."""
+    """A forest plot: estimate and interval a row, zero as a line, the margin as a dashed tick."""
     if not rows:
         return Markup("")
     left, height = 150, TOP + ROW_HEIGHT * len(rows) + BOTTOM
-    edges = [edge for row in rows for edge in (row.low, row.high, -(row.margin or 0.0), row.margin or 0.0)]
+    edges = [edge for row in rows for edge in (row.low, row.high, 0.0, row.margin or 0.0)]
     marks = ticks(min(edges), max(edges), 4)
     at = _scale(marks[0], marks[-1], left, WIDTH - RIGHT - 12)
     parts = [_line(at(mark), TOP, at(mark), height - BOTTOM, "zero" if mark == 0 else "grid") for mark in marks]
@@ -211,8 +211,8 @@ def interval_chart(
         y = TOP + ROW_HEIGHT * (index + 0.5)
         label = row.label if len(row.label) <= 24 else row.label[:23] + "…"
         parts.append(_text(left - 8, y + 4, label, "end"))
-        sides = () if row.margin is None else (at(-row.margin), at(row.margin))
-        parts += [_line(x, y - 10, x, y + 10, "margin") for x in sides]
+        if row.margin is not None:
+            parts.append(_line(at(row.margin), y - 10, at(row.margin), y + 10, "margin"))
         note = tag("title", f"{row.label}: {x_text(row.estimate)} [{x_text(row.low)}, {x_text(row.high)}]")
         parts.append(_line(at(row.low), y, at(row.high), y, f"interval {row.tone}"))
         parts.append(tag("circle", note, cx=at(row.estimate), cy=y, r=4, class_=f"estimate {row.tone}"))

@@ -1,6 +1,7 @@
 """The report's content as one JSON document: a pure function of the files in a run directory, every part optional.
 
-A part that cannot be told is None and `missing` says why ("not run", or what is wrong with its file); nothing is guessed.
+A part that cannot be told is None and `missing` says why: "not run", "not measured: ..." (the run was made so that it cannot
+be), or "unreadable: ..." (what is wrong with its file). Nothing is guessed.
 """
 
 import math
@@ -13,17 +14,20 @@ from ssd_plugin import manifest
 from ssd_plugin.analysis.diversity import Diversity, of_side
 from ssd_plugin.analysis.forks import FIGURES as FORK_FIGURES
 from ssd_plugin.analysis.forks import SCHEMA as FORKS_SCHEMA
+from ssd_plugin.analysis.grid import SCHEMA as SWEEP_SCHEMA
 from ssd_plugin.errors import SsdError
 from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.evaluation.summary import Tally, tally
 from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl
 from ssd_plugin.pipeline import STAGES
-from ssd_plugin.records import Task, read_results, read_tasks
+from ssd_plugin.records import read_results, read_tasks
 from ssd_plugin.report.flips import find_flips
-from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas, simultaneous_intervals
+from ssd_plugin.rounds import CHAIN
+from ssd_plugin.rounds import SCHEMA as CHAIN_SCHEMA
+from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas
 from ssd_plugin.verdict import read_verdict
 
-SCHEMA = "ssd-report/1"
+SCHEMA = "ssd-report/2"
 SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}
 PAIRS = {
     "candidate-base_best": "SSD minus base at its best decode",
@@ -33,6 +37,10 @@ PAIRS = {
 MAX_CURVE_POINTS = 20
 DIVERSITY = ("distinct", "similarity", "lines")
 FORK_THRESHOLDS = ("lock_entropy", "fork_entropy", "two_tokens")
+
+
+class _NotMeasuredError(Exception):
+    """The run was made in a way that this part cannot be measured; the message says which setting would change that."""
 
 
 def results_file(run_dir: Path, side: str) -> Path:
@@ -90,7 +98,10 @@ def _evaluation(run_dir: Path) -> JsonObject:
             "pair": pair,
             "label": label,
             "pass_at": _pass_at(summary["deltas"][pair]),
-            "by_domain": {str(d): _interval(i) for d, i in summary["deltas"][pair]["by_domain"].items()},
+            **{
+                grouping: {str(g): _interval(i) for g, i in summary["deltas"][pair][grouping].items()}
+                for grouping in ("by_domain", "by_difficulty")
+            },
         }
         for pair, label in PAIRS.items()
         if pair in summary["deltas"]
@@ -112,18 +123,6 @@ def _curve(side: Tally) -> list[JsonObject]:
     return points
 
 
-def _by_difficulty(tasks: Mapping[str, Task], baseline: Tally, candidate: Tally) -> JsonObject:
-    """pass@1 deltas by difficulty; the intervals hold all together."""
-    rates = [{task: passed / n for task, (n, passed) in side.tasks.items()} for side in (baseline, candidate)]
-    deltas = dict(zip(tasks, paired_deltas(*rates), strict=True))
-    groups: dict[str, list[float]] = {}
-    for name, task in tasks.items():
-        if task.difficulty:
-            groups.setdefault(task.difficulty, []).append(deltas[name])
-    intervals = simultaneous_intervals(groups) if groups else {}
-    return {level: asdict(interval) | {"tasks": len(groups[level])} for level, interval in intervals.items()}
-
-
 def _held_out(run_dir: Path) -> JsonObject:
     """What the graded samples of the held-out split show: pass@k curves, difficulties, flips."""
     tasks = {task.task_id: task for task in read_tasks(run_dir / "prompts" / "heldout.jsonl")}
@@ -133,7 +132,6 @@ def _held_out(run_dir: Path) -> JsonObject:
     lost, ties = len(flips) - won, len(tasks) - len(flips)
     return {
         "curves": [{"side": side, "label": SIDES[side], "points": _curve(found)} for side, found in sides.items()],
-        "difficulty": _by_difficulty(tasks, sides["base_best"], sides["candidate"]),
         "flips": {"won": won, "lost": lost, "ties": ties, "p_value": mcnemar_exact(won, lost)}
         | {"tasks": [asdict(flip) for flip in flips]},
     }
@@ -146,6 +144,11 @@ def _diversity(run_dir: Path) -> JsonObject:
         programs: dict[str, list[str]] = {}
         for result in read_results(results_file(run_dir, side)):
             programs.setdefault(result.task_id, []).append(result.program or result.completion)
+        if min(map(len, programs.values()), default=0) < 2:
+            raise _NotMeasuredError(
+                "diversity compares the samples of one task, and there is one a task "
+                "(raise it with --set evaluate.samples_per_task=4)"
+            )
         found[side] = of_side(programs)
     document: JsonObject = {"sides": [], "change": {}}
     for side, figures in found.items():
@@ -230,7 +233,63 @@ def _forks(run_dir: Path) -> JsonObject:
             {"task_id": str(program["task_id"]), "tokens": [_token(token) for token in program["tokens"]]}
             for program in document["programs"]
         ],
+        "ordinary": _ordinary(document["ordinary"]),
     }
+
+
+def _ordinary(row: Mapping[str, Any] | None) -> JsonObject | None:
+    return None if row is None else {"documents": int(row["documents"]), **_paired(row, "nats_per_character")}
+
+
+def _sweep(run_dir: Path) -> JsonObject:
+    """The sweep that this run is the chosen cell of; what the charts draw is checked, the rest is left out."""
+    document = read_json(run_dir / "analysis" / "sweep.json")
+    if document["schema"] != SWEEP_SCHEMA:
+        raise ValueError(f"schema {document['schema']!r} is not known")
+
+    def grid(rows: list[Mapping[str, Any]]) -> list[JsonObject]:
+        keys = ("pass_at_1", "low", "high", "t_eff")
+        return [_decode(row) | {key: _finite(row[key]) for key in keys if key in row} for row in rows]
+
+    return {
+        "base": grid(document["base"]),
+        "cells": [{"train": _decode(cell["train"]), "grid": grid(cell["grid"])} for cell in document["cells"]],
+        "fits": [_fit(row) for row in document["fits"]],
+        "selection": _optimism(document["selection"]),
+        "looked_at": [str(cell) for cell in document["held_out"]["looked_at"]],
+    }
+
+
+def _fit(row: Mapping[str, Any]) -> JsonObject:
+    fit: JsonObject = {
+        side: {key: _finite(row[side][key]) for key in ("top_k", "top_p")} for side in ("train", "decode")
+    }
+    fit |= {"why_not": str(row["why_not"])}
+    if not fit["why_not"]:
+        fit["coefficients"] = [_finite(c) for c in row["coefficients"]]
+        fit["r_squared"] = _finite(row["r_squared"])
+        fit["peak"] = None if row["peak"] is None else _finite(row["peak"])
+    return fit
+
+
+def _optimism(selection: Mapping[str, Any]) -> JsonObject:
+    if selection["why_not"]:
+        return {"why_not": str(selection["why_not"])}
+    gain = {key: _finite(selection["gain"][key]) for key in ("apparent", "corrected", "optimism")}
+    return {"why_not": "", "gain": gain, "stability": _finite(selection["ssd"]["stability"])}
+
+
+def _chain(run_dir: Path) -> JsonObject:
+    document = read_json(run_dir / CHAIN)
+    if document["schema"] != CHAIN_SCHEMA:
+        raise ValueError(f"schema {document['schema']!r} is not known")
+    rows = [
+        {"generation": int(row["generation"]), "folder": str(row["folder"]), "outcome": str(row["outcome"])}
+        | {"reason": str(row["reason"]), "decode": _decode(row["decode"])}
+        | {key: _interval(row[key]) for key in ("development", "held_out", "since_last", "since_origin") if key in row}
+        for row in document["generations"]
+    ]
+    return {"asked": int(document["asked"]), "stopped": str(document["stopped"]), "generations": rows}
 
 
 def _promotion(run_dir: Path) -> JsonObject:
@@ -248,6 +307,8 @@ _PARTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "filter": (_funnel, ("filter/report.json",)),
     "training": (_training, ("train/log.jsonl",)),
     "forks": (_forks, ("analysis/forks.json",)),
+    "sweep": (_sweep, ("analysis/sweep.json",)),
+    "chain": (_chain, (CHAIN,)),
     "stages": (_stages, ("manifest.json",)),
     "promotion": (_promotion, ("promote/result.json",)),
 }
@@ -264,6 +325,8 @@ def build_document(run_dir: Path) -> JsonObject:
             continue
         try:
             document[name] = read(run_dir)
+        except _NotMeasuredError as error:
+            missing[name] = f"not measured: {error}"
         except SsdError as error:
             missing[name] = f"unreadable: {str(error).replace(f'{run_dir}/', '')}"
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ssd_plugin.report.charts import IntervalRow, Series, bar_chart, interval_chart, line_chart, percent
+from ssd_plugin.report.sweep_page import truncation_text
 
 COLOURS = {"base": 0, "base_best": 1, "candidate": 2}
 
@@ -16,18 +17,19 @@ def points(value: float) -> str:
 
 
 def gate_charts(verdict: Mapping[str, Any]) -> list[tuple[str, Markup]]:
-    """One forest plot a unit: every measured delta with its interval and, dashed, the margin on both sides of zero."""
+    """One forest plot a unit: every measured delta with its interval and, dashed, the margin on the side where a loss lies."""
     rows: dict[str, list[IntervalRow]] = {}
     for gate in verdict["gates"]:
         for figure in gate["result"]["measurements"]:
             if None in (figure["delta"], figure["low"], figure["high"]):
                 continue
+            sign = 1 if figure["less_is_better"] else -1
             row = IntervalRow(
                 label=f"{gate['result']['gate']}: {figure['name']}",
                 estimate=figure["delta"],
                 low=figure["low"],
                 high=figure["high"],
-                margin=figure["margin"],
+                margin=None if figure["margin"] is None else sign * figure["margin"],
                 tone=figure["status"],
             )
             rows.setdefault(figure["unit"], []).append(row)
@@ -59,21 +61,39 @@ def curves_chart(held_out: Mapping[str, Any]) -> Markup:
     return line_chart(series, title="pass@k on the held-out split", x_label="k", y_label="pass@k", y_text=percent)
 
 
-def sweep_chart(selection: Mapping[str, Any]) -> Markup:
-    """The development split's sweep: the base's decode-only control beside SSD."""
-    series = []
-    for side, label, colour in (("base", "base", 1), ("ssd", "SSD", 2)):
-        cells = sorted((c for c in selection["grid"] if c["side"] == side), key=lambda cell: cell["temperature"])
-        series.append(
-            Series(
-                label=label,
-                points=[(cell["temperature"], cell["pass_at_1"]) for cell in cells],
-                band=[(cell["temperature"], cell["low"], cell["high"]) for cell in cells],
-                colour=colour,
+def select_charts(selection: Mapping[str, Any]) -> list[Markup]:
+    """The development split's sweep, one chart a truncation: the base's decode-only control beside SSD."""
+    charts = []
+    for top_k, top_p in dict.fromkeys((cell["top_k"], cell["top_p"]) for cell in selection["grid"]):
+        series = []
+        for side, label, colour in (("base", "base", 1), ("ssd", "SSD", 2)):
+            cells = [c for c in selection["grid"] if (c["side"], c["top_k"], c["top_p"]) == (side, top_k, top_p)]
+            cells.sort(key=lambda cell: cell["temperature"])
+            series.append(
+                Series(
+                    label=label,
+                    points=[(cell["temperature"], cell["pass_at_1"]) for cell in cells],
+                    band=[(cell["temperature"], cell["low"], cell["high"]) for cell in cells],
+                    colour=colour,
+                )
             )
+        title = f"Decode sweep on the development split, {truncation_text({'top_k': top_k, 'top_p': top_p})}"
+        charts.append(line_chart(series, title=title, x_label="decoding temperature", y_label="pass@1", y_text=percent))
+    return charts
+
+
+def chain_chart(chain: Mapping[str, Any]) -> Markup:
+    """pass@1 of each generation on both splits; generation 0 is the base model."""
+    series = [
+        Series(
+            label=label,
+            points=[(row["generation"], row[key]["estimate"]) for row in chain["generations"]],
+            band=[(row["generation"], row[key]["low"], row[key]["high"]) for row in chain["generations"]],
+            colour=colour,
         )
-    return line_chart(series, title="Decode sweep on the development split", x_label="decoding temperature",
-                      y_label="pass@1", y_text=percent)  # fmt: skip
+        for key, label, colour in (("development", "development split", 1), ("held_out", "held-out split", 2))
+    ]
+    return line_chart(series, title="The chain of generations", x_label="generation", y_label="pass@1", y_text=percent)
 
 
 def group_chart(intervals: Mapping[str, Mapping[str, float]], title: str) -> Markup:

@@ -12,6 +12,7 @@ from ssd_plugin.report import figures
 from ssd_plugin.report.document import build_document, results_file
 from ssd_plugin.report.flips import Flip, Pair, program_pairs
 from ssd_plugin.report.render import render
+from ssd_plugin.report.sweep_page import fit_charts, heat_maps
 
 HTML, MARKDOWN = Path("report/index.html"), Path("report/summary.md")
 
@@ -20,19 +21,20 @@ def _charts(document: JsonObject) -> dict[str, Any]:
     """Every chart by name; an empty one where its part is missing."""
 
     def draw(part: str, chart: Any) -> Any:
-        return chart(document[part]) if document[part] else Markup("")
+        return chart(document[part]) if document[part] else Markup()
 
-    evaluation = document["evaluation"] or {"deltas": []}
-    domains: JsonObject = next(
-        (row["by_domain"] for row in evaluation["deltas"] if row["pair"] == "candidate-base_best"), {}
+    deltas = (document["evaluation"] or {"deltas": []})["deltas"]
+    against_best: JsonObject = next(
+        (row for row in deltas if row["pair"] == "candidate-base_best"), {"by_domain": {}, "by_difficulty": {}}
     )
-    difficulty = (document["held_out"] or {"difficulty": {}})["difficulty"]
     return {
         "gates": figures.gate_charts(document["verdict"]) if document["verdict"] else [],
         "curves": draw("held_out", figures.curves_chart),
-        "sweep": draw("selection", figures.sweep_chart),
-        "domains": figures.group_chart(domains, "pass@1 by domain"),
-        "difficulty": figures.group_chart(difficulty, "pass@1 by difficulty"),
+        "select": draw("selection", figures.select_charts) or [],
+        "sweep": [*draw("sweep", heat_maps), *draw("sweep", fit_charts)],
+        "chain": draw("chain", figures.chain_chart),
+        "domains": figures.group_chart(against_best["by_domain"], "pass@1 by domain"),
+        "difficulty": figures.group_chart(against_best["by_difficulty"], "pass@1 by difficulty"),
         "loss": draw("training", figures.loss_chart),
         "funnel": draw("filter", figures.funnel_chart),
         "stages": draw("stages", figures.stage_chart),

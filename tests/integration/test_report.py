@@ -80,9 +80,11 @@ def write_held_out(run: Path, tasks: int, samples: int, note: str) -> None:
 
 
 def verdict(reason: str = "correctness (critical) breach: pass@1 0.61 -> 0.55") -> Verdict:
-    def figure(name: str, delta: float, half: float, status: GateStatus, unit: str = "share of samples") -> Measurement:
+    def figure(name: str, delta: float, half: float, status: GateStatus, unit: str = "share of samples",
+               less_is_better: bool = False) -> Measurement:  # fmt: skip
         return Measurement(name=name, unit=unit, baseline=0.6, candidate=0.6 + delta, delta=delta, low=delta - half,
-                           high=delta + half, margin=0.03, tasks=40, status=status)  # fmt: skip
+                           high=delta + half, margin=0.03, tasks=40, status=status,
+                           less_is_better=less_is_better)  # fmt: skip
 
     unmeasured = Measurement(name="pass@5", unit="share of tasks", baseline=None, candidate=None, delta=None, low=None,
                              high=None, margin=None, tasks=0, status=GateStatus.INSUFFICIENT)  # fmt: skip
@@ -92,7 +94,7 @@ def verdict(reason: str = "correctness (critical) breach: pass@1 0.61 -> 0.55") 
         (Tier.CRITICAL, GateResult(gate="collapse", status=GateStatus.INSUFFICIENT, reason="pass@5 not measured",
                                    measurements=(unmeasured, figure("distinct", 0.01, 0.05, GateStatus.INSUFFICIENT)))),
         (Tier.SUPPORTING, GateResult(gate="domain_shift", status=GateStatus.PASS, reason="NLL -0.4 %",
-                                     measurements=(figure("NLL", -0.004, 0.003, GateStatus.PASS, "relative"),),
+                                     measurements=(figure("NLL", -0.004, 0.003, GateStatus.PASS, "relative", True),),
                                      findings=(Finding(tool="t", rule="r", level="note", message="m"),))),
     ]  # fmt: skip
     return Verdict(
@@ -124,7 +126,53 @@ def forks() -> dict[str, Any]:
         for i in range(4)
     ]
     measured = measure_all(programs, [np.log(base)] * 4, [np.log(candidate)] * 4, sampling)
-    return summarise_forks(measured, sampling)
+    change = {"estimate": 0.01, "low": 0.0, "high": 0.02, "confidence": 0.95}
+    ordinary = {"documents": 32, "nats_per_character": {"base": 0.61, "candidate": 0.62, "change": change}}
+    return summarise_forks(measured, sampling) | {"ordinary": ordinary}
+
+
+def sweep() -> dict[str, Any]:
+    """A sweep of three training temperatures by three decoding ones, its parabola known; one truncation has too few settings."""
+    interval: dict[str, Any] = {"low": 0.1, "high": 0.9}
+    whole: dict[str, Any] = {"top_k": 0, "top_p": 1.0}
+    cut: dict[str, Any] = {"top_k": 20, "top_p": 0.8}
+
+    def row(temperature: float, eff: float) -> dict[str, Any]:
+        return {
+            "temperature": temperature,
+            **whole,
+            "t_eff": eff,
+            "pass_at_1": 0.6 - 0.2 * (eff - 1.2) ** 2,
+            **interval,
+        }
+
+    cells = [
+        {"train": whole | {"temperature": t}, "grid": [row(d, t * d) for d in (0.5, 1.0, 1.5)]} for t in (0.8, 1.2, 1.6)
+    ]
+    cells.append({"train": cut | {"temperature": 1.0}, "grid": [row(d, d) for d in (0.5, 1.0, 1.5)]})
+    fit = {"train": whole, "decode": whole, "points": 9, "why_not": "", "coefficients": [0.312, 0.48, -0.2],
+           "r_squared": 1.0, "peak": 1.2}  # fmt: skip
+    gain = {"apparent": 0.07, "corrected": 0.04, "optimism": 0.03}
+    return {
+        "schema": "ssd-sweep/1", "base": [row(d, 0.0) for d in (0.5, 1.0, 1.5)], "cells": cells,
+        "fits": [fit, {"train": cut, "decode": whole, "points": 3, "why_not": "too few points"}],
+        "selection": {"why_not": "", "gain": gain, "ssd": {"stability": 0.4}},
+        "held_out": {"looked_at": ["T=1.2", "T=0.8"]},
+    }  # fmt: skip
+
+
+def chain() -> dict[str, Any]:
+    """Three generations, the last one worse."""
+    rows = []
+    for number, rate in enumerate((0.5, 0.55, 0.45)):
+        spread = {"estimate": rate, "low": rate - 0.05, "high": rate + 0.05}
+        delta = {"estimate": rate - 0.5, "low": rate - 0.6, "high": rate - 0.4}
+        rows.append(
+            {"generation": number, "folder": f"rounds/{number}", "outcome": "GO" if number == 1 else "", "reason": "why",
+             "decode": {"temperature": 0.6, "top_k": 0, "top_p": 1.0}, "development": spread, "held_out": spread}
+            | ({"since_last": delta, "since_origin": delta} if number else {})
+        )  # fmt: skip
+    return {"schema": "ssd-chain/1", "asked": 5, "stopped": "the trend turned", "generations": rows}
 
 
 def build_run(run: Path, *, tasks: int = 40, samples: int = 4, note: str = "as asked") -> Path:
@@ -162,6 +210,8 @@ def build_run(run: Path, *, tasks: int = 40, samples: int = 4, note: str = "as a
     }  # fmt: skip
     manifest.save(run / "manifest.json", records)
     write_json(run / "analysis/forks.json", forks())
+    write_json(run / "analysis/sweep.json", sweep())
+    write_json(run / "chain.json", chain())
     return run
 
 
@@ -194,13 +244,45 @@ def test_a_finished_run_is_told_whole(whole: Path) -> None:
     assert document["missing"] == {}
     assert page.index("NO-GO") < page.index("pass@1 0.61 -&gt; 0.55") < page.index("<h2")
     for title in ("Gates, share of samples", "Gates, relative", "pass@k on the held-out split", "Training loss", "Filters",
-                  "Decode sweep on the development split", "pass@1 by domain", "pass@1 by difficulty",
+                  "Decode sweep on the development split, top-k 20, top-p 0.8", "pass@1 by domain", "pass@1 by difficulty",
+                  "Development pass@1: trained with no truncation, decoded with no truncation",
+                  "pass@1 over T_eff, no truncation, no truncation", "The chain of generations",
                   "Seconds a stage"):  # fmt: skip
         assert page.count(f'aria-label="{title}"') == 1, title
     assert markdown.startswith("# NO-GO")
     assert "| correctness | critical | breach |" in markdown
     assert re.search(r"\| SSD, T 0\.9 \| \d+\.\d \[", markdown)
     assert "SSD minus base at its best decode" in markdown
+    assert re.search(r"\| domain \|.*\n\| --- \| --- \|\n(\| \w+ \| [+-]\d+\.\d \[.*\n){4}", markdown)
+    assert re.search(r"\| difficulty \|.*\n\| --- \| --- \|\n(\| (easy|hard) \| .*\n){2}", markdown)
+    assert "stopped, the trend turned" in page
+    assert "corrected for having chosen the best of all settings, by +4.0" in page
+    assert "was looked at for 2 cells" in page
+    assert "Loss on 32 functions that people wrote" in page
+
+
+def test_one_sample_a_task_leaves_diversity_not_measured_and_nothing_unreadable(tmp_path: Path) -> None:
+    run = build_run(tmp_path, tasks=8, samples=1)
+    document = write_report(run)
+    assert document["missing"].keys() == {"diversity"}
+    assert document["missing"]["diversity"].startswith("not measured: ")
+    page, markdown = (run / "report/index.html").read_text(), (run / "report/summary.md").read_text()
+    assert "unreadable" not in page + markdown
+    assert "Not measured: diversity compares the samples of one task" in page
+    assert "Diversity of the answers: not measured" in markdown
+
+
+def test_the_margin_is_drawn_where_a_loss_lies_and_nowhere_else(small: Path) -> None:
+    page = page_of(small)
+    charts = re.findall(r'<svg [^>]*aria-label="Gates, ([^"]*)".*?</svg>', page, re.DOTALL)
+    assert sorted(charts) == ["relative", "share of samples"]
+    for name, sides in (("share of samples", "left"), ("relative", "right")):
+        chart = re.search(rf'<svg [^>]*aria-label="Gates, {name}".*?</svg>', page, re.DOTALL)
+        assert chart is not None
+        zero = float(re.findall(r'x1="([\d.]+)"[^>]*class="zero"', chart[0])[0])
+        margins = [float(x) for x in re.findall(r'x1="([\d.]+)"[^>]*class="margin"', chart[0])]
+        assert margins
+        assert all((x < zero) == (sides == "left") for x in margins), name
 
 
 def test_flips_agree_with_a_count_by_hand(whole: Path) -> None:
@@ -217,7 +299,8 @@ def test_flips_agree_with_a_count_by_hand(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["config.json", "gate", "evaluate/summary.json", "evaluate/candidate", "select", "filter",
-                                  "train", "manifest.json", "promote", "prompts", "analysis"])  # fmt: skip
+                                  "train", "manifest.json", "promote", "prompts", "analysis/forks.json",
+                                  "analysis/sweep.json", "chain.json"])  # fmt: skip
 def test_each_part_is_optional(small: Path, gone: str) -> None:
     path = small / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -228,7 +311,7 @@ def test_each_part_is_optional(small: Path, gone: str) -> None:
 
 @pytest.mark.parametrize("file", ["config.json", "gate/verdict.json", "evaluate/summary.json", "select/choice.json",
                                   "filter/report.json", "train/log.jsonl", "manifest.json", "promote/result.json",
-                                  "analysis/forks.json",
+                                  "analysis/forks.json", "analysis/sweep.json", "chain.json",
                                   "evaluate/base_best/results.jsonl", "prompts/heldout.jsonl"])  # fmt: skip
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema": 1}', '{"loss": NaN}'])
 def test_a_corrupt_file_costs_its_own_part_only(small: Path, file: str, content: str) -> None:
@@ -297,7 +380,7 @@ def test_json_answer_is_the_document(tmp_path: Path) -> None:
     run = build_run(tmp_path, tasks=8, samples=2, note=HOSTILE)
     answer = CliRunner().invoke(command, ["--run-dir", str(run), "--json"])
     document = json.loads(answer.output)
-    assert (document["schema"], document["verdict"]["outcome"]) == ("ssd-report/1", "NO-GO")
+    assert (document["schema"], document["verdict"]["outcome"]) == ("ssd-report/2", "NO-GO")
     assert len(document["held_out"]["curves"]) == 3
 
 
