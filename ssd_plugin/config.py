@@ -281,21 +281,6 @@ class PromoteConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportConfig:
-    """`trackers`: where the report's figures also go: "tensorboard", "mlflow", or an installed plugin's distribution."""
-
-    trackers: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _require(
-            len(set(self.trackers)) == len(self.trackers) and all(self.trackers),
-            "trackers",
-            self.trackers,
-            "names, each one once",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class PythonConfig:
     """The interpreter that runs each kind of stage (vLLM's and Megatron's pins conflict); empty: this one."""
 
@@ -323,7 +308,6 @@ class RunConfig:
     evaluate: EvaluateConfig
     gate: GateConfig = field(default_factory=GateConfig)
     promote: PromoteConfig = field(default_factory=PromoteConfig)
-    report: ReportConfig = field(default_factory=ReportConfig)
     python: PythonConfig = field(default_factory=PythonConfig)
 
     def __post_init__(self) -> None:

@@ -123,7 +123,7 @@ LINE = (
         name="report",
         reads=(VERDICT, SUMMARY, CHOICE, "train/log.jsonl", "filter/report.json", "promote/result.json"),
         writes=("report/index.html", "report/summary.md"),
-        settings=lambda c: [c.report],
+        settings=lambda _: [],
         rewritten=True,
     ),
 )

@@ -20,7 +20,6 @@ from ssd_plugin.config import (
     ModelConfig,
     PromoteConfig,
     PythonConfig,
-    ReportConfig,
     RunConfig,
     SamplingConfig,
     SelectConfig,
@@ -47,7 +46,6 @@ def ssd_finetune(
     evaluate: EvaluateConfig,
     gate: GateConfig,
     promote: PromoteConfig,
-    report: ReportConfig,
     python: PythonConfig,
 ) -> None:
     """Simple Self-Distillation: sample the frozen model, train it on its own completions, gate the result.
