@@ -15,7 +15,7 @@ from ssd_plugin.config import (
 
 
 def recipe() -> RunConfig:
-    """SmolLM2-135M-Instruct on the project's own task bank, on a CPU (about an hour on 2 cores)."""
+    """SmolLM2-135M-Instruct on the project's own task bank, on a CPU (settings not searched: docs/reproduction.md)."""
     return RunConfig(
         recipe="ssd_smollm2_135m",
         model=ModelConfig(

@@ -121,7 +121,7 @@ def test_the_exit_status_is_the_verdicts(nemo: Nemo, status: int, monkeypatch: p
         calls.append(args)
         return status
 
-    monkeypatch.setattr("ssd_plugin.pipeline.run_line", run_line)
+    monkeypatch.setattr("ssd_plugin.rounds.run_line", run_line)
     assert nemo("--recipe", "ssd_qwen3", "seed=3", "--run-dir", "here", "--yes").exit_code == status
     assert calls == [(dataclasses.replace(recipes.load("ssd_qwen3")(), seed=3), Path("here"))]
 
@@ -130,7 +130,7 @@ def test_a_failure_of_the_line_is_one_line(nemo: Nemo, monkeypatch: pytest.Monke
     def fail(*_: object) -> int:
         raise DataError("tasks.jsonl: no such file")
 
-    monkeypatch.setattr("ssd_plugin.pipeline.run_line", fail)
+    monkeypatch.setattr("ssd_plugin.rounds.run_line", fail)
     result = nemo("--recipe", "ssd_qwen3", "--yes")
     assert result.exit_code == 3
     assert "nemo: tasks.jsonl: no such file" in result.output
