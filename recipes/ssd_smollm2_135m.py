@@ -15,7 +15,11 @@ from ssd_plugin.config import (
 
 
 def recipe() -> RunConfig:
-    """SmolLM2-135M-Instruct on the project's own task bank, on a CPU (settings not searched: docs/reproduction.md)."""
+    """SmolLM2-135M-Instruct on the project's own task bank, on a CPU.
+
+    `sampling.temperature`: the better of two on the development split (docs/reproduction.md). `evaluate.base`: the decoding
+    of the model card. The other numbers are sized for two cores.
+    """
     return RunConfig(
         recipe="ssd_smollm2_135m",
         model=ModelConfig(
@@ -23,23 +27,23 @@ def recipe() -> RunConfig:
             system_message="You write Python. Answer with one Python code block and nothing else.",
         ),
         prompts=DataConfig(source="bank:train"),
-        sampling=SamplingConfig(temperature=1.0, top_k=20, top_p=0.8, max_new_tokens=160),
+        sampling=SamplingConfig(temperature=0.7, top_k=20, top_p=0.8, max_new_tokens=160),
         filters=FilterConfig(drop_empty=True, drop_single_line_stubs=True, drop_truncated=True),
         train=TrainConfig(
-            train_iters=28,
-            warmup_iters=3,
-            save_interval=7,
+            train_iters=16,
+            warmup_iters=2,
+            save_interval=4,
             max_lr=5e-5,
             min_lr=1e-5,
             global_batch_size=32,
             seq_length=512,
         ),
-        select=SelectConfig(data=DataConfig(source="bank:dev"), temperatures=(0.1, 0.3, 0.6, 1.0)),
+        select=SelectConfig(data=DataConfig(source="bank:dev"), temperatures=(0.1, 0.3, 0.6)),
         evaluate=EvaluateConfig(
             data=DataConfig(source="bank:heldout"),
-            base=DecodeConfig(temperature=0.6),
-            samples_per_task=4,
-            max_new_tokens=160,
+            base=DecodeConfig(temperature=0.2, top_p=0.9),
+            samples_per_task=5,
+            max_new_tokens=128,
         ),
         gate=GateConfig(policy="smoke"),
     )

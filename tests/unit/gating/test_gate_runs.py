@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -210,8 +211,10 @@ def eats_memory_in_small_bites(context: GateContext, settings: NoSettings) -> Ga
 
 
 def eats_memory_in_a_child(context: GateContext, settings: NoSettings) -> GateResult:
-    subprocess.run([sys.executable, "-c", "print(len(bytearray(1 << 30)))"], check=True)
-    raise AssertionError("the child got a gigabyte")
+    allowed, _ = resource.getrlimit(resource.RLIMIT_DATA)  # what this process holds already and the policy's 100 MiB
+    assert allowed != resource.RLIM_INFINITY
+    subprocess.run([sys.executable, "-c", f"print(len(bytearray({allowed})))"], check=True)
+    raise AssertionError("the child got more than its parent may hold")
 
 
 def answers_nothing(context: GateContext, settings: NoSettings) -> Any:
