@@ -84,7 +84,6 @@ class Reader:
                 raise ResourceError(f"{model_dir}: not enough memory for float32 weights") from error
             raise
         self._model = model.to(pick_device()).eval()
-        self._tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         self._advance = advance
 
     @torch.inference_mode()
@@ -100,10 +99,3 @@ class Reader:
         """`log_probabilities` of each program in turn."""
         for context, program in zip(contexts, programs, strict=True):
             yield self.log_probabilities(context, program.token_ids)
-
-    def nats_per_character(self, document: str) -> float:
-        """Negative log-likelihood of the document's tokens after the first (256 at most), by character of their text."""
-        ids = self._tokenizer(document, add_special_tokens=False)["input_ids"][: MAX_TOKENS + 1]
-        log_p = self.log_probabilities(ids[:1], ids[1:])
-        nats = -np.take_along_axis(log_p, np.asarray(ids[1:])[:, None], axis=1).sum()
-        return float(nats) / len(self._tokenizer.decode(ids[1:]))

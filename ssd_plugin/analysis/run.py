@@ -1,19 +1,19 @@
 """Forks and locks of a run directory: finds its models and held-out programs, measures, and keeps the result there.
 
 The cost is bounded: two forward passes (base and candidate) over at most `programs` reference programs of at most 256 code
-tokens, each behind its task's prompt, and over at most `documents` functions of ordinary code of at most 256 tokens.
+tokens, each behind its task's prompt, and over at most `documents` functions of ordinary code of at most 512 tokens.
 """
 
 import ast
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ssd_plugin.analysis.forks import Measured, Program, measure_all, summarise
 from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import DataError, DependencyError, RunDirError
 from ssd_plugin.gating import corpus
+from ssd_plugin.gating.likelihood import nats_per_character
 from ssd_plugin.jsonl import JsonObject, write_json
 from ssd_plugin.progress import track
 from ssd_plugin.records import read_tasks
@@ -21,9 +21,6 @@ from ssd_plugin.rundir import RunDir
 from ssd_plugin.settings import config_from_json
 from ssd_plugin.stages.model import base_model, candidate_model
 from ssd_plugin.statistics import bootstrap_mean
-
-if TYPE_CHECKING:
-    from ssd_plugin.analysis.reading import Reader
 
 PROGRAMS, DOCUMENTS = 64, 32
 
@@ -38,7 +35,7 @@ def analyze_run(run_dir: Path, *, programs: int = PROGRAMS, documents: int = DOC
         ModelError, ResourceError: a model cannot be loaded.
     """
     try:
-        from ssd_plugin.analysis.reading import Reader, read_programs
+        from ssd_plugin.analysis.reading import read_programs
     except ImportError as error:
         raise DependencyError("ssd analyze needs torch and transformers: pip install 'ssd-plugin[embedded]'") from error
     run = RunDir(run_dir)
@@ -51,11 +48,8 @@ def analyze_run(run_dir: Path, *, programs: int = PROGRAMS, documents: int = DOC
     if len(found) < 2:
         raise DataError(f"{run / 'prompts/heldout.jsonl'}: two tasks or more need a 'reference' program to read")
     kept = evenly(len(found), programs)
-    texts = [ast.unparse(tree) for tree in corpus.functions("", documents)] if documents else []
-    with track("analyze", 2 * (len(kept) + len(texts))) as advance:
-        readers = Reader(base, advance), Reader(candidate, advance)
-        measured = _measure(readers, [found[i] for i in kept], [contexts[i] for i in kept], config)
-        ordinary = _ordinary(readers, texts)
+    measured = _measure((base, candidate), [found[i] for i in kept], [contexts[i] for i in kept], config)
+    ordinary = _ordinary((base, candidate), documents)
     document = summarise(measured, config.sampling) | {"ordinary": ordinary, "programs_found": len(found)}
     write_json(run / "analysis/forks.json", document)
     return document
@@ -68,20 +62,22 @@ def evenly(total: int, limit: int) -> list[int]:
 
 
 def _measure(
-    readers: "tuple[Reader, Reader]",
-    programs: Sequence[Program],
-    contexts: Sequence[Sequence[int]],
-    config: RunConfig,
+    models: tuple[Path, Path], programs: Sequence[Program], contexts: Sequence[Sequence[int]], config: RunConfig
 ) -> list[Measured]:
-    before, after = (reader.read(contexts, programs) for reader in readers)
-    return measure_all(programs, before, after, config.sampling)
+    """Both models over all programs; they leave the memory with this call."""
+    from ssd_plugin.analysis.reading import Reader
+
+    with track("analyze", 2 * len(programs)) as advance:
+        before, after = (Reader(model, advance).read(contexts, programs) for model in models)
+        return measure_all(programs, before, after, config.sampling)
 
 
-def _ordinary(readers: "tuple[Reader, Reader]", documents: Sequence[str]) -> JsonObject | None:
+def _ordinary(models: tuple[Path, Path], documents: int) -> JsonObject | None:
     """Likelihood of code that people wrote for other purposes, paired by document; None when none was asked for."""
     if not documents:
         return None
-    before, after = ([reader.nats_per_character(text) for text in documents] for reader in readers)
+    texts = [ast.unparse(tree) for tree in corpus.functions("", documents)]
+    before, after = (nats_per_character(model, texts) for model in models)
     change = bootstrap_mean([new - old for old, new in zip(before, after, strict=True)])
     figures = {"base": sum(before) / len(before), "candidate": sum(after) / len(after), "change": asdict(change)}
-    return {"documents": len(documents), "nats_per_character": figures}
+    return {"documents": len(texts), "nats_per_character": figures}

@@ -21,7 +21,7 @@ def command(run_dir: Path, programs: int, documents: int, as_json: bool) -> None
     """Compare base and fine-tuned model token by token on held-out programs; writes analysis/forks.json.
 
     Each model reads every program once (256 tokens of code at most, after the task's prompt), and every function of
-    ordinary code once (256 tokens at most, from Python's standard library).
+    ordinary code once (512 tokens at most, from Python's standard library).
 
     Example: ssd analyze --run-dir runs/ssd_smollm2_135m
     """
