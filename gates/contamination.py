@@ -65,10 +65,11 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     """BREACH: more tasks than allowed share an n-gram with the training data; each one is named."""
     if not context.training:
         return refuse("contamination", GateStatus.INSUFFICIENT, "no training data was given (--training)")
-    index = NgramIndex(_training_texts(context.training), settings.n)
-    if len(index) == 0:
-        return refuse("contamination", GateStatus.ERROR, "the training files hold no text (prompt or completion)")
     stretches = own_wording(context.tasks, settings.n, settings.template_share)
+    # The tasks are indexed and the training data, which may be large, streams by.
+    index = NgramIndex((text for texts in stretches.values() for text in texts), settings.n)
+    if index.keep_shared(_training_texts(context.training)) == 0:
+        return refuse("contamination", GateStatus.ERROR, "the training files hold no text (prompt or completion)")
     shared = {task: next(filter(None, map(index.first_shared, texts)), "") for task, texts in stretches.items()}
     findings = [
         Finding(

@@ -45,5 +45,5 @@ def recipe() -> RunConfig:
             samples_per_task=5,
             max_new_tokens=128,
         ),
-        gate=GateConfig(policy="smoke"),
+        gate=GateConfig(policy="embedded"),
     )

@@ -103,7 +103,7 @@ def test_what_is_no_policy_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_name_that_is_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="neither a file nor one of default, enterprise, samples_only, smoke, strict"):
+    with pytest.raises(ConfigError, match="neither a file nor one of default, embedded, enterprise, samples_only, smoke, strict"):
         load_policy("nowhere")
 
 
@@ -127,7 +127,7 @@ def test_settings_are_checked_against_the_gate(tmp_path: Path, setting: str, sai
 
 def test_shipped_policies_are_usable() -> None:
     policies = shipped_policies()
-    assert set(policies) == {"default", "enterprise", "samples_only", "smoke", "strict"}
+    assert set(policies) == {"default", "embedded", "enterprise", "samples_only", "smoke", "strict"}
     for name in policies:
         bench = load_bench(name)
         assert bench.policy.name == name
