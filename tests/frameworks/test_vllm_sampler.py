@@ -1,90 +1,26 @@
 """Real vLLM on the CPU: the suite that every `Sampler` passes, two replicas, and vLLM's own server."""
 
-import functools
-import importlib.util
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
 from ssd_plugin.config import EngineConfig
 from ssd_plugin.errors import ModelError, SamplingError
 from ssd_plugin.sampling import open_sampler
-from ssd_plugin.sampling.protocol import Completion, Request, Sampler, SamplingParams
+from ssd_plugin.sampling.protocol import Request
 
 pytestmark = pytest.mark.frameworks
 pytest.importorskip("vllm", reason="needs vLLM: make frameworks")
 
-from tiny_models import save_model  # noqa: E402
+from vllm_conformance import FIXTURES, SAMPLED, SUITE, by_id, requests, started  # noqa: E402
 
-from ssd_plugin.sampling import vllm  # noqa: E402
-
-SAMPLED = SamplingParams(temperature=1.3, top_k=12, top_p=0.9, max_new_tokens=20)
-
-
-def load_suite() -> ModuleType:
-    """The conformance suite, which lies in the neighbouring folder and runs there on the other engines."""
-    path = Path(__file__).parents[1] / "integration/test_sampler_conformance.py"
-    spec = importlib.util.spec_from_file_location("sampler_conformance", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-SUITE = {name: test for name, test in vars(load_suite()).items() if name.startswith("test_")}
-assert len(SUITE) >= 8
-globals().update(SUITE)
-
-
-@functools.cache
-def started(model: Path) -> Sampler:
-    """One engine a model: starting takes longer than all that is asked of it."""
-    return open_sampler(model, EngineConfig(name="vllm", dtype="float32"))
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], Sampler]:
-    """What the suite asks for; the engine sees no more than 64 requests at once."""
-    monkeypatch.setattr(vllm, "IN_FLIGHT", 64)
-    return lambda model, _rows: started(model)
-
-
-@functools.cache
-def saved(folder: Path, kind: str) -> Path:
-    """vLLM's attention on CPUs needs heads of 32 or more."""
-    return save_model(folder / kind, kind, head_dim=32, hidden_size=64)
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture
-def tiny_llama(folder: Path) -> Path:
-    return saved(folder, "llama")
-
-
-@pytest.fixture(params=["llama", "qwen3"])
-def tiny_model(folder: Path, request: pytest.FixtureRequest) -> Path:
-    return saved(folder, request.param)
-
-
-def requests(count: int) -> list[Request]:
-    return [Request(request_id=f"r{i}", prompt_token_ids=(5, 9, 20 + i), seed=i) for i in range(count)]
-
-
-def by_id(found: Iterator[Completion]) -> dict[str, Any]:
-    return {c.request_id: (c.token_ids, c.text, c.finish_reason) for c in found}
+globals().update(SUITE | FIXTURES)
 
 
 def test_two_replicas_complete_what_one_does(tiny_llama: Path) -> None:

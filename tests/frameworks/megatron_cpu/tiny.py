@@ -23,8 +23,9 @@ KINDS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def save(target: Path, kind: str) -> Path:
-    """A two-layer model of that kind, in float32, with a byte-level tokenizer (padded to 320 tokens)."""
+def save(target: Path, kind: str, **changes: Any) -> Path:
+    """A two-layer model of that kind, in float32, with a byte-level tokenizer (padded to 320 tokens). `changes`: to its
+    config."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -38,11 +39,12 @@ def save(target: Path, kind: str) -> Path:
     tokenizer = make(tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(target)
-    config = AutoConfig.for_model(
-        kind, vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=16, max_position_embeddings=256, eos_token_id=2, pad_token_id=0, bos_token_id=None,
-        **KINDS[kind],
-    )  # fmt: skip
+    shape = {
+        "vocab_size": 320, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256,
+    }  # fmt: skip
+    ends = {"eos_token_id": 2, "pad_token_id": 0, "bos_token_id": None}
+    config = AutoConfig.for_model(kind, **shape | ends | KINDS[kind] | changes)
     torch.manual_seed(3)
     factory: Any = AutoModelForCausalLM
     factory.from_config(config).float().save_pretrained(target)
