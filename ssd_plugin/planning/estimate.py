@@ -3,14 +3,16 @@
 Tokens: completions x their mean length. Training FLOPs a token: 6 x active parameters, and 6 x layers x attention width x
 length for causal attention (Megatron-LM's count), times 4/3 with full recomputation. Sampling: one decode step of a batch
 reads the weights and the batch's keys and values (bandwidth) or computes 2 x active parameters a token, whichever takes
-longer. Both peaks are multiplied by an assumed efficiency; every assumption is a field of `Assumptions`.
+longer, and under tensor parallelism sums two activations a layer over the GPUs (one all-reduce after attention, one after the
+MLP: Shoeybi et al. 2019), which costs a latency each and the bytes over NVLink. Both peaks are multiplied by an assumed
+efficiency; every assumption is a field of `Assumptions`.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from importlib import resources
 
-from ssd_plugin.config import DataConfig, RunConfig
+from ssd_plugin.config import DataConfig, EngineConfig, RunConfig
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.planning.memory import OPTIMIZER, WEIGHT, sampling_memory
 from ssd_plugin.planning.shape import ModelShape
@@ -21,13 +23,16 @@ BYTES_A_SAVED_TOKEN = 12  # a completion row: its text (about 4 bytes a token) a
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
-    """Hardware (one B200: 180 GB, 2,250 dense bf16 TFLOP/s, 8 TB/s) and lengths, in tokens; none of them is measured here."""
+    """Hardware (one B200 of an HGX board: 180 GB, 2,250 dense bf16 TFLOP/s, 8 TB/s of HBM3e, NVLink 5 with 0.9 TB/s each way)
+    and lengths, in tokens; none of them is measured here. `allreduce_us`: microseconds of a small all-reduce over the GPUs."""
 
     gpus: int = 8
     nodes: int = 1
     gpu_memory_gb: float = 180
     gpu_tflops: float = 2250
     gpu_bandwidth_tb: float = 8
+    nvlink_tb: float = 0.9
+    allreduce_us: float = 10
     training_efficiency: float = 0.35
     sampling_efficiency: float = 0.5
     prompt_tokens: int = 600
@@ -83,16 +88,30 @@ class StageEstimate:
     note: str = ""
 
 
-def decode_rate(shape: ModelShape, config: RunConfig, assume: Assumptions) -> float:
-    """Tokens a second of one vLLM replica, at the batch that its memory holds for half-grown sequences of mean length."""
-    engine = config.engine
-    length = assume.prompt_tokens + assume.completion_tokens / 2
-    memory = sampling_memory(shape, engine, assume.gpu_bytes, int(length))
-    batch = max(1, min(memory.sequences, 256))  # vLLM's default max_num_seqs
+def decode_step(shape: ModelShape, engine: EngineConfig, assume: Assumptions, batch: int, length: float) -> float:
+    """Seconds in which one vLLM replica draws a token for each of `batch` sequences of `length` tokens."""
+    memory = sampling_memory(shape, engine, assume.gpu_bytes, max(1, int(length)))
     read = memory.weights + batch * length * memory.kv_per_token
     by_bandwidth = read / (assume.gpu_bandwidth_tb * 1e12)
     by_compute = 2 * shape.active_params * batch / (engine.tensor_parallel * assume.gpu_tflops * 1e12)
-    return batch * assume.sampling_efficiency / max(by_bandwidth, by_compute)
+    return max(by_bandwidth, by_compute) / assume.sampling_efficiency + _sums(shape, engine, assume, batch)
+
+
+def _sums(shape: ModelShape, engine: EngineConfig, assume: Assumptions, batch: int) -> float:
+    """Seconds a step that tensor parallelism waits for its all-reduces of bf16 activations, two a layer."""
+    ranks = engine.tensor_parallel
+    if ranks == 1:
+        return 0.0
+    over_links = 2 * (ranks - 1) / ranks * WEIGHT * shape.hidden * batch / (assume.nvlink_tb * 1e12)
+    return 2 * shape.layers * (assume.allreduce_us * 1e-6 + over_links)
+
+
+def decode_rate(shape: ModelShape, config: RunConfig, assume: Assumptions) -> float:
+    """Tokens a second of one vLLM replica, at the batch that its memory holds for half-grown sequences of mean length."""
+    length = assume.prompt_tokens + assume.completion_tokens / 2
+    memory = sampling_memory(shape, config.engine, assume.gpu_bytes, int(length))
+    batch = max(1, min(memory.sequences, 256))  # vLLM's default max_num_seqs
+    return batch / decode_step(shape, config.engine, assume, batch, length)
 
 
 def _sampling(

@@ -185,12 +185,18 @@ def test_training_flops_by_hand() -> None:
     assert training_flops(shape, config, assume) == a_token * 2500 * 32 * 1000
 
 
-def test_a_decode_step_is_bound_by_bandwidth() -> None:
+def test_a_decode_step_by_hand() -> None:
+    """Bound by bandwidth, and under tensor parallelism by two sums a layer over the eight GPUs."""
     config, assume = recipes.load("ssd_qwen3")(), Assumptions(completion_tokens=1000, prompt_tokens=100)
     shape = model_shape(config.model.ref)
     memory = sampling_memory(shape, config.engine, B200, 600)
-    step = (memory.weights + 256 * 600 * memory.kv_per_token) / 8e12
-    assert decode_rate(shape, config, assume) == pytest.approx(0.5 * 256 / step)
+    reading = (memory.weights + 256 * 600 * memory.kv_per_token) / 8e12
+    sums = 2 * 48 * (10e-6 + 2 * 7 / 8 * 256 * 2048 * 2 / 0.9e12)
+    assert decode_rate(shape, config, assume) == pytest.approx(256 / (2 * reading + sums))
+    alone = apply_overrides(config, ["engine.tensor_parallel=1"])
+    memory = sampling_memory(shape, alone.engine, B200, 600)
+    reading = (memory.weights + 256 * 600 * memory.kv_per_token) / 8e12
+    assert decode_rate(shape, alone, assume) == pytest.approx(256 / (2 * reading))
 
 
 def test_counts_come_from_the_settings_where_they_fix_them() -> None:
