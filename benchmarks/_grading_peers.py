@@ -35,7 +35,8 @@ def evalplus(problems: Problems, samples: Samples, workers: int) -> list[bool]:
         jobs = []
         for number, sample in enumerate(samples):
             p = problems[sample["task_id"]]
-            problem = {"task_id": p["task_id"], "entry_point": p["entry_point"], "base_input": p["inputs"], "atol": 0}
+            problem = {"task_id": p["task_id"], "entry_point": p["entry_point"], "base_input": p["inputs"]}
+            problem["atol"] = p.get("atol", 0)
             expected = {"base": p["expected"], "base_time": [0.01] * len(p["expected"])}
             arguments: tuple[Any, ...] = ("humaneval", number, problem, sample["completion"], expected, True, True)
             jobs.append(pool.submit(check_correctness, *arguments))

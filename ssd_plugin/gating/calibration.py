@@ -154,20 +154,9 @@ def _share(experiments: Mapping[str, Experiment], name: str, outcome: Outcome, c
     return exact_share(round(experiments[name].outcomes.get(outcome.value, 0.0) * count), count)
 
 
-def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicates: int = 100) -> Calibration:
-    """Run the experiments on a baseline (samples or result file; graded into `work` where it has to be).
-
-    The policy's minimum of samples is taken as met in `halves`, whose sides have half of them by design.
-
-    Raises:
-        ConfigError, GateError: the policy cannot be used, or a gate failed (its text is named).
-        DataError: fewer than two samples a task.
-    """
-    bench = load_bench(policy)
-    side = load_side("baseline", baseline, tasks, work, regrade=bench.policy.regrade)
-    if side.samples_per_task < 2:
-        raise DataError(f"{baseline}: calibration needs two samples a task or more; it has {side.samples_per_task}")
-    context = GateContext(
+def _context(bench: Bench, side: Side, tasks: Path, work: Path) -> GateContext:
+    """The baseline against itself; each replicate puts redrawn sides in."""
+    return GateContext(
         tasks=tuple(load_tasks(tasks)),
         baseline=side,
         candidate=side,
@@ -182,6 +171,22 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         memo=ProgramMemo(),
         resampled=True,
     )
+
+
+def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicates: int = 100) -> Calibration:
+    """Run the experiments on a baseline (samples or result file; graded into `work` where it has to be).
+
+    The policy's minimum of samples is taken as met in `halves`, whose sides have half of them by design.
+
+    Raises:
+        ConfigError, GateError: the policy cannot be used, or a gate failed (its text is named).
+        DataError: fewer than two samples a task.
+    """
+    bench = load_bench(policy)
+    side = load_side("baseline", baseline, tasks, work, regrade=bench.policy.regrade)
+    if side.samples_per_task < 2:
+        raise DataError(f"{baseline}: calibration needs two samples a task or more; it has {side.samples_per_task}")
+    context = _context(bench, side, tasks, work)
     losses = _losses(bench, side)
     tried = {name: found.gate for name, found in bench.gates.items() if found.gate.paired and name != "integrity"}
     jobs = {

@@ -1,4 +1,5 @@
-"""Two-sample test between the programs of two sides: maximum mean discrepancy with a kernel on syntax and call histograms.
+"""Two-sample test between the programs of two sides: maximum mean discrepancy with a kernel on histograms of syntax,
+calls and tokens.
 
 The kernel is the inner product of square roots of normalised counts (Hellinger), hashed to a fixed width: the discrepancy is the
 distance between mean vectors (Gretton et al. 2012, section 2.2, for a finite feature map). Under "same model" the labels of a

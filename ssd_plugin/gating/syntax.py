@@ -5,9 +5,13 @@ Parsing hostile text can exhaust the interpreter; gates run in processes of thei
 
 import ast
 import hashlib
+import io
+import keyword
+import tokenize
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 _RENAMED = (ast.Name, ast.arg, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -85,7 +89,8 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def histogram(program: str) -> Counter[str]:
-    """Counts of syntax-node types, called names and imported modules; of words when the text does not parse."""
+    """Counts of syntax-node types, called names, imported modules and pairs of neighbouring tokens; of words when the text
+    does not parse."""
     tree = parse(program)
     return Counter(f"word:{word}" for word in program.split()) if tree is None else tree_histogram(tree)
 
@@ -99,4 +104,23 @@ def tree_histogram(tree: ast.Module) -> Counter[str]:
             case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
                 counts[f"call:{name}"] += 1
     counts.update(f"import:{name}" for name, _ in imports(tree))
+    counts.update(f"tokens:{first} {second}" for first, second in pairwise(_tokens(tree)))
     return counts
+
+
+def _tokens(tree: ast.Module) -> list[str]:
+    """Keywords and operators as they are, all other tokens by their kind, from the tree's source in one layout."""
+    try:
+        source = io.StringIO(ast.unparse(tree))
+        return [
+            token.string
+            if token.type == tokenize.OP or keyword.iskeyword(token.string)
+            else tokenize.tok_name[token.type]
+            for token in tokenize.generate_tokens(source.readline)
+        ]
+    except (
+        RecursionError,
+        ValueError,
+        tokenize.TokenError,
+    ):  # ValueError: an f-string that has no source in Python 3.11
+        return []
