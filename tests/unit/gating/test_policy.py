@@ -103,7 +103,9 @@ def test_what_is_no_policy_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_name_that_is_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="neither a file nor one of default, embedded, enterprise, samples_only, smoke, strict"):
+    with pytest.raises(
+        ConfigError, match="neither a file nor one of default, embedded, enterprise, samples_only, smoke, strict"
+    ):
         load_policy("nowhere")
 
 
