@@ -105,12 +105,23 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, JsonObject]]:
     Raises:
         DataError: the file is missing, or a line is not a JSON object in UTF-8 (names the line).
     """
+    return ((number, row) for number, _, row in locate_jsonl(path))
+
+
+def locate_jsonl(path: Path) -> Iterator[tuple[int, int, JsonObject]]:
+    """`read_jsonl` with the byte at which each line begins: (line number, byte, object).
+
+    Raises:
+        DataError: as `read_jsonl`.
+    """
     try:
         stream = path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     with stream:
+        end = 0
         for number, raw in enumerate(stream, start=1):
+            begin, end = end, end + len(raw)
             if not raw.strip():
                 continue
             try:
@@ -119,7 +130,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, JsonObject]]:
                 raise DataError(f"{path}:{number}: not valid JSON ({error})") from error
             if not isinstance(row, dict):
                 raise DataError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
-            yield number, row
+            yield number, begin, row
 
 
 def sha256_file(path: Path) -> str:

@@ -18,7 +18,7 @@ TRAINING_TOOLS = ("torch", "transformers", "trl", "peft", "megatron-core", "mega
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
     """One finished stage. `inputs` and `outputs`: SHA-256 by name relative to the run directory; `facts`: the stage's
-    own figures, for the report; `peak_memory_mib`: of its process."""
+    own figures, for the report; `peak_memory_mib`: of its process; `spent`: its seconds by kind (`ssd_plugin/spent.py`)."""
 
     settings: Any
     code: str
@@ -30,6 +30,7 @@ class StageRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """Digest of all that the stage's result depends on."""

@@ -2,26 +2,30 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import zlib
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 from ssd_plugin.errors import RunDirError
 from ssd_plugin.jsonl import JsonObject, dumps, naming_a_full_disk
 
-Key = TypeVar("Key", str, int)
+ABSENT = -1
 
 
-class PartialFile(Generic[Key]):
-    """Rows by key, on disk, in the order in which they were finished; memory holds a file offset a row.
+class PartialFile:
+    """Rows by number, on disk, in the order in which they were finished; memory holds eight bytes a row.
 
-    A line is `[key, row]`; the first line is the signature. A half-written last line is cut off.
+    A line is a CRC-32, the row's number and its JSON, the sum being that of the two; the first line is the signature. Opening
+    a file again compares sums and parses nothing. A half-written last line is cut off.
     """
 
     def __init__(self, out: Path, signature: str) -> None:
         """`out` is the file that the rows become; `signature` names all that they depend on: others' are thrown away."""
         self.path = out.with_name(out.name + ".partial")
-        self.offsets: dict[Key, int] = {}
+        self._offsets = array("q")
+        self._count = 0
         self._header = (dumps({"signature": signature}) + "\n").encode()
 
     def __enter__(self) -> Self:
@@ -39,37 +43,50 @@ class PartialFile(Generic[Key]):
         self._index_rows()
         return self
 
+    def __len__(self) -> int:
+        """How many rows are there."""
+        return self._count
+
+    def __contains__(self, number: object) -> bool:
+        """Whether the row of this number is there."""
+        return isinstance(number, int) and number < len(self._offsets) and self._offsets[number] != ABSENT
+
     def _index_rows(self) -> None:
-        self._stream.seek(len(self._header))
-        offset = len(self._header)
+        offset = self._stream.seek(len(self._header))
         for line in self._stream:
             if not line.endswith(b"\n"):
                 self._stream.truncate(offset)
                 break
-            try:
-                key, _ = json.loads(line)
-                self.offsets[key] = offset
-            except (ValueError, TypeError) as error:
-                raise RunDirError(f"{self.path}: corrupt at byte {offset}; delete it to redo this part") from error
+            checksum, _, row = line.partition(b" ")
+            if checksum != b"%08x" % zlib.crc32(row):
+                raise RunDirError(f"{self.path}: corrupt at byte {offset}; delete it to redo this part")
+            self._place(int(row.split(b" ", 1)[0]), offset)
             offset += len(line)
 
-    def append(self, key: Key, row: JsonObject) -> None:
+    def _place(self, number: int, offset: int) -> None:
+        if number >= len(self._offsets):
+            self._offsets.extend([ABSENT] * (number + 1 - len(self._offsets)))
+        self._count += self._offsets[number] == ABSENT
+        self._offsets[number] = offset
+
+    def append(self, number: int, row: JsonObject) -> None:
         """Add a finished row; it is with the operating system when this returns.
 
         Raises:
             ResourceError: the disk is full; the rows before it are kept.
         """
         offset = self._stream.seek(0, os.SEEK_END)
+        line = f"{number} {dumps(row)}\n".encode()
         with naming_a_full_disk(self.path):
-            self._stream.write(f"[{json.dumps(key)},{dumps(row)}]\n".encode())
+            self._stream.write(b"%08x %s" % (zlib.crc32(line), line))
             self._stream.flush()
-        self.offsets[key] = offset
+        self._place(number, offset)
 
-    def rows(self, keys: Iterable[Key]) -> Iterator[JsonObject]:
-        """The rows in the order of `keys`."""
-        for key in keys:
-            self._stream.seek(self.offsets[key])
-            yield json.loads(self._stream.readline())[1]
+    def rows(self, count: int) -> Iterator[JsonObject]:
+        """The rows 0 to `count` - 1, all of which are there, in the order of their numbers."""
+        for number in range(count):
+            self._stream.seek(self._offsets[number])
+            yield json.loads(self._stream.readline().split(b" ", 2)[2])
 
     def __exit__(self, *_: object) -> None:
         """Close the file; it stays until `remove`."""

@@ -167,6 +167,7 @@ def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, St
         facts=report["facts"],
         seconds=round(time.monotonic() - started, 2),
         peak_memory_mib=report["peak_memory_mib"],
+        spent=report["spent"],
     )
     records[stage.name] = finished
     manifest.save(run / MANIFEST, records)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy import int64
+    from numpy import bool_, int64
     from numpy.typing import NDArray
 
 WORD = re.compile(r"\w+")
@@ -39,16 +39,34 @@ class NgramIndex:
 
     def first_shared(self, text: str) -> str:
         """The first n-gram of `text` that an indexed text holds too, its words joined by spaces; empty if none is."""
+        found = words(text)
+        inside, _ = self._find(found)
+        hits = inside.nonzero()[0]
+        return " ".join(found[hits[0] : hits[0] + self.n]) if hits.size else ""
+
+    def keep_shared(self, texts: Iterable[str]) -> int:
+        """Forget every n-gram that none of `texts` holds; they stream, so they may be many. Returns how many have any words."""
         import numpy as np
 
-        found = words(text)
+        held = np.zeros(len(self._hashes), dtype=bool)
+        count = 0
+        for found in filter(None, map(words, texts)):
+            inside, places = self._find(found)
+            held[places[inside]] = True
+            count += 1
+        self._hashes = self._hashes[held]
+        return count
+
+    def _find(self, found: list[str]) -> "tuple[NDArray[bool_], NDArray[int64]]":
+        """For each n-gram of these words: whether it is indexed, and where."""
+        import numpy as np
+
         hashes = np.fromiter(map(hash, self._ngrams(found)), dtype=np.int64)
         # The index is sorted: a binary search per n-gram, where `np.isin` would sort the whole index again for every text.
         places = np.searchsorted(self._hashes, hashes)
         inside = places < len(self._hashes)
         inside[inside] = self._hashes[places[inside]] == hashes[inside]
-        hits = np.flatnonzero(inside)
-        return " ".join(found[hits[0] : hits[0] + self.n]) if hits.size else ""
+        return inside, places
 
     def _ngrams(self, found: list[str]) -> Iterator[tuple[str, ...]]:
         if found:

@@ -13,6 +13,7 @@ from ssd_plugin.data.hub import stream_rows
 from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.jsonl import JsonObject
 from ssd_plugin.records import Task, task_from_json
+from ssd_plugin.seen import Seen
 
 BANK = Path(__file__).parent / "bank"
 SPLITS = ("train", "dev", "heldout")
@@ -156,10 +157,10 @@ def _text(value: Any, where: str) -> str:
 
 
 def _distinct(tasks: Iterator[Task]) -> Iterator[Task]:
-    """The first task of each statement; 16 bytes are kept of each."""
-    seen: set[bytes] = set()
+    """The first task of each statement."""
+    seen = Seen()
     for task in tasks:
-        digest = hashlib.sha256(" ".join(task.prompt.split()).encode()).digest()[:16]
-        if digest not in seen:
-            seen.add(digest)
+        digest = hashlib.sha256(" ".join(task.prompt.split()).encode()).digest()
+        # 60 bits: such a number is its own hash, where a text's changes from process to process
+        if not seen.add(int.from_bytes(digest[:8], "big") >> 4):
             yield task

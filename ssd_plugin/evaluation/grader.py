@@ -28,6 +28,8 @@ from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
 from ssd_plugin.sandbox.values import decode
 from ssd_plugin.sandbox.worker import Worker
+from ssd_plugin.seen import Seen
+from ssd_plugin.spent import spent
 
 __all__ = ["GradeOptions", "GradedRun", "ScoreSummary", "grade_references", "read_graded", "score_file"]
 
@@ -89,9 +91,10 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
     with _pool(chosen.tier, list(by_id.values()), options) as pool:
         canaries = run_canaries(pool, chosen.tier)
         by_id = {task.task_id: task for task in fill_expected(pool, list(by_id.values()), options.limits)}
-        with PartialFile[int](out, sha256_json(meta)) as partial:
-            resumed = len(partial.offsets)
-            _grade(pool, by_id, samples, partial, options)
+        with PartialFile(out, sha256_json(meta)) as partial:
+            resumed = len(partial)
+            with spent("programs"):
+                _grade(pool, by_id, samples, partial, options)
             counts = _write_rows(out, partial, total)
     meta |= {"tier_notes": list(chosen.notes), "canaries": {"passed": canaries, "total": canaries}}
     meta |= {"counts": counts, "results_sha256": sha256_file(out)}
@@ -110,14 +113,14 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
     )
 
 
-def _write_rows(out: Path, partial: PartialFile[int], total: int) -> dict[str, int]:
+def _write_rows(out: Path, partial: PartialFile, total: int) -> dict[str, int]:
     """The result file, whole; returns how many rows have each status."""
-    if len(partial.offsets) != total:
-        raise SandboxError(f"{len(partial.offsets)} of {total} samples were graded; run the same command again")
+    if len(partial) != total:
+        raise SandboxError(f"{len(partial)} of {total} samples were graded; run the same command again")
     counts = dict.fromkeys((status.value for status in Status), 0)
 
     def counted() -> Iterator[JsonObject]:
-        for row in partial.rows(range(total)):
+        for row in partial.rows(total):
             counts[row["status"]] += 1
             yield row
 
@@ -163,19 +166,18 @@ def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
                 f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
             )
         _check_forms(task, tasks)
-    seen: set[int] = set()
+    seen, total = Seen(), 0
     for sample in read_samples(samples):
         if sample.task_id not in by_id:
             raise DataError(
                 f"{samples}: sample {sample.sample_id!r} is for task {sample.task_id!r}, which {tasks} lacks"
             )
-        mark = hash((sample.task_id, sample.sample_id))
-        if mark in seen:
+        if seen.add((sample.task_id, sample.sample_id)):
             raise DataError(f"{samples}: sample_id {sample.sample_id!r} of task {sample.task_id!r} appears twice")
-        seen.add(mark)
-    if not seen:
+        total += 1
+    if not total:
         raise DataError(f"{samples}: holds no samples")
-    return len(seen)
+    return total
 
 
 def _check_forms(task: Task, tasks: Path) -> None:
@@ -216,9 +218,7 @@ def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObjec
     ).to_json()
 
 
-def _grade(
-    pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: PartialFile[int], options: GradeOptions
-) -> None:
+def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: PartialFile, options: GradeOptions) -> None:
     """First all samples on all workers; then those that ran out of time, one by one."""
     again: set[int] = set()
 
@@ -228,7 +228,7 @@ def _grade(
             options.progress()
 
     def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
-        for number, sample in _pending(samples, partial.offsets.__contains__):
+        for number, sample in _pending(samples, partial.__contains__):
             program = _program(sample, by_id[sample.task_id])
             if program is None:
                 record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))

@@ -24,6 +24,7 @@ from ssd_plugin.records import read_results, read_tasks
 from ssd_plugin.report.flips import find_flips
 from ssd_plugin.rounds import CHAIN
 from ssd_plugin.rounds import SCHEMA as CHAIN_SCHEMA
+from ssd_plugin.spent import KINDS, overhead
 from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas
 from ssd_plugin.verdict import read_verdict
 
@@ -193,6 +194,7 @@ def _stages(run_dir: Path) -> list[JsonObject]:
     return [
         {"name": name, "summary": str(record.summary), "seconds": _finite(record.seconds)}
         | {"peak_memory_mib": _finite(record.peak_memory_mib), "code": str(record.code)}
+        | {"spent": {kind: _finite(record.spent.get(kind, 0.0)) for kind in KINDS}}
         | {"tools": dict(record.tools), "outputs": dict(record.outputs)}
         for name, record in sorted(records.items(), key=lambda item: STAGES.index(item[0]))
     ]
@@ -331,4 +333,5 @@ def build_document(run_dir: Path) -> JsonObject:
             missing[name] = f"unreadable: {str(error).replace(f'{run_dir}/', '')}"
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             missing[name] = f"unreadable: {files[0]} is malformed ({type(error).__name__}: {error})"
-    return document | {"missing": missing}
+    times = {stage["name"]: (stage["seconds"], stage["spent"]) for stage in document["stages"] or ()}
+    return document | {"overhead": overhead(times), "missing": missing}

@@ -11,6 +11,7 @@ from ssd_plugin.jsonl import write_json
 from ssd_plugin.parent import die_with
 from ssd_plugin.rundir import STAGE_REPORT, RunDir
 from ssd_plugin.settings import config_from_json
+from ssd_plugin.spent import account
 
 
 def main(name: str, directory: str) -> int:
@@ -21,7 +22,7 @@ def main(name: str, directory: str) -> int:
         stage = importlib.import_module(f"ssd_plugin.stages.{name}")
         report = stage.run(run, config_from_json(run.read_config()))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        answer = {"summary": report.summary, "facts": report.facts, "peak_memory_mib": round(peak)}
+        answer = {"summary": report.summary, "facts": report.facts, "peak_memory_mib": round(peak), "spent": account()}
     except MemoryError:
         answer = {
             "error": ResourceError.__name__,

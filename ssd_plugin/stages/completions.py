@@ -18,6 +18,7 @@ from ssd_plugin.records import Sample, Task, iter_tasks
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.prompting import PromptEncoder
 from ssd_plugin.sampling.protocol import Request, Sampler, SamplingParams
+from ssd_plugin.spent import spent, spent_on_each
 from ssd_plugin.weights import model_digest
 
 
@@ -66,7 +67,8 @@ class LoadedModel:
     def sampler(self) -> Sampler:
         """The engine with the model in it."""
         if self._sampler is None:
-            self._sampler = open_sampler(self.path, self.config.engine)
+            with spent("loading"):
+                self._sampler = open_sampler(self.path, self.config.engine)
         return self._sampler
 
     def close(self) -> None:
@@ -114,7 +116,7 @@ class CompletionJob:
 
 
 def complete(job: CompletionJob, model: LoadedModel) -> Counts:
-    """Write `job.out`: samples-file rows with `prompt_token_ids`, in task order. Memory grows by an id a sample.
+    """Write `job.out`: samples-file rows with `prompt_token_ids`, in task order. Memory grows by eight bytes a sample.
 
     A file that is there already and was made from the very same things is kept.
 
@@ -127,32 +129,34 @@ def complete(job: CompletionJob, model: LoadedModel) -> Counts:
         deque(counts.counted(row for _, row in read_jsonl(job.out)), maxlen=0)
         return counts
     total = sum(1 for _ in job.ids())
-    with PartialFile[str](job.out, signature) as partial:
-        if len(partial.offsets) < total:
-            with track(job.label, total, len(partial.offsets)) as advance:
-                for row in _finished(job, model, partial.offsets.keys()):
-                    partial.append(row["sample_id"], row)
+    with PartialFile(job.out, signature) as partial:
+        if len(partial) < total:
+            with track(job.label, total, len(partial)) as advance:
+                for number, row in _finished(job, model, partial):
+                    partial.append(number, row)
                     advance()
-        write_jsonl(job.out, counts.counted(partial.rows(sample_id for _, sample_id, _ in job.ids())))
+        write_jsonl(job.out, counts.counted(partial.rows(total)))
         write_json(_key(job.out), {"signature": signature, "sha256": sha256_file(job.out)})
         partial.remove()
     return counts
 
 
-def _finished(job: CompletionJob, model: LoadedModel, skip: Container[str]) -> Iterator[JsonObject]:
-    """Rows as they finish, of the completions that are not in `skip`."""
+def _finished(job: CompletionJob, model: LoadedModel, skip: Container[int]) -> Iterator[tuple[int, JsonObject]]:
+    """(place in the job's order, row) as they finish, of the completions whose places are not in `skip`."""
     config = model.config
     encoder = PromptEncoder(model.path, config.model.system_message)
-    prompts: dict[str, tuple[int, ...]] = {}  # of the requests in flight only
+    flying: dict[str, tuple[int, tuple[int, ...]]] = {}  # place and prompt of the requests in flight only
 
     def requests() -> Iterator[Request]:
-        for task, sample_id, index in job.ids():
-            if sample_id not in skip:
-                prompts[sample_id] = encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
+        for number, (task, sample_id, index) in enumerate(job.ids()):
+            if number not in skip:
+                prompt = encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
+                flying[sample_id] = number, prompt
                 seed = seed_for(config.seed, task.task_id, index)
-                yield Request(request_id=sample_id, prompt_token_ids=prompts[sample_id], seed=seed)
+                yield Request(request_id=sample_id, prompt_token_ids=prompt, seed=seed)
 
-    for done in model.sampler.sample(requests(), job.params):
+    for done in spent_on_each("model", model.sampler.sample(requests(), job.params)):
+        number, prompt = flying.pop(done.request_id)
         sample = Sample(
             task_id=done.request_id.rpartition("#")[0],
             sample_id=done.request_id,
@@ -160,7 +164,7 @@ def _finished(job: CompletionJob, model: LoadedModel, skip: Container[str]) -> I
             finish_reason=done.finish_reason,
             token_ids=done.token_ids,
         )
-        yield sample.to_json() | {"prompt_token_ids": list(prompts.pop(done.request_id))}
+        yield number, sample.to_json() | {"prompt_token_ids": list(prompt)}
 
 
 def _key(out: Path) -> Path:

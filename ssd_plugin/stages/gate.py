@@ -6,6 +6,7 @@ from ssd_plugin.config import RunConfig
 from ssd_plugin.gating.record import judge_and_record
 from ssd_plugin.gating.request import GateRequest
 from ssd_plugin.rundir import RunDir
+from ssd_plugin.spent import spent
 from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.model import base_model, candidate_model
 
@@ -27,7 +28,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         training=(run / "prompts/train.jsonl", run / "filter/kept.jsonl"),
         out=run / "gate",
     )
-    verdict = judge_and_record(request, Path(config.gate.sign_key) if config.gate.sign_key else None)
+    with spent("gates"):
+        verdict = judge_and_record(request, Path(config.gate.sign_key) if config.gate.sign_key else None)
     return StageReport(
         summary=f"{verdict.outcome}: {verdict.reason}",
         facts={"outcome": verdict.outcome.value, "exit_code": verdict.outcome.exit_code},

@@ -9,6 +9,7 @@ from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import write_json, write_jsonl
 from ssd_plugin.records import Task, iter_tasks
 from ssd_plugin.rundir import RunDir
+from ssd_plugin.seen import Seen
 from ssd_plugin.stages import StageReport
 from ssd_plugin.weights import resolve
 
@@ -26,11 +27,10 @@ def _tested(data: DataConfig) -> Iterator[Task]:
 
 
 def _unique(data: DataConfig) -> Iterator[Task]:
-    seen: set[str] = set()
+    seen = Seen()
     for task in load_tasks(data):
-        if task.task_id in seen:
+        if seen.add(task.task_id):
             raise DataError(f"{data.source}: task_id {task.task_id!r} appears twice")
-        seen.add(task.task_id)
         yield task
 
 

@@ -5,6 +5,7 @@ import math
 from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import TrainingError
 from ssd_plugin.rundir import RunDir
+from ssd_plugin.spent import spent
 from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.model import base_model, candidate_model
 from ssd_plugin.training import open_trainer
@@ -25,7 +26,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         seed=config.seed,
         config=config.train,
     )
-    done = open_trainer(config.train.backend).train(job)
+    with spent("model"):
+        done = open_trainer(config.train.backend).train(job)
     if not math.isfinite(done.last_loss):
         raise TrainingError(f"the loss ended at {done.last_loss}: lower train.max_lr")
     summary = (

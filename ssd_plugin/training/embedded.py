@@ -19,6 +19,7 @@ from ssd_plugin.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memor
 from ssd_plugin.errors import ResourceError, TrainingError
 from ssd_plugin.jsonl import sha256_file, sha256_json
 from ssd_plugin.progress import Advance, track
+from ssd_plugin.spent import spent
 from ssd_plugin.training import checkpoints, packing
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.export import export
@@ -50,10 +51,11 @@ def _train(job: TrainJob) -> TrainSummary:
     if done := checkpoints.finished(job.work, identity, job.output):
         return done
     torch.manual_seed(job.seed)
-    model = load(job.base_model)
-    examples = Examples(
-        job.examples, seq_length=config.seq_length, vocabulary=model.config.get_text_config().vocab_size
-    )
+    with spent("loading"):
+        model = load(job.base_model)
+        examples = Examples(
+            job.examples, seq_length=config.seq_length, vocabulary=model.config.get_text_config().vocab_size
+        )
     steps = packing.plan(
         examples.lengths,
         seed=job.seed,
@@ -75,11 +77,12 @@ def _train(job: TrainJob) -> TrainSummary:
     with track("train", config.train_iters, checkpoints.step_of(resume)) as trainer.advance:
         trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     rows = checkpoints.read_log(job.work)
-    export(trainer.model, job.base_model, job.output)
     summary = TrainSummary(
         steps=len(rows), tokens=sum(r["tokens"] for r in rows), first_loss=rows[0]["loss"], last_loss=rows[-1]["loss"]
     )
-    checkpoints.finish(job.work, identity, job.output, summary)
+    with spent("checkpoints"):
+        export(trainer.model, job.base_model, job.output)
+        checkpoints.finish(job.work, identity, job.output, summary)
     return summary
 
 
@@ -178,6 +181,10 @@ class _PackTrainer(transformers.Trainer):
             accelerator.backward(loss)
             total += loss.detach()
         return total
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        with spent("checkpoints"):
+            super()._save_checkpoint(*arguments, **options)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Append one row a step to the log; the summary at the end is not a step."""

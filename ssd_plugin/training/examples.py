@@ -1,12 +1,15 @@
-"""Training examples: token ids with the line between prompt and completion, held as flat arrays."""
+"""Training examples: token ids with the line between prompt and completion, read from the file when they are asked for."""
 
+import json
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin.errors import TrainingError
-from ssd_plugin.jsonl import read_jsonl
+from ssd_plugin.jsonl import locate_jsonl
+
+KEYS = ("prompt_token_ids", "completion_token_ids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,46 +26,48 @@ class Example:
 
 
 class Examples:
-    """A file of examples in memory, four bytes a token."""
+    """A file of examples. Memory holds where each one stands and how long it is: twelve bytes an example."""
 
     def __init__(self, path: Path, *, seq_length: int, vocabulary: int) -> None:
-        """Read JSON lines with `prompt_token_ids` and `completion_token_ids`.
+        """Check JSON lines with `prompt_token_ids` and `completion_token_ids`.
 
         Raises:
             TrainingError: no examples, one without prompt or completion, longer than `seq_length`, or with a token
                 outside the vocabulary.
             DataError: the file cannot be read or a line is not JSON.
         """
-        self._tokens = array("i")
-        self._starts = array("q", [0])
-        self._prompt_lengths = array("i")
-        for number, row in read_jsonl(path):
+        self._path = path
+        self._places = array("q")
+        self._lengths = array("i")
+        for number, place, row in locate_jsonl(path):
             where = f"{path}:{number}"
-            prompt, completion = (
-                _token_ids(row, key, where, vocabulary) for key in ("prompt_token_ids", "completion_token_ids")
-            )
-            if (length := len(prompt) + len(completion)) > seq_length:
+            length = sum(len(_token_ids(row, key, where, vocabulary)) for key in KEYS)
+            if length > seq_length:
                 raise TrainingError(
                     f"{where}: an example of {length} tokens does not fit train.seq_length = {seq_length}; raise that"
                 )
-            self._tokens.extend(prompt)
-            self._tokens.extend(completion)
-            self._starts.append(len(self._tokens))
-            self._prompt_lengths.append(len(prompt))
+            self._places.append(place)
+            self._lengths.append(length)
         if not len(self):
             raise TrainingError(f"{path}: holds no examples; nothing can be trained on")
 
     def __len__(self) -> int:
-        return len(self._prompt_lengths)
+        return len(self._places)
 
     def __getitem__(self, index: int) -> Example:
-        tokens = self._tokens[self._starts[index] : self._starts[index + 1]]
-        return Example(token_ids=tokens, prompt_length=self._prompt_lengths[index])
+        with self._path.open("rb") as stream:
+            stream.seek(self._places[index])
+            line = stream.readline()
+        try:
+            prompt, completion = map(json.loads(line).__getitem__, KEYS)
+        except (ValueError, KeyError) as error:
+            raise TrainingError(f"{self._path}: was changed while it was trained on; run again") from error
+        return Example(token_ids=array("i", prompt + completion), prompt_length=len(prompt))
 
     @property
-    def lengths(self) -> list[int]:
+    def lengths(self) -> "array[int]":
         """Tokens of each example, prompt and completion."""
-        return [self._starts[i + 1] - self._starts[i] for i in range(len(self))]
+        return self._lengths
 
 
 def _token_ids(row: dict[str, Any], key: str, where: str, vocabulary: int) -> list[int]:

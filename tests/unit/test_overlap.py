@@ -28,6 +28,15 @@ def test_the_index_equals_a_brute_force_search(indexed: list[str], texts: list[s
         assert index.first_shared(text) == brute_force(indexed, text, n)
 
 
+@settings(deadline=None)
+@given(indexed=TEXTS, others=TEXTS, n=st.integers(1, 4))
+def test_what_is_kept_is_what_both_have(indexed: list[str], others: list[str], n: int) -> None:
+    kept = NgramIndex(indexed, n)
+    assert kept.keep_shared(iter(others)) == sum(bool(text) for text in others)
+    for text in indexed:
+        assert kept.first_shared(text) == brute_force(others, text, n)
+
+
 def test_ten_words_are_enough_and_nine_are_not() -> None:
     shared = "write a function that returns the largest of three whole numbers"
     index = NgramIndex([f"First, {shared}!"])

@@ -35,7 +35,7 @@ class FakeStages:
                 path = path / "model.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{stage.name} {stage.settings(config)}")
-        return {"summary": f"did {stage.name}", "facts": {"exit_code": 1}, "peak_memory_mib": 1}
+        return {"summary": f"did {stage.name}", "facts": {"exit_code": 1}, "peak_memory_mib": 1, "spent": {"model": 0.5}}
 
 
 @pytest.fixture
