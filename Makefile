@@ -54,12 +54,12 @@ frameworks: $(FRAMEWORKS)
 test-frameworks: $(FRAMEWORKS)
 	set -e; for environment in $(^D); do $$environment/bin/pytest -m 'frameworks or gpu' tests/frameworks; done
 
-# A real MLflow server on loopback. Apart and not in `make test`: MLflow brings sixty packages and pins of its own.
+# A real MLflow server on loopback, MLflow and W&B as trackers. Apart and not in `make test`: they bring eighty packages.
 .PHONY: test-mlflow
 .venv-mlflow/.installed: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[mlflow]' pytest pytest-timeout
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[mlflow,tensorboard,wandb]' pytest pytest-timeout
 	@touch $@
 
 test-mlflow: .venv-mlflow/.installed
-	.venv-mlflow/bin/python -m pytest tests/integration/test_registries.py
+	.venv-mlflow/bin/python -m pytest tests/integration/test_registries.py tests/integration/test_trackers.py

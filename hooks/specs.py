@@ -5,7 +5,8 @@ An installed distribution announces its module by an entry point in the group "s
     [project.entry-points.ssd_plugin]
     my_gates = "my_package.gates"
 
-A gate can vote GO, so a third party's is loaded only when the policy's `plugins` names its distribution.
+A gate can vote GO, so a third party's is loaded only when the policy's `plugins` names its distribution; its trackers only
+when the setting `report.trackers` does.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 import pluggy
 
 from ssd_plugin.gating.gate import Gate
+from ssd_plugin.tracking.tracker import Tracker
 
 PROJECT = "ssd_plugin"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -22,4 +24,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def ssd_gates() -> Sequence[Gate]:
     """The gates that this plugin provides. Called once a gate run; must be quick and import nothing heavy."""
+    raise NotImplementedError
+
+
+@hookspec
+def ssd_trackers() -> Sequence[Tracker]:
+    """The experiment trackers that this plugin provides. Called before a run that names them; must be quick and import
+    nothing heavy."""
     raise NotImplementedError

@@ -281,6 +281,18 @@ class PromoteConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """`trackers`: where a finished run's figures and report also go: "tensorboard", "mlflow", "wandb", or an installed
+    distribution that offers trackers."""
+
+    trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        fine = all(name and "," not in name for name in self.trackers) and len(set(self.trackers)) == len(self.trackers)
+        _require(fine, "trackers", self.trackers, "names, each one once")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PythonConfig:
     """The interpreter that runs each kind of stage (vLLM's and Megatron's pins conflict); empty: this one."""
 
@@ -308,6 +320,7 @@ class RunConfig:
     evaluate: EvaluateConfig
     gate: GateConfig = field(default_factory=GateConfig)
     promote: PromoteConfig = field(default_factory=PromoteConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     python: PythonConfig = field(default_factory=PythonConfig)
 
     def __post_init__(self) -> None:

@@ -49,7 +49,11 @@ class TrainingError(SsdError):
 
 
 class GateError(SsdError):
-    """A gate run cannot start: unreadable sides, unknown gates, plugins the policy does not allow."""
+    """A gate run cannot start: unreadable sides, unknown gates."""
+
+
+class PluginError(SsdError):
+    """A named distribution is not installed, cannot be imported, or offers something else than its hook asks for."""
 
 
 class StatisticsError(SsdError):

@@ -1,4 +1,5 @@
-"""Finds gates: the built-in ones, and those of the distributions that a policy names. Both register the same way."""
+"""Finds gates and trackers: the built-in ones, and those of the distributions that a policy or the settings name. All
+register the same way."""
 
 import hashlib
 import importlib
@@ -9,21 +10,23 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, TypeVar
 
 import pluggy
 
 import ssd_plugin
-from ssd_plugin.errors import GateError
+from ssd_plugin.errors import PluginError
 from ssd_plugin.gating.gate import Gate
+from ssd_plugin.tracking.tracker import Tracker
 
 ENTRY_POINTS = "ssd_plugin"
 OWN = "ssd-plugin"
+Kind = TypeVar("Kind", Gate, Tracker)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """A module that provides gates: its distribution, version, and the SHA-256 over the distribution's Python files."""
+    """Where gates and trackers come from: distribution, version, and the SHA-256 over the distribution's Python files."""
 
     distribution: str
     version: str
@@ -38,11 +41,11 @@ class LoadedGate:
     plugin: Plugin
 
 
-def _own_modules() -> Iterator[ModuleType]:
-    package = importlib.import_module("ssd_plugin.gates")
+def _own_modules(name: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(name)
     for info in pkgutil.iter_modules(package.__path__):
         if not info.ispkg:
-            yield importlib.import_module(f"ssd_plugin.gates.{info.name}")
+            yield importlib.import_module(f"{name}.{info.name}")
 
 
 def _digest(files: Sequence[Path]) -> str:
@@ -73,46 +76,48 @@ def _normal(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
-def _announced() -> dict[str, list[metadata.EntryPoint]]:
-    """Entry points of other distributions by normalised distribution name."""
-    found: dict[str, list[metadata.EntryPoint]] = {}
+def _announced() -> dict[str, tuple[metadata.Distribution, list[metadata.EntryPoint]]]:
+    """Other distributions and their entry points by normalised distribution name."""
+    found: dict[str, tuple[metadata.Distribution, list[metadata.EntryPoint]]] = {}
     for entry in metadata.entry_points(group=ENTRY_POINTS):
         if entry.dist is not None and _normal(entry.dist.metadata["Name"]) != OWN:
-            found.setdefault(_normal(entry.dist.metadata["Name"]), []).append(entry)
+            found.setdefault(_normal(entry.dist.metadata["Name"]), (entry.dist, []))[1].append(entry)
     return found
 
 
 def installed_plugins() -> list[str]:
-    """Names of the installed third-party distributions that announce gates, whether a policy names them or not."""
+    """Names of the installed third-party distributions that announce plugins, whether anything names them or not."""
     return sorted(_announced())
 
 
 def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> None:
+    known = "known hooks: ssd_gates, ssd_trackers"
     try:
         manager.register(module, name=name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise GateError(f"plugin {name}: {' '.join(str(error).split())}; known hooks: ssd_gates") from error
+        raise PluginError(f"plugin {name}: {' '.join(str(error).split())}; {known}") from error
     if not manager.get_hookcallers(module):
-        raise GateError(f"plugin {name}: implements no hook; known hooks: ssd_gates")
+        raise PluginError(f"plugin {name}: implements no hook; {known}")
 
 
 def _import(entry: metadata.EntryPoint) -> ModuleType:
     try:
         module = entry.load()
     except Exception as error:  # the boundary: importing a third party's module may raise anything
-        raise GateError(f"plugin {entry.name} ({entry.value}) cannot be imported: {error}") from error
+        raise PluginError(f"plugin {entry.name} ({entry.value}) cannot be imported: {error}") from error
     if not isinstance(module, ModuleType):
-        raise GateError(f"plugin {entry.name}: entry point {entry.value!r} must name a module")
+        raise PluginError(f"plugin {entry.name}: entry point {entry.value!r} must name a module")
     return module
 
 
-def load_gates(plugins: Sequence[str] = ()) -> dict[str, LoadedGate]:
-    """All gates by name: the built-in ones, and those of the named third-party distributions.
+def _offered(
+    hook: str, kind: type[Kind], package: str, distributions: Sequence[str], who: str
+) -> Iterator[tuple[Kind, Plugin]]:
+    """What one hook offers: that of the built-in modules of `package`, then that of the named distributions.
 
     Raises:
-        GateError: a named distribution is not installed or announces nothing, cannot be imported, implements an unknown hook,
-            returns something else than gates, or two gates share a name.
+        PluginError: as `load_gates`; `who` named the distributions.
     """
     from ssd_plugin.hooks import specs  # the interface imports the core, so the core imports it late
 
@@ -121,31 +126,69 @@ def load_gates(plugins: Sequence[str] = ()) -> dict[str, LoadedGate]:
     manager.add_hookspecs(specs)
     providers: dict[str, Plugin] = {}
     own = _own_plugin()
-    for module in _own_modules():
+    for module in _own_modules(package):
         _register(manager, module, module.__name__)
         providers[module.__name__] = own
-    for name in plugins:
-        entries = announced.get(_normal(name))
-        if not entries or entries[0].dist is None:
-            raise GateError(f"policy names plugin {name!r}: no installed distribution of that name announces gates")
+    for name in distributions:
+        if _normal(name) not in announced:
+            raise PluginError(f"{who} {name!r}: no installed distribution of that name announces plugins")
+        distribution, entries = announced[_normal(name)]
         modules = [_import(entry) for entry in entries]
-        plugin = _third_party_plugin(entries[0].dist, modules)
+        plugin = _third_party_plugin(distribution, modules)
         for module in modules:
             _register(manager, module, module.__name__)
             providers[module.__name__] = plugin
-    return _collect(manager, providers)
-
-
-def _collect(manager: pluggy.PluginManager, providers: dict[str, Plugin]) -> dict[str, LoadedGate]:
-    loaded: dict[str, LoadedGate] = {}
-    for implementation in manager.hook.ssd_gates.get_hookimpls():
-        plugin = providers[implementation.plugin_name]
-        for gate in cast("Sequence[Gate]", implementation.function()):
-            if not isinstance(gate, Gate):
-                raise GateError(f"plugin {implementation.plugin_name}: ssd_gates returned {gate!r:.60}, not a Gate")
-            if gate.name in loaded:
-                raise GateError(
-                    f"gate {gate.name!r} comes from {plugin.distribution} and {loaded[gate.name].plugin.distribution}"
+    caller: pluggy.HookCaller = getattr(manager.hook, hook)
+    for implementation in caller.get_hookimpls():
+        offered: Any = implementation.function()
+        for one in offered:
+            if not isinstance(one, kind):
+                raise PluginError(
+                    f"plugin {implementation.plugin_name}: {hook} returned {one!r:.60}, not a {kind.__name__}"
                 )
-            loaded[gate.name] = LoadedGate(gate=gate, plugin=plugin)
+            yield one, providers[implementation.plugin_name]
+
+
+def load_gates(plugins: Sequence[str] = ()) -> dict[str, LoadedGate]:
+    """All gates by name: the built-in ones, and those of the named third-party distributions.
+
+    Raises:
+        PluginError: a named distribution is not installed or announces nothing, cannot be imported, implements an unknown
+            hook, returns something else than gates, or two gates share a name.
+    """
+    loaded: dict[str, LoadedGate] = {}
+    for gate, plugin in _offered("ssd_gates", Gate, "ssd_plugin.gates", plugins, "policy names plugin"):
+        if gate.name in loaded:
+            raise PluginError(
+                f"gate {gate.name!r} comes from {plugin.distribution} and {loaded[gate.name].plugin.distribution}"
+            )
+        loaded[gate.name] = LoadedGate(gate=gate, plugin=plugin)
     return dict(sorted(loaded.items()))
+
+
+def load_trackers(names: Sequence[str]) -> dict[str, Tracker]:
+    """Trackers by name; a name is a built-in tracker's, or a distribution's, which stands for all of its trackers.
+
+    Raises:
+        PluginError: as `load_gates`, or a distribution offers no tracker.
+    """
+    package, who = "ssd_plugin.trackers", "report.trackers names"
+    built_in = [module.__name__.rpartition(".")[2] for module in _own_modules(package)]
+    others = [name for name in names if name not in built_in]
+    loaded: dict[str, Tracker] = {}
+    heard: set[str] = set()
+    for tracker, plugin in _offered(
+        "ssd_trackers", Tracker, package, others, f"{', '.join(built_in)} are built in; {who}"
+    ):
+        if plugin.distribution == OWN and tracker.name not in names:
+            continue
+        if tracker.name in loaded:
+            raise PluginError(
+                f"tracker {tracker.name!r} comes from {plugin.distribution} and from another that is named"
+            )
+        loaded[tracker.name] = tracker
+        heard.add(_normal(plugin.distribution))
+    for name in others:
+        if _normal(name) not in heard:
+            raise PluginError(f"{who} {name!r}: that distribution offers no tracker")
+    return loaded

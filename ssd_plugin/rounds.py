@@ -5,13 +5,13 @@ candidate with the round's base (the generation before) and, as origin, with gen
 verdict and by the development split; the held-out figures of the chain are for the reader, not for the decision.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ssd_plugin.config import DecodeConfig, RunConfig
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.evaluation.graded import offer
 from ssd_plugin.evaluation.summary import tally
 from ssd_plugin.gating.request import RUN_BASE, RUN_CANDIDATE, RUN_MODEL
 from ssd_plugin.jsonl import JsonObject, read_json, write_json
@@ -19,6 +19,7 @@ from ssd_plugin.pipeline import run_line
 from ssd_plugin.policy import load_policy
 from ssd_plugin.records import read_tasks
 from ssd_plugin.statistics import bootstrap_mean, paired_bootstrap, paired_t
+from ssd_plugin.tracking.send import check_trackers, send
 from ssd_plugin.verdict import Outcome, read_verdict
 
 SCHEMA, CHAIN = "ssd-chain/1", "chain.json"
@@ -42,14 +43,24 @@ class Generation:
 def run_rounds(config: RunConfig, run_dir: Path) -> int:
     """Run the line `config.rounds` times, or fewer by the rule of `stop_reason`; returns the last round's exit status.
 
-    Writes chain.json and the report of `run_dir` again after each round. With one round it is `run_line`.
+    Writes chain.json and the report of `run_dir` again after each round. With one round it is `run_line`. What is finished
+    goes to the trackers that the settings name; a tracker that fails then changes nothing.
 
     Raises:
         ConfigError: the policy has no gate against generation 0.
+        DependencyError, PluginError: a tracker cannot work here; nothing was begun.
         SsdError: what a stage met; everything that was finished is kept.
     """
-    if config.rounds == 1:
-        return run_line(config, run_dir)
+    names = config.report.trackers
+    trackers = check_trackers(names)
+    status, done = (run_line(config, run_dir), 1) if config.rounds == 1 else _run_chain(config, run_dir)
+    for folder in (round_folder(run_dir, number) for number in range(1, done + 1)):
+        send(names, trackers, folder, folder.resolve().relative_to(run_dir.resolve().parent).as_posix())
+    return status
+
+
+def _run_chain(config: RunConfig, run_dir: Path) -> tuple[int, int]:
+    """The exit status of the last round, and how many there were."""
     if ORIGIN_GATE not in load_policy(config.gate.policy).gates:
         raise ConfigError(
             f"rounds = {config.rounds} needs a policy with the gate {ORIGIN_GATE}: small losses of every round add up; "
@@ -71,7 +82,7 @@ def run_rounds(config: RunConfig, run_dir: Path) -> int:
         if stopped:
             print(f"stopped after round {number}: {stopped}", flush=True)
             break
-    return status
+    return status, number
 
 
 def round_folder(run_dir: Path, number: int) -> Path:
@@ -95,10 +106,10 @@ def _round_config(config: RunConfig, run_dir: Path, number: int) -> RunConfig:
 
 
 def _share(before: Path, folder: Path) -> None:
-    """The last round's candidate is this round's base: its graded samples are offered, and the stages check their digests."""
-    for source, target in (("select/ssd", "select/base"), ("evaluate/candidate", "evaluate/base")):
-        if not (folder / target).exists():
-            shutil.copytree(before / source, folder / target)
+    """The last round's candidate is this round's base: its graded samples are offered to the stages."""
+    for source in sorted((before / "select/ssd").iterdir()):
+        offer(source, folder / "select/base" / source.name)
+    offer(before / "evaluate/candidate", folder / "evaluate/base")
 
 
 def _origin(folder: Path) -> Generation:

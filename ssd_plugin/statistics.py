@@ -51,7 +51,12 @@ class NonInferiority:
     p_value: float
 
 
-def _numbers(values: Sequence[float] | FloatArray, what: str = "values") -> FloatArray:
+def finite_numbers(values: Sequence[float] | FloatArray, what: str = "values") -> FloatArray:
+    """The values as an array; `what` names them in the error.
+
+    Raises:
+        StatisticsError: empty, not one number each, or not finite.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise StatisticsError(f"{what}: expected a non-empty list of numbers, one a task; got shape {array.shape}")
@@ -102,7 +107,7 @@ def bootstrap_mean(
     Raises:
         StatisticsError: fewer than two values, or one that is not finite.
     """
-    array = _numbers(values)
+    array = finite_numbers(values)
     if array.size < 2:
         raise StatisticsError("an interval needs two tasks or more; got one")
     if resamples < 100:
@@ -126,7 +131,7 @@ def paired_bootstrap(
     Raises:
         StatisticsError: the sides differ in length, or as `bootstrap_mean`.
     """
-    left, right = _numbers(baseline, "baseline"), _numbers(candidate, "candidate")
+    left, right = finite_numbers(baseline, "baseline"), finite_numbers(candidate, "candidate")
     if left.size != right.size:
         raise StatisticsError(f"unpaired: {left.size} baseline and {right.size} candidate values")
     return bootstrap_mean(right - left, confidence=confidence, resamples=resamples, seed=seed)
@@ -154,7 +159,7 @@ def paired_t(deltas: Sequence[float] | FloatArray, *, confidence: float = 0.95, 
     Raises:
         StatisticsError: empty, not finite, outside [-1, 1] with pseudo-pairs, or all equal without them.
     """
-    array = _numbers(deltas, "deltas")
+    array = finite_numbers(deltas, "deltas")
     mean, error, freedom = _mean_and_error(array, pseudo_pairs)
     if error == 0.0:
         raise StatisticsError("all deltas are equal, which says nothing about their spread; use pseudo_pairs=True")
@@ -174,7 +179,7 @@ def noninferiority(
     Raises:
         StatisticsError: empty or not finite deltas, a margin that is not positive.
     """
-    array = _numbers(deltas, "deltas")
+    array = finite_numbers(deltas, "deltas")
     if not (math.isfinite(margin) and margin > 0):
         raise StatisticsError(f"margin must be a positive number, is {margin}")
     mean, error, freedom = _mean_and_error(array, pseudo_pairs)
@@ -198,7 +203,7 @@ def same_model_sd(passes: Sequence[int], samples: int) -> float:
     Raises:
         StatisticsError: fewer than two samples a task, or a count outside 0..samples.
     """
-    counts = _numbers(passes, "passes")
+    counts = finite_numbers(passes, "passes")
     if samples < 2:
         raise StatisticsError("the spread between samples needs two samples a task or more")
     if counts.min() < 0 or counts.max() > samples:
@@ -323,7 +328,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Raises:
         StatisticsError: empty, or a value outside [0, 1].
     """
-    array = _numbers(p_values, "p-values")
+    array = finite_numbers(p_values, "p-values")
     if array.min() < 0 or array.max() > 1:
         raise StatisticsError("p-values must lie within [0, 1]")
     order = np.argsort(array, kind="stable")
@@ -355,60 +360,3 @@ def simultaneous_intervals(
             raise StatisticsError(f"group {name!r}: {error}") from error
         intervals[name] = Interval(estimate=one.estimate, low=one.low, high=one.high, confidence=confidence)
     return intervals
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quadratic:
-    """y = c0 + c1 x + c2 x^2; `peak` is the x of its maximum, None when it has none."""
-
-    coefficients: tuple[float, float, float]
-    r_squared: float
-    peak: float | None
-
-
-def quadratic_fit(xs: Sequence[float] | FloatArray, ys: Sequence[float] | FloatArray) -> Quadratic:
-    """Least squares.
-
-    Raises:
-        StatisticsError: fewer than four points or three different x (a parabola meets any three), or y all equal.
-    """
-    x, y = _numbers(xs, "x"), _numbers(ys, "y")
-    if x.size != y.size or x.size < 4 or np.unique(x).size < 3 or np.ptp(y) == 0:
-        raise StatisticsError("a quadratic needs four points or more, three different x and y that are not all equal")
-    c2, c1, c0 = (float(c) for c in np.polyfit(x, y, 2))
-    unexplained = float(((y - c0 - c1 * x - c2 * x**2) ** 2).sum() / ((y - y.mean()) ** 2).sum())
-    return Quadratic(coefficients=(c0, c1, c2), r_squared=1 - unexplained, peak=-c1 / (2 * c2) if c2 < 0 else None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The best setting's mean on the tasks that chose it, its estimate on others, the gap, the share of resamples that agree."""
-
-    apparent: float
-    corrected: float
-    optimism: float
-    stability: float
-
-
-def selection_optimism(rates: FloatArray, *, resamples: int = 2000, seed: int = 0) -> Selection:
-    """Choose the highest mean of `rates` ("settings tasks"; of equals the first) and estimate how much the choice flatters it.
-
-    Each bootstrap resample of tasks chooses anew and is scored on the tasks it left out (Tsamardinos et al. 2018,
-    doi:10.1007/s10994-018-5714-4): without bias when the settings are equal, a little too strict when they are not.
-
-    Raises:
-        StatisticsError: no settings, fewer than ten tasks, or a rate that is not finite.
-    """
-    table = np.asarray(rates, dtype=np.float64)
-    if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 10 or not np.isfinite(table).all():
-        raise StatisticsError(
-            f"optimism needs a finite table of settings by ten tasks or more; got shape {table.shape}"
-        )
-    tasks = table.shape[1]
-    drawn = np.random.default_rng(seed).multinomial(tasks, np.full(tasks, 1 / tasks), size=resamples)
-    chosen = (drawn @ table.T).argmax(axis=1)
-    left_out = drawn == 0
-    scores = (left_out * table[chosen]).sum(axis=1) / np.maximum(left_out.sum(axis=1), 1)
-    best, corrected = int(table.mean(axis=1).argmax()), float(scores.mean())
-    apparent, stability = float(table[best].mean()), float((chosen == best).mean())
-    return Selection(apparent=apparent, corrected=corrected, optimism=apparent - corrected, stability=stability)

@@ -7,24 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from ssd_plugin.analysis.choosing import best, quadratic_fit, rank, selection_optimism
 from ssd_plugin.config import DecodeConfig
 from ssd_plugin.errors import RunDirError, StatisticsError
 from ssd_plugin.evaluation.summary import tally
 from ssd_plugin.jsonl import JsonObject, read_json
 from ssd_plugin.records import read_tasks
-from ssd_plugin.statistics import FloatArray, quadratic_fit, selection_optimism
+from ssd_plugin.statistics import FloatArray
 
 SCHEMA, DOCUMENT = "ssd-sweep/1", "sweep.json"
+CELLS = "cells"  # the folder of a sweep that holds a run directory a cell
 Row = Mapping[str, Any]
 
 
 def _decode(row: Row) -> JsonObject:
     return {"temperature": row["temperature"], "top_k": row["top_k"], "top_p": row["top_p"]}
-
-
-def _rank(row: Row) -> tuple[float, float]:
-    """The higher pass@1 is better; of equals, the lower decoding temperature."""
-    return row["pass_at_1"], -row["temperature"]
 
 
 def _side(cell: Path, side: str) -> list[JsonObject]:
@@ -40,31 +37,30 @@ def chosen_cell(cells: Sequence[Path]) -> Path:
     """
     if not cells:
         raise RunDirError("a sweep needs a finished cell")
-    return max(cells, key=lambda cell: max(_rank(row) for row in _side(cell, "ssd")))
+    return max(cells, key=lambda cell: max(rank(row) for row in _side(cell, "ssd")))
 
 
-def describe(cells: Sequence[Path], best: Path, looked_at: Sequence[str]) -> JsonObject:
-    """The document of sweep.json. `cells`: run directories up to `select`; `best` was also scored on the held-out split.
+def describe(cells: Sequence[Path], chosen: Path, looked_at: Sequence[str]) -> JsonObject:
+    """The document of sweep.json. `cells`: run directories up to `select`; `chosen` was also scored on the held-out split.
 
     Raises:
         DataError, RunDirError: a cell's file is missing or malformed.
     """
-    config = read_json(best / "config.json")
-    base = sorted(_side(cells[0], "base"), key=_rank)[-1]
+    config, base = read_json(chosen / "config.json"), _side(cells[0], "base")
     rows = [_cell(cell) for cell in cells]
     return {
         "schema": SCHEMA,
         "recipe": config["recipe"],
         "model": config["model"]["ref"],
         "seed": config["seed"],
-        "development": _split(best),
-        "base": _side(cells[0], "base"),
+        "development": _split(chosen),
+        "base": base,
         "cells": rows,
         "fits": _fits(rows),
-        "chosen": {"cell": best.name, "train": _trained(best), "decode": read_json(best / "select/choice.json")["candidate"]},
-        "base_best": _decode(base),
+        "chosen": {"cell": chosen.name, "train": _trained(chosen), "decode": asdict(best(_side(chosen, "ssd")))},
+        "base_best": asdict(best(base)),
         "selection": _selection(cells),
-        "held_out": _held_out(best) | {"looked_at": list(looked_at)},
+        "held_out": _held_out(chosen) | {"looked_at": list(looked_at)},
     }  # fmt: skip
 
 

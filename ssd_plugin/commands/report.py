@@ -1,4 +1,4 @@
-"""`ssd report`: the HTML and Markdown report of a run directory."""
+"""`ssd report`: the HTML and Markdown report of a run directory, or of a sweep's."""
 
 import json
 from pathlib import Path
@@ -7,17 +7,20 @@ import click
 
 
 @click.command()
-@click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="A run directory, finished or not.")
+@click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="A run or sweep, finished or not.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report's content as one JSON document.")
 def command(run_dir: Path, as_json: bool) -> None:
-    """Write report/index.html and report/summary.md; what was not run is said so.
+    """Write report/index.html and report/summary.md; what was not run is said so. For a sweep: sweep.html and sweep.md.
 
     Example: ssd report --run-dir runs/ssd_smollm2_135m
     """
-    from ssd_plugin.report.write import HTML, MARKDOWN, write_report
+    from ssd_plugin.report import sweep_page, write
 
-    document = write_report(run_dir)
+    if sweep_page.is_sweep(run_dir):
+        document, pages = sweep_page.rewrite_sweep(run_dir), (sweep_page.HTML, sweep_page.MARKDOWN)
+    else:
+        document, pages = write.write_report(run_dir), (write.HTML, write.MARKDOWN)
     if as_json:
         click.echo(json.dumps(document, sort_keys=True, allow_nan=False))  # ASCII: an id may hold an unpaired surrogate
     else:
-        click.echo(f"wrote {run_dir / HTML} and {run_dir / MARKDOWN}")
+        click.echo(f"wrote {run_dir / pages[0]} and {run_dir / pages[1]}")

@@ -12,19 +12,17 @@ from ssd_plugin.planning.versions import version_problems
 from ssd_plugin.settings import apply_overrides, apply_toml
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(text: str) -> tuple[float, ...]:
     try:
-        return [float(part) for part in text.split(",") if part.strip()]
+        return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise ConfigError(f"--t-train {text!r}: write temperatures such as 0.7,1,1.3") from None
 
 
 @click.command()
 @click.argument("recipe")
-@click.option("--t-train", default="", help="Training temperatures: 0.7,1,1.3. [default: the recipe's]")
-@click.option(
-    "--truncation", default="", help="Truncations of the training samples: 20/0.8,none. [default: the recipe's]"
-)
+@click.option("--t-train", default="", help="Training temperatures: 0.7,1,1.3. [default: the recipe's, or as before]")
+@click.option("--truncation", default="", help="Truncations of the training samples: 20/0.8,none. [default: likewise]")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where the sweep lives. [default: runs/RECIPE-sweep]")
 @click.option(
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting; may be repeated."
@@ -40,7 +38,8 @@ def command(
     config: Path | None,
     as_json: bool,
 ) -> None:
-    """One fine-tune a T_train and truncation, each decoded at every T_eval; continues where it stopped.
+    """One fine-tune a T_train and truncation, each decoded at every T_eval; continues where it stopped, without the grid
+    being named again. What is named then is added to the grid.
 
     T_eval and its truncations are the settings select.temperatures and select.truncations. The base is decoded on the
     same grid; the best cell of the development split is scored once on the held-out split.
@@ -49,7 +48,7 @@ def command(
     """
     from ssd_plugin.jsonl import dumps
     from ssd_plugin.report.sweep_page import HTML, write_sweep
-    from ssd_plugin.sweep import run_sweep
+    from ssd_plugin.sweep import Grid, run_sweep
 
     directory = run_dir or Path("runs") / f"{recipe}-sweep"
     settings = starting_point(recipe, directory)
@@ -57,8 +56,8 @@ def command(
         settings = apply_toml(settings, config)
     settings = apply_overrides(settings, overrides)
     refuse(version_problems(settings))
-    truncations = [part.strip() for part in truncation.split(",") if part.strip()]
-    document = run_sweep(settings, directory, _numbers(t_train), truncations)
+    truncations = tuple(part.strip() for part in truncation.split(",") if part.strip())
+    document = run_sweep(settings, directory, Grid(t_trains=_numbers(t_train), truncations=truncations))
     write_sweep(directory, document)
     if as_json:
         click.echo(dumps(document))

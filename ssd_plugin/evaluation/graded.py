@@ -1,5 +1,6 @@
 """A result file and its sidecar: what was graded, with which isolation, bound together by digests."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,16 @@ class GradedRun:
 def sidecar(results: Path) -> Path:
     """Where the sidecar of a result file stands."""
     return results.with_name(results.name + ".meta.json")
+
+
+def offer(source: Path, target: Path) -> None:
+    """Copy a folder of graded samples (`results.jsonl` and what it was graded from) to where another run looks for its own.
+
+    The stage there takes them only if they were made of the very same things. What is not graded whole, or would stand where
+    something is, is not copied.
+    """
+    if sidecar(source / "results.jsonl").exists() and not target.exists():
+        shutil.copytree(source, target)
 
 
 def read_graded(results: Path, *, tasks: Path | None = None, samples: Path | None = None) -> GradedRun:

@@ -67,7 +67,7 @@ def load_bench(reference: str) -> Bench:
 
     Raises:
         ConfigError: the policy or a gate's settings hold a value that is not allowed.
-        GateError: a plugin that the policy names cannot be loaded.
+        PluginError: a plugin that the policy names cannot be loaded.
     """
     policy = load_policy(reference)
     registered = load_gates(policy.plugins)
@@ -241,7 +241,7 @@ def run_gates(
     read, whatever prevents a judgement (unreadable sides, a sandbox that cannot be trusted, no looks left) is an ERROR verdict.
 
     Raises:
-        ConfigError, GateError: the policy, or a plugin it names, cannot be used; nothing is written.
+        ConfigError, PluginError: the policy, or a plugin it names, cannot be used; nothing is written.
     """
     bench = load_bench(request.policy)
     request.out.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from ssd_plugin.config import (
     ModelConfig,
     PromoteConfig,
     PythonConfig,
+    ReportConfig,
     RunConfig,
     SamplingConfig,
     SelectConfig,
@@ -46,6 +47,7 @@ def ssd_finetune(
     evaluate: EvaluateConfig,
     gate: GateConfig,
     promote: PromoteConfig,
+    report: ReportConfig,
     python: PythonConfig,
 ) -> None:
     """Simple Self-Distillation: sample the frozen model, train it on its own completions, gate the result.

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from markupsafe import Markup
 
-from ssd_plugin.jsonl import JsonObject, write_text
+from ssd_plugin.analysis.grid import CELLS, DOCUMENT, SCHEMA
+from ssd_plugin.errors import RunDirError
+from ssd_plugin.jsonl import JsonObject, read_json, write_text
 from ssd_plugin.report.charts import Series, heat_map, line_chart, percent
 from ssd_plugin.report.render import render
 
@@ -88,3 +91,32 @@ def write_sweep(directory: Path, document: JsonObject) -> None:
     charts = [*heat_maps(document), *fit_charts(document)]
     write_text(directory / HTML, render("sweep.html.j2", sweep=document, charts=charts, truncation=truncation_text))
     write_text(directory / MARKDOWN, render("sweep.md.j2", sweep=document, truncation=truncation_text))
+
+
+def is_sweep(directory: Path) -> bool:
+    """Whether this is a sweep's directory and not a run's."""
+    return (directory / CELLS).is_dir()
+
+
+def rewrite_sweep(directory: Path) -> JsonObject:
+    """Write a finished sweep's two pages anew from its sweep.json; returns the document.
+
+    Raises:
+        RunDirError: the sweep is not finished, or its document is damaged.
+        ResourceError: no space left.
+    """
+    path = directory / DOCUMENT
+    if not path.exists():
+        raise RunDirError(
+            f"{directory}: a sweep that is not finished; continue it with: ssd sweep RECIPE --run-dir {directory}; "
+            f"a cell's own report: ssd report --run-dir {directory / CELLS}/NAME"
+        )
+    try:
+        document: JsonObject = read_json(path)
+        if (known := document["schema"]) == SCHEMA:
+            write_sweep(directory, document)
+    except (AttributeError, KeyError, TypeError, ValueError, jinja2.UndefinedError) as error:
+        raise RunDirError(f"{path}: malformed ({type(error).__name__}: {error}); ssd sweep writes it anew") from error
+    if known != SCHEMA:
+        raise RunDirError(f"{path}: schema {known!r} is not known; ssd sweep writes it anew")
+    return document

@@ -15,6 +15,13 @@ from ssd_plugin.report.render import render
 from ssd_plugin.report.sweep_page import fit_charts, heat_maps
 
 HTML, MARKDOWN = Path("report/index.html"), Path("report/summary.md")
+LOSS_TERMS = (
+    ("support", "support compression, -log kept mass"),
+    ("reshaping", "reshaping within the support, (1-T) H"),
+    ("alignment", "alignment, T KL(q, p)"),
+    ("loss", "whole loss"),
+    ("nll", "loss on the program itself"),
+)
 
 
 def _charts(document: JsonObject) -> dict[str, Any]:
@@ -62,8 +69,9 @@ def write_report(run_dir: Path) -> JsonObject:
     document = build_document(run_dir)
     if len(document["missing"]) == len(document) - 2 and set(document["missing"].values()) == {"not run"}:
         raise RunDirError(f"{run_dir}: holds no file of a run; start one with: ssd run RECIPE --run-dir {run_dir}")
-    html = render("report.html.j2", report=document, charts=_charts(document), pairs=_pairs(run_dir, document))
-    markdown = render("summary.md.j2", report=document)
+    terms = {"LOSS_TERMS": LOSS_TERMS}
+    html = render("report.html.j2", report=document, charts=_charts(document), pairs=_pairs(run_dir, document), **terms)
+    markdown = render("summary.md.j2", report=document, **terms)
     write_text(run_dir / HTML, html)
     write_text(run_dir / MARKDOWN, markdown)
     return document

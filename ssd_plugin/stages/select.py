@@ -6,10 +6,10 @@ No figure that is reported comes from these tasks: a setting chosen on the tasks
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from ssd_plugin.config import DecodeConfig, RunConfig
-from ssd_plugin.jsonl import write_json
+from ssd_plugin.analysis.choosing import best
+from ssd_plugin.config import RunConfig
+from ssd_plugin.jsonl import JsonObject, write_json
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.completions import LoadedModel
@@ -17,17 +17,15 @@ from ssd_plugin.stages.graded import Split, sample_and_grade
 from ssd_plugin.stages.model import base_model, candidate_model
 from ssd_plugin.statistics import bootstrap_mean
 
-Cell = dict[str, Any]
 
-
-def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[Cell]:
+def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[JsonObject]:
     """One row a decode setting: pass@1 on the development split with its interval over tasks."""
     split = Split(
         tasks=run / "prompts/dev.jsonl",
         samples_per_task=config.select.samples_per_task,
         max_new_tokens=config.evaluate.max_new_tokens,
     )
-    cells: list[Cell] = []
+    cells: list[JsonObject] = []
     with closing(LoadedModel(path, config)) as model:
         for decode in config.select.grid():
             graded = sample_and_grade(
@@ -37,12 +35,6 @@ def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[Cell]:
             figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
             cells.append({"side": side} | asdict(decode) | figures)
     return cells
-
-
-def best(cells: list[Cell]) -> DecodeConfig:
-    """The setting with the highest pass@1; of equals, the lowest temperature."""
-    cell = max(cells, key=lambda c: (c["pass_at_1"], -c["temperature"]))
-    return DecodeConfig(temperature=cell["temperature"], top_k=cell["top_k"], top_p=cell["top_p"])
 
 
 def run(run: RunDir, config: RunConfig) -> StageReport:

@@ -5,42 +5,34 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from small_run import small
 from tiny_models import TAGGED, save_model
 
 from ssd_plugin.pipeline import STAGES
 
-SSD = Path(sys.executable).with_name("ssd")
 FINAL = ("sample/completions.jsonl", "filter/kept.jsonl", "train/model", "select/choice.json", "evaluate/summary.json")
 
 
 def command(model: Path, run_dir: Path) -> list[str]:
-    settings = {
+    changes = {
         "model.ref": model,
-        "engine.dtype": "float32",
         "engine.max_rows": 4,
         "prompts.limit": 12,
         "sampling.max_new_tokens": 24,
-        "filters.drop_truncated": "false",
-        "filters.drop_single_line_stubs": "false",
         "train.train_iters": 6,
         "train.warmup_iters": 1,
-        "train.save_interval": 1,
         "train.global_batch_size": 4,
         "train.max_lr": 1e-3,
-        "train.seq_length": 768,
         "select.data.limit": 4,
         "select.temperatures": "0.3,1",
-        "evaluate.data.limit": 4,
         "evaluate.samples_per_task": 2,
         "evaluate.max_new_tokens": 24,
     }
-    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    return [str(SSD), "run", "ssd_smollm2_135m", "--run-dir", str(run_dir), *sets]
+    return small("run", run_dir, changes)
 
 
 def results(run_dir: Path) -> dict[str, str]:

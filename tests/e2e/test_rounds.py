@@ -2,42 +2,19 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from small_run import SSD, small
 from tiny_models import save_model
-
-SSD = Path(sys.executable).with_name("ssd")
-SMALL: dict[str, Any] = {
-    "rounds": 2,
-    "model.system_message": "",
-    "engine.dtype": "float32",
-    "prompts.limit": 6,
-    "sampling.max_new_tokens": 16,
-    "filters.drop_truncated": "false",
-    "filters.drop_single_line_stubs": "false",
-    "train.train_iters": 1,
-    "train.warmup_iters": 0,
-    "train.save_interval": 1,
-    "train.global_batch_size": 2,
-    "train.seq_length": 768,
-    "select.data.limit": 3,
-    "select.temperatures": "0.5",
-    "evaluate.data.limit": 4,
-    "evaluate.samples_per_task": 1,
-    "evaluate.max_new_tokens": 16,
-}
 
 
 @pytest.mark.timeout(900)
 def test_the_second_round_starts_from_the_first_ones_candidate(tmp_path: Path) -> None:
     model = save_model(tmp_path / "llama", "llama", max_position_embeddings=1024)
     run = tmp_path / "run"
-    sets = [word for key, value in (SMALL | {"model.ref": model}).items() for word in ("--set", f"{key}={value}")]
-    command = [str(SSD), "run", "ssd_smollm2_135m", "--run-dir", str(run), *sets]
-    done = subprocess.run(command, capture_output=True, text=True)
+    changes = {"rounds": 2, "model.ref": model, "model.system_message": "", "train.train_iters": 1}
+    done = subprocess.run(small("run", run, changes), capture_output=True, text=True)
     assert done.returncode == 2, done.stderr  # four tasks decide nothing
     chain = json.loads((run / "chain.json").read_text())
     assert [row["generation"] for row in chain["generations"]] == [0, 1, 2], chain["stopped"]

@@ -4,41 +4,31 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_run import small
 from tiny_models import TAGGED, save_model
 
-SSD = Path(sys.executable).with_name("ssd")
 SETTINGS = {
-    "engine.dtype": "float32",
-    "prompts.limit": 6,
     "sampling.max_new_tokens": 12,
-    "filters.drop_truncated": "false",
-    "filters.drop_single_line_stubs": "false",
-    "train.train_iters": 2,
     "train.warmup_iters": 1,
     "train.save_interval": 2,
     "train.global_batch_size": 4,
     "train.max_lr": 1e-3,
-    "train.seq_length": 768,
     "select.data.limit": 12,
     "select.temperatures": "0.4,1",
     "select.truncations": "20/0.8",
     "evaluate.data.limit": 3,
-    "evaluate.samples_per_task": 1,
     "evaluate.max_new_tokens": 12,
 }
 CELLS = ["T=0.6,k=20,p=0.8", "T=1.4,k=20,p=0.8"]
 
 
-def command(model: Path, sweep: Path) -> list[str]:
-    sets = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    return [str(SSD), "sweep", "ssd_smollm2_135m", "--t-train", "0.6,1.4", "--run-dir", str(sweep),
-            "--set", f"model.ref={model}", *sets, "--json"]  # fmt: skip
+def command(model: Path, sweep: Path, *words: str) -> list[str]:
+    return small("sweep", sweep, SETTINGS | {"model.ref": model}, *words, "--json")
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -60,13 +50,14 @@ def kill_in_second_cell(arguments: list[str], sweep: Path) -> None:
 def test_a_killed_sweep_goes_on_cell_by_cell(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", "qwen3", TAGGED, max_position_embeddings=1024)
     sweep = tmp_path / "sweep"
-    kill_in_second_cell(command(model, sweep), sweep)
+    kill_in_second_cell(command(model, sweep, "--t-train", "0.6,1.4"), sweep)
     before = stamps(sweep / "cells" / CELLS[0])
     assert len(before) >= 1 + 1 + 8, "the first cell holds training samples, a model and two sides of four settings"
     done = subprocess.run(command(model, sweep), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     after = stamps(sweep / "cells" / CELLS[0])
     assert {name: after[name] for name in before} == before
+    assert json.loads((sweep / "grid.json").read_text())["t_trains"] == [0.6, 1.4]
     document = json.loads(done.stdout.splitlines()[-1])
     assert document == json.loads((sweep / "sweep.json").read_text())
     check_document(document, sweep)

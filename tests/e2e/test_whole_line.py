@@ -4,45 +4,27 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_run import SSD, small
 from tiny_models import save_model
 
 from ssd_plugin.pipeline import STAGES
 from ssd_plugin.weights import check_model_dir
 
-SSD = Path(sys.executable).with_name("ssd")
-SMALL: dict[str, Any] = {
-    "model.system_message": "",
-    "engine.dtype": "float32",
-    "prompts.source": "bank:train",
-    "prompts.limit": 6,
-    "sampling.max_new_tokens": 16,
-    "filters.drop_truncated": "false",
-    "filters.drop_single_line_stubs": "false",
-    "train.train_iters": 2,
-    "train.warmup_iters": 0,
-    "train.save_interval": 1,
-    "train.global_batch_size": 2,
-    "train.seq_length": 768,
-    "select.data.limit": 3,
-    "select.temperatures": "0.5",
-    "evaluate.data.limit": 4,
-    "evaluate.samples_per_task": 5,
-    "evaluate.max_new_tokens": 16,
-}
-
 
 def ssd_run(model: Path | str, run_dir: Path, changes: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    settings = SMALL | {"model.ref": model} | changes
-    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    own = {
+        "model.ref": model,
+        "model.system_message": "",
+        "prompts.source": "bank:train",
+        "evaluate.samples_per_task": 5,
+    }
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "COLUMNS": "80"}  # nothing listens on port 9
-    command = [str(SSD), "run", "ssd_smollm2_135m", "--run-dir", str(run_dir), *sets]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run(small("run", run_dir, own | changes), capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from house_package import install
 
-PACKAGE = Path(__file__).parent.parent / "plugin_package"
 POLICY = """
 schema = "ssd-policy/1"
 name = "house"
@@ -32,15 +32,7 @@ margin = 0.2
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that pip installed the distribution into, from a copy (building writes into its source)."""
-    import shutil
-
-    source = shutil.copytree(PACKAGE, tmp_path_factory.mktemp("source") / "house")
-    target = tmp_path_factory.mktemp("target")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run([*command, "--target", target, source], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
+    return install(tmp_path_factory.mktemp("house"))
 
 
 @pytest.fixture

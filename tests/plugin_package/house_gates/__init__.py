@@ -1,1 +1,1 @@
-"""House rules as gates."""
+"""House rules as gates, and the house's tracker."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.errors import ConfigError, GateError
+from ssd_plugin.errors import ConfigError, GateError, PluginError
 from ssd_plugin.gating import run as run_module
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
 from ssd_plugin.gating.run import run_gates
@@ -374,7 +374,7 @@ def test_the_policy_is_checked_before_anything_is_written(
     rows = tools.make_rows(world.tasks)
     with pytest.raises(ConfigError, match=r"gates\.correctness\.margni is not a known key"):
         judge(rows, rows, policy=POLICY.replace("margin = 0.06", "margni = 0.06"))
-    with pytest.raises(GateError, match="nobody-has-this"):
+    with pytest.raises(PluginError, match="nobody-has-this"):
         judge(rows, rows, policy=POLICY.replace("min_tasks", 'plugins = ["nobody-has-this"]\nmin_tasks'))
     assert not (world.root / "out").exists()
 

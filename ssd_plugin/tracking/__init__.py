@@ -1,0 +1,1 @@
+"""A finished run's figures and report for experiment trackers."""
