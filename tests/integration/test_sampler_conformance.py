@@ -70,6 +70,25 @@ def test_order_batch_size_and_neighbours_do_not_matter(engine: Open, tiny_model:
     assert len(set(alone.values())) > 9  # seeds differ, so do completions
 
 
+def test_a_shared_beginning_changes_no_completion(engine: Open, tiny_model: Path) -> None:
+    """Prompts that begin alike, one that is nothing but the beginning, one that stops inside it, and strangers in between:
+    each gets what it gets alone, where nothing is shared."""
+    rng = random.Random(4)
+    head = tuple(rng.randrange(3, 250) for _ in range(24))
+    tails = [tuple(rng.randrange(3, 250) for _ in range(rng.randrange(1, 12))) for _ in range(11)]
+    prompts = [*(head + tail for tail in tails), head, head[:15], (5, 9), *(head + tail + (7,) for tail in tails)]
+    requests = [Request(request_id=f"r{i}", prompt_token_ids=p, seed=100 + i) for i, p in enumerate(prompts)]
+    alone: dict[str, Completion] = {}
+    sampler = engine(tiny_model, 4)
+    for request in requests:
+        alone |= run(sampler, [request], SAMPLED)
+    for rows, order in ((4, requests), (25, requests), (4, requests[::-1])):
+        together = run(engine(tiny_model, rows), order, SAMPLED)
+        assert tokens(together) == tokens(alone)
+        for name, completion in together.items():
+            assert completion.logprobs == pytest.approx(alone[name].logprobs, abs=1e-4)
+
+
 def test_finish_reason_length_and_end_token(engine: Open, tiny_llama: Path) -> None:
     found = run(engine(tiny_llama, 16), make_requests(64), SAMPLED)
     reasons = {c.finish_reason for c in found.values()}

@@ -1,0 +1,211 @@
+"""The parts that growth.py measures: each is the line's own code on the files of a run directory."""
+
+import json
+import random
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from _grading_programs import wrong
+from _machine import Meter
+
+from ssd_plugin.config import RunConfig
+from ssd_plugin.data.sources import BANK
+from ssd_plugin.errors import SamplingError
+from ssd_plugin.jsonl import write_jsonl
+from ssd_plugin.records import Task, read_tasks
+from ssd_plugin.rundir import RunDir
+from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
+from ssd_plugin.settings import config_to_json
+
+Row = dict[str, Any]
+WINDOW = 64
+SIDE_TASKS = 100
+
+
+def solutions() -> list[Task]:
+    """The held-out tasks of the bank that have a reference."""
+    return [task for task in read_tasks(BANK / "heldout.jsonl") if task.reference]
+
+
+def program(task: Task, number: int) -> str:
+    """The task's solution, every third one broken."""
+    text = task.reference
+    if number % 3 == 2:
+        text = wrong(text, getattr(task.check, "entry_point", ""))
+    return f"```python\n{text}\n```"
+
+
+def synthetic_prompts(count: int) -> Iterator[Row]:
+    """Statements of sixty words, none of which shares ten in a row with a task of the bank."""
+    rng = random.Random(0)
+    vocabulary = sorted({word for task in read_tasks(BANK / "train.jsonl") for word in task.prompt.split()})
+    for number in range(count):
+        words = " ".join(rng.choices(vocabulary, k=60))
+        yield {"task_id": f"synthetic/{number}", "prompt": f"Write a Python function `f{number}`. {words}"}
+
+
+def config(folder: Path) -> RunConfig:
+    """The embedded recipe on the synthetic prompts, with filters that look at every sample twice."""
+    from ssd_plugin.recipes import load
+    from ssd_plugin.settings import apply_overrides
+
+    changes = [f"prompts.source={folder / 'source.jsonl'}", "prompts.deduplicate=true", "filters.drop_loops=true",
+               "filters.drop_shortest_fraction=0.1"]  # fmt: skip
+    return apply_overrides(load("ssd_smollm2_135m")(), changes)
+
+
+def prepare(folder: Path, count: int, programs: int) -> None:
+    """Write the prompts, the samples to grade, and the samples of two sides for the gates."""
+    write_jsonl(folder / "source.jsonl", synthetic_prompts(count))
+    RunDir(folder / "run").root.mkdir()
+    RunDir(folder / "run").bind(config_to_json(config(folder)))
+    tasks = solutions()
+    write_jsonl(folder / "tasks.jsonl", (task.to_json() for task in tasks))
+    write_jsonl(folder / "samples.jsonl", (
+        {"task_id": task.task_id, "sample_id": str(number), "completion": program(task, number)}
+        for number, task in ((n, tasks[n % len(tasks)]) for n in range(programs))
+    ))  # fmt: skip
+    chosen = tasks[:SIDE_TASKS]
+    write_jsonl(folder / "gate-tasks.jsonl", (task.to_json() for task in chosen))
+    for shift, side in enumerate(("baseline", "candidate")):
+        rows = (
+            {"task_id": task.task_id, "sample_id": f"{task.task_id}#0", "completion": program(task, number + shift)}
+            for number, task in enumerate(chosen)
+        )
+        write_jsonl(folder / f"{side}.jsonl", rows)
+
+
+def prompts(folder: Path) -> Row:
+    """The stage `prompts`."""
+    from ssd_plugin.stages import prompts as stage
+
+    meter = Meter()
+    report = stage.run(RunDir(folder / "run"), config(folder))
+    return meter.read() | {"items": report.facts["tasks"]["train"]}
+
+
+class Synthetic:
+    """An engine without a model: the bank's programs, out of order as a real one's; stops after `limit` completions."""
+
+    def __init__(self, tokenizer: Any, limit: int | None = None) -> None:
+        self._answers = []
+        for number, task in enumerate(solutions()):
+            text = program(task, number)
+            self._answers.append((text, tuple(tokenizer(text)["input_ids"])))
+        self._limit = limit
+        self.asked: Row = {}
+        self.meter = Meter()
+
+    def sample(self, requests: Iterable[Request], params: SamplingParams) -> Iterator[Completion]:
+        """See `Sampler.sample`."""
+        stream = iter(requests)
+        done = 0
+        while window := list(islice(stream, 1 if self._limit == 0 else WINDOW)):
+            self.asked = self.asked or self.meter.read()
+            for request in reversed(window):
+                if done == self._limit:
+                    raise SamplingError("cut off, as the benchmark wants it")
+                text, tokens = self._answers[request.seed % len(self._answers)]
+                yield Completion(request_id=request.request_id, text=text, token_ids=tokens, finish_reason="stop")
+                done += 1
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _complete(folder: Path, out: Path, limit: int | None = None) -> Row:
+    """`sample` until the engine stops; the meter when it was first asked, and at the end."""
+    from transformers import AutoTokenizer
+
+    from ssd_plugin.stages.completions import CompletionJob, LoadedModel, complete
+    from ssd_plugin.stages.model import base_model
+
+    run, settings = RunDir(folder / "run"), config(folder)
+    model = LoadedModel(base_model(run, settings), settings)
+    engine = Synthetic(AutoTokenizer.from_pretrained(model.path), limit)
+    model._sampler = engine  # the one thing that is not the line's own
+    params = SamplingParams(temperature=0.7, top_k=20, top_p=0.8, max_new_tokens=160)
+    job = CompletionJob(label="sample", tasks=run / "prompts/train.jsonl", out=out, samples_per_task=1, params=params)
+    engine.meter = Meter()
+    try:
+        complete(job, model)
+    except SamplingError:
+        assert limit is not None
+    return {"asked": engine.asked, "whole": engine.meter.read()}
+
+
+def sample(folder: Path) -> Row:
+    """The stage `sample` but for the model."""
+    row: Row = _complete(folder, folder / "run/sample/completions.jsonl")["whole"]
+    return row
+
+
+def resume(folder: Path, done: int) -> Row:
+    """A second start when `done` completions are there."""
+    out = folder / f"resumed-{done}.jsonl"
+    _complete(folder, out, done)
+    row: Row = _complete(folder, out, 0)["asked"]
+    return row
+
+
+def filter_samples(folder: Path) -> Row:
+    """The stage `filter`."""
+    from ssd_plugin.stages import filter as stage
+
+    meter = Meter()
+    stage.run(RunDir(folder / "run"), config(folder))
+    return meter.read()
+
+
+def pack(folder: Path) -> Row:
+    """One epoch of packs, as the embedded backend makes them."""
+    from ssd_plugin.training import packing
+    from ssd_plugin.training.examples import Examples
+
+    train = config(folder).train
+    meter = Meter()
+    examples = Examples(folder / "run/filter/kept.jsonl", seq_length=train.seq_length, vocabulary=49_152)
+    steps = packing.plan(
+        examples.lengths, seed=0, iterations=len(examples) // train.global_batch_size, batch=train.global_batch_size,
+        capacity=train.seq_length, unit="samples",
+    )  # fmt: skip
+    tokens = sum(packing.build(examples, indices).input_ids.shape[1] for packs in steps for indices in packs)
+    return meter.read() | {"tokens": tokens}
+
+
+def grade(folder: Path) -> Row:
+    """`ssd score` on the prepared samples; every verdict must be the right one."""
+    from ssd_plugin.evaluation.grader import score_file
+
+    meter = Meter()
+    out = folder / "results.jsonl"
+    score_file(folder / "tasks.jsonl", folder / "samples.jsonl", out)
+    row = meter.read()
+    with out.open() as stream:
+        for number, line in enumerate(stream):
+            assert (json.loads(line)["status"] == "pass") == (number % 3 != 2), line
+    return row
+
+
+def gate(folder: Path) -> Row:
+    """A whole gate run whose training data are all the prompts and samples."""
+    from ssd_plugin.gating.request import GateRequest
+    from ssd_plugin.gating.run import run_gates
+
+    meter = Meter()
+    verdict = run_gates(GateRequest(
+        policy="default", tasks=folder / "gate-tasks.jsonl", baseline=folder / "baseline.jsonl",
+        candidate=folder / "candidate.jsonl", training=(folder / "run/prompts/train.jsonl", folder / "run/filter/kept.jsonl"),
+        ledger=folder / "looks.jsonl", out=folder / "gate",
+    ))  # fmt: skip
+    status = {one.result.gate: one.result.status.value for one in verdict.gates}
+    assert status["contamination"] == "pass", verdict.reason
+    return meter.read() | {"children_gb": _children_gb()}
+
+
+def _children_gb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9

