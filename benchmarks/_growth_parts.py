@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from _machine import Meter
 from ssd_plugin.config import RunConfig
 from ssd_plugin.data.sources import BANK
 from ssd_plugin.errors import SamplingError
-from ssd_plugin.jsonl import write_jsonl
+from ssd_plugin.jsonl import read_jsonl, write_jsonl
+from ssd_plugin.partial import PartialFile
 from ssd_plugin.records import Task, read_tasks
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 from ssd_plugin.settings import config_to_json
+from ssd_plugin.stages.completions import CompletionJob, LoadedModel, complete
 
 Row = dict[str, Any]
 WINDOW = 64
@@ -87,67 +90,62 @@ def prompts(folder: Path) -> Row:
 
 
 class Synthetic:
-    """An engine without a model: the bank's programs, out of order as a real one's; stops after `limit` completions."""
+    """An engine without a model: the bank's programs, out of order as a real one's. `stop`: raise at the first request."""
 
-    def __init__(self, tokenizer: Any, limit: int | None = None) -> None:
+    def __init__(self, tokenizer: Any, stop: bool) -> None:
         self._answers = []
         for number, task in enumerate(solutions()):
             text = program(task, number)
             self._answers.append((text, tuple(tokenizer(text)["input_ids"])))
-        self._limit = limit
-        self.asked: Row = {}
-        self.meter = Meter()
+        self._stop = stop
 
     def sample(self, requests: Iterable[Request], params: SamplingParams) -> Iterator[Completion]:
         """See `Sampler.sample`."""
         stream = iter(requests)
-        done = 0
-        while window := list(islice(stream, 1 if self._limit == 0 else WINDOW)):
-            self.asked = self.asked or self.meter.read()
+        if self._stop:
+            next(stream)
+            raise SamplingError("stopped, as the benchmark wants it")
+        while window := list(islice(stream, WINDOW)):
             for request in reversed(window):
-                if done == self._limit:
-                    raise SamplingError("cut off, as the benchmark wants it")
                 text, tokens = self._answers[request.seed % len(self._answers)]
                 yield Completion(request_id=request.request_id, text=text, token_ids=tokens, finish_reason="stop")
-                done += 1
 
     def close(self) -> None:
         """Nothing to free."""
 
 
-def _complete(folder: Path, out: Path, limit: int | None = None) -> Row:
-    """`sample` until the engine stops; the meter when it was first asked, and at the end."""
+def _job(folder: Path, out: Path, stop: bool) -> tuple[CompletionJob, LoadedModel]:
+    """The stage `sample` with the synthetic engine, the one thing that is not the line's own."""
     from transformers import AutoTokenizer
 
-    from ssd_plugin.stages.completions import CompletionJob, LoadedModel, complete
     from ssd_plugin.stages.model import base_model
 
     run, settings = RunDir(folder / "run"), config(folder)
     model = LoadedModel(base_model(run, settings), settings)
-    engine = Synthetic(AutoTokenizer.from_pretrained(model.path), limit)
-    model._sampler = engine  # the one thing that is not the line's own
+    model._sampler = Synthetic(AutoTokenizer.from_pretrained(model.path), stop)
     params = SamplingParams(temperature=0.7, top_k=20, top_p=0.8, max_new_tokens=160)
-    job = CompletionJob(label="sample", tasks=run / "prompts/train.jsonl", out=out, samples_per_task=1, params=params)
-    engine.meter = Meter()
-    try:
-        complete(job, model)
-    except SamplingError:
-        assert limit is not None
-    return {"asked": engine.asked, "whole": engine.meter.read()}
+    tasks = run / "prompts/train.jsonl"
+    return CompletionJob(label="sample", tasks=tasks, out=out, samples_per_task=1, params=params), model
 
 
 def sample(folder: Path) -> Row:
     """The stage `sample` but for the model."""
-    row: Row = _complete(folder, folder / "run/sample/completions.jsonl")["whole"]
-    return row
+    job, model = _job(folder, folder / "run/sample/completions.jsonl", stop=False)
+    meter = Meter()
+    complete(job, model)
+    return meter.read()
 
 
 def resume(folder: Path, done: int) -> Row:
-    """A second start when `done` completions are there."""
-    out = folder / f"resumed-{done}.jsonl"
-    _complete(folder, out, done)
-    row: Row = _complete(folder, out, 0)["asked"]
-    return row
+    """A second start when `done` completions are there, up to the first request for a missing one."""
+    job, model = _job(folder, folder / f"resumed-{done}.jsonl", stop=True)
+    with PartialFile(job.out, job.signature(model)) as partial:
+        for number, row in islice(read_jsonl(folder / "run/sample/completions.jsonl"), done):
+            partial.append(number - 1, row)
+    meter = Meter()
+    with suppress(SamplingError):
+        complete(job, model)
+    return meter.read()
 
 
 def filter_samples(folder: Path) -> Row:

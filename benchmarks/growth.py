@@ -1,6 +1,6 @@
 """Ten times the prompts: memory and throughput of everything but the model, on synthetic prompts that stream from disk.
 
-    python benchmarks/growth.py [--sizes 10000 100000] [--programs 10000 100000]
+    python benchmarks/growth.py [--sizes 10000 100000] [--programs 5000 50000]
 
 Every part is the line's own code in a process of its own; in the place of the model stands an engine that answers with
 programs of the task bank. `sample` renders and tokenises the prompts with SmolLM2's tokenizer; `grade` runs the bank's own
@@ -88,7 +88,7 @@ def main() -> None:
     """Measure all, or one part for the process that asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs=2, default=[10_000, 100_000], help="prompts")
-    parser.add_argument("--programs", type=int, nargs=2, default=[10_000, 100_000], help="graded programs")
+    parser.add_argument("--programs", type=int, nargs=2, default=[5_000, 50_000], help="graded programs")
     parser.add_argument("--part", choices=[*PARTS, "resume"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--done", type=int, help=argparse.SUPPRESS)
