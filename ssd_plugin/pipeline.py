@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def _judges(config: RunConfig) -> dict[str, str]:
 
 TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prompts/heldout.jsonl"
 MODEL, SAMPLES, EXAMPLES = "prompts/model.json", "sample/completions.jsonl", "filter/kept.jsonl"
+TOKENIZER = "sample/tokenizer.json"
 CANDIDATE, CHOICE, SUMMARY, VERDICT = "train/model", "select/choice.json", "evaluate/summary.json", "gate/verdict.json"
 GRADED = tuple(f"evaluate/{side}/results.jsonl" for side in ("base", "base_best", "candidate"))
 
@@ -62,13 +63,13 @@ LINE = (
         name="prompts",
         reads=(),
         writes=(TRAIN_PROMPTS, DEV, HELD_OUT, MODEL),
-        settings=lambda c: [c.model, c.prompts, c.select.data, c.evaluate.data],
+        settings=lambda c: [c.model, c.prompts, c.select.data, c.evaluate.data, c.python],
         outside=_sources,
     ),
     Stage(
         name="sample",
         reads=(TRAIN_PROMPTS, MODEL),
-        writes=(SAMPLES,),
+        writes=(SAMPLES, TOKENIZER),
         settings=lambda c: [c.seed, c.model, c.engine, c.sampling],
         python=lambda c: c.python.sample,
         tools=SAMPLING_TOOLS,
@@ -81,7 +82,7 @@ LINE = (
     ),
     Stage(
         name="train",
-        reads=(EXAMPLES, MODEL),
+        reads=(EXAMPLES, MODEL, TOKENIZER),
         writes=(CANDIDATE, "train/log.jsonl"),
         settings=lambda c: [c.seed, c.model, c.train],
         python=lambda c: c.python.train,
@@ -141,14 +142,23 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
     """
     run = RunDir(run_dir)
     wanted = STAGES[: STAGES.index(until) + 1]
-    recorded = manifest.load(run / MANIFEST)
-    refuse(machine_problems(config, [name for name in wanted if name not in recorded]))
+    require_machine(config, run, wanted)
     with run.locked() as lock:
         run.bind(config_to_json(config))
         records = manifest.load(run / MANIFEST)
         for stage in LINE[: len(wanted)]:
             _advance(run, config, stage, records, lock)
     return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
+
+
+def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAGES) -> None:
+    """Refuse stages that are still to run and cannot work on this machine; nothing is written.
+
+    Raises:
+        ConfigError: names all that was found.
+    """
+    recorded = manifest.load(run / MANIFEST)
+    refuse(machine_problems(config, [name for name in wanted if name not in recorded]))
 
 
 def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, StageRecord], lock: int) -> None:

@@ -9,6 +9,7 @@ from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import write_json, write_jsonl
 from ssd_plugin.records import Task, iter_tasks
 from ssd_plugin.rundir import RunDir
+from ssd_plugin.sampling.tokenizer import require_agreement
 from ssd_plugin.seen import Seen
 from ssd_plugin.stages import StageReport
 from ssd_plugin.weights import resolve
@@ -57,8 +58,10 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
 
     Raises:
         DataError, ModelError: a source or the model cannot be had.
+        DependencyError: the interpreters of sampling and training do not read the model's tokens alike.
     """
     model = resolve(config.model.ref, config.model.revision)
+    require_agreement(model.path, sample=config.python.sample, train=config.python.train)
     counts = {"dev": _graded(run, "dev", config.select.data), "heldout": _graded(run, "heldout", config.evaluate.data)}
     untainted = Untainted(run)
     rows = (task.to_json() for task in untainted.of(_unique(config.prompts)))

@@ -1,17 +1,20 @@
 """Stage `sample`: one completion a training prompt from the frozen base, at T_train. Nothing is checked or chosen."""
 
 from contextlib import closing
+from dataclasses import asdict
 
 from ssd_plugin.config import RunConfig
+from ssd_plugin.jsonl import write_json
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.sampling.protocol import SamplingParams
+from ssd_plugin.sampling.tokenizer import read_tokenizer
 from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.completions import CompletionJob, LoadedModel, complete
 from ssd_plugin.stages.model import base_model
 
 
 def run(run: RunDir, config: RunConfig) -> StageReport:
-    """Write sample/completions.jsonl, in prompt order; a restart keeps what was finished.
+    """Write sample/completions.jsonl, in prompt order, and sample/tokenizer.json; a restart keeps what was finished.
 
     Raises:
         SamplingError, ModelError, ResourceError: as the engine has it.
@@ -29,7 +32,9 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
             max_new_tokens=settings.max_new_tokens,
         ),
     )
-    with closing(LoadedModel(base_model(run, config), config)) as model:
+    base = base_model(run, config)
+    write_json(run / "sample/tokenizer.json", asdict(read_tokenizer(base)))
+    with closing(LoadedModel(base, config)) as model:
         counts = complete(job, model)
     share = counts.truncated / counts.completions
     summary = f"{counts.completions} completions, {counts.tokens} tokens, {share:.0%} at the length limit"

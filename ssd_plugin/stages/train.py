@@ -4,7 +4,9 @@ import math
 
 from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import TrainingError
+from ssd_plugin.jsonl import read_json
 from ssd_plugin.rundir import RunDir
+from ssd_plugin.sampling.tokenizer import require_same
 from ssd_plugin.spent import spent
 from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.model import base_model, candidate_model
@@ -16,10 +18,13 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     """Write train/model and train/log.jsonl; a restart resumes from the last checkpoint.
 
     Raises:
+        DependencyError: this interpreter reads the model's tokens differently from the one that sampled.
         TrainingError, ResourceError: from the backend, or the loss is not a number.
     """
+    base = base_model(run, config)
+    require_same(base, read_json(run / "sample/tokenizer.json"))
     job = TrainJob(
-        base_model=base_model(run, config),
+        base_model=base,
         examples=run / "filter/kept.jsonl",
         work=run / "train",
         output=candidate_model(run),
