@@ -2,6 +2,7 @@
 
 import json
 import random
+import resource
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -200,10 +201,6 @@ def gate(folder: Path) -> Row:
     ))  # fmt: skip
     status = {one.result.gate: one.result.status.value for one in verdict.gates}
     assert status["contamination"] == "pass", verdict.reason
-    return meter.read() | {"children_gb": _children_gb()}
-
-
-def _children_gb() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
+    row = meter.read()
+    gates = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9  # each gate is a child of this process
+    return row | {"peak_gb": max(row["peak_gb"], gates)}

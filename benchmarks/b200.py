@@ -124,7 +124,7 @@ def sampling_here(shape: ModelShape) -> float:
     step = decode_step(shape, EngineConfig(), core, batch, length)
     layers = shape.active_params - shape.vocab * shape.hidden
     reading = 2 * layers * prompts["distinct_tokens"] / found["gemm"]
-    return max((row["tokens"] * step / batch + reading) / row["cpu_s"] for row in rows)
+    return float(max((row["tokens"] * step / batch + reading) / row["cpu_s"] for row in rows))
 
 
 def training_here(shape: ModelShape) -> float:
@@ -133,7 +133,7 @@ def training_here(shape: ModelShape) -> float:
     rows, length = found["rounds"]["embedded backend"], found["read_tokens"] / found["options"]["examples"]
     a_token = 6 * shape.active_params + 6 * shape.layers * shape.heads * shape.head_dim * length
     tokens = found["read_tokens"] * found["options"]["steps"]
-    return max(a_token * tokens / found["gemm"] / row["cpu_s"] for row in rows)
+    return float(max(a_token * tokens / found["gemm"] / row["cpu_s"] for row in rows))
 
 
 def main() -> None:

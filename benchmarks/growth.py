@@ -6,7 +6,8 @@ Every part is the line's own code in a process of its own; in the place of the m
 programs of the task bank. `sample` renders and tokenises the prompts with SmolLM2's tokenizer; `grade` runs the bank's own
 solutions and broken copies of them in the sandbox; `gate` is a whole gate run whose training data grows. `resume` is a
 second start of `sample` when a tenth, half and nine tenths are done: the seconds until the engine is asked for the first
-completion. Peak memory is the process's own; the sandbox's processes are bounded one by one and do not grow.
+completion. Peak memory is the process's own, for `gate` that of the largest gate; the sandbox's processes are bounded one by
+one and do not grow.
 Writes `benchmarks/results/growth.md` and `.json`.
 """
 

@@ -33,7 +33,7 @@ def main() -> None:
         sys.exit(f"{run_dir}: no stage accounted for its time; is it a finished run of this version?")
     stages: list[dict[str, Any]] = document["stages"]
     total = sum(stage["seconds"] for stage in stages)
-    sums = {kind: sum(stage["spent"][kind] for stage in stages) for kind in KINDS}
+    sums = {str(kind): sum(stage["spent"][kind] for stage in stages) for kind in KINDS}
     rows = [row(stage["name"], stage["seconds"], stage["spent"]) for stage in stages]
     note = (
         f"`python benchmarks/overhead.py` on a run of {document['run']['recipe']}: {total:.0f} s, of which {share:.1%} outside "

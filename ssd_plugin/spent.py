@@ -7,10 +7,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 Kind = Literal["model", "programs", "loading", "checkpoints", "gates"]
-KINDS: tuple[Kind, ...] = ("model", "programs", "loading", "checkpoints", "gates")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 WORK: tuple[Kind, ...] = ("model", "programs")
 """What a run is for: the model's compute and the candidates' programs. All else is overhead."""
 

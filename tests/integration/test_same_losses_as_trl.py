@@ -1,7 +1,9 @@
 """The embedded backend's loss curve is TRL's: same data, same effective batch, loss on the completions alone on both sides."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _training_peers import embedded, sft, sft_packed
@@ -22,7 +24,7 @@ def examples() -> list[dict[str, list[int]]]:
 
 @pytest.mark.parametrize("reference", [sft, sft_packed])
 def test_every_loss_of_the_curve_is_the_same(
-    reference: object, tiny_model: Path, examples: list[dict[str, list[int]]]
+    reference: Callable[..., dict[str, Any]], tiny_model: Path, examples: list[dict[str, list[int]]]
 ) -> None:
     work = {"model": str(tiny_model), "examples": examples, "steps": STEPS, "max_lr": 1e-2}
     ours, theirs = embedded(work), reference(work)
