@@ -1,11 +1,17 @@
 """When a chain of rounds ends, and what it says: by generations made up of pass rates."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from ssd_plugin import rounds
 from ssd_plugin.config import DecodeConfig
-from ssd_plugin.rounds import Generation, describe, stop_reason
+from ssd_plugin.errors import DependencyError
+from ssd_plugin.recipes import load
+from ssd_plugin.rounds import Generation, describe, run_rounds, stop_reason
+from ssd_plugin.settings import apply_overrides
+from ssd_plugin.tracking import require
 
 TASKS = 50
 
@@ -65,3 +71,21 @@ def test_the_document_compares_with_the_last_and_with_the_first() -> None:
     assert third["since_last"]["estimate"] == pytest.approx(-5 / TASKS)
     assert third["since_origin"]["estimate"] == pytest.approx(5 / TASKS)
     assert third["held_out"]["estimate"] == pytest.approx(15 / TASKS)
+
+
+def test_a_finished_run_goes_to_the_trackers_and_keeps_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """There is nothing to send in this directory: the tracker fails, in its own process, and the verdict's status stays."""
+    ran: list[Path] = []
+    monkeypatch.setattr(rounds, "run_line", lambda config, folder: ran.append(folder) or 1)
+    config = apply_overrides(load("ssd_smollm2_135m")(), ["report.trackers=tensorboard"])
+    monkeypatch.setattr(require.importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(DependencyError, match="tensorboard"):
+        run_rounds(config, tmp_path)
+    assert ran == []
+    monkeypatch.undo()
+    monkeypatch.setattr(rounds, "run_line", lambda config, folder: ran.append(folder) or 1)
+    assert run_rounds(config, tmp_path) == 1
+    assert ran == [tmp_path]
+    assert "ssd: tracker tensorboard: DataError" in capfd.readouterr().err

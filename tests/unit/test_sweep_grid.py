@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from ssd_plugin import sweep as sweep_module
 from ssd_plugin.analysis.grid import chosen_cell, describe
 from ssd_plugin.commands.report import command as report_command
 from ssd_plugin.config import DecodeConfig, RunConfig
@@ -16,7 +17,7 @@ from ssd_plugin.jsonl import write_json, write_jsonl
 from ssd_plugin.recipes import load
 from ssd_plugin.report.sweep_page import write_sweep
 from ssd_plugin.settings import apply_overrides, config_to_json
-from ssd_plugin.sweep import Grid, _remembered, plan_cells
+from ssd_plugin.sweep import Grid, _remembered, plan_cells, run_sweep
 
 TASKS = 12
 
@@ -158,6 +159,35 @@ def test_what_cannot_be_fitted_says_why(cells: list[Path]) -> None:
         for file in (cell / "prompts/dev.jsonl", *(cell / "select").rglob("results.jsonl")):
             file.write_text("".join(file.read_text().splitlines(keepends=True)[:4]))
     assert "ten tasks or more" in described(cells)["selection"]["why_not"]
+
+
+def test_a_sweep_is_continued_by_its_directory_alone_and_grows(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line's stages are stood in for by files; what a cell passes is by its training temperature."""
+    passing = {0.7: {0.2: 5, 1.0: 4}, 1.5: {0.2: 4, 1.0: 6}, 1.8: {0.2: 2, 1.0: 7}}
+    ran: list[tuple[str, str]] = []
+
+    def run_line(cell: RunConfig, folder: Path, until: str) -> int:
+        ran.append((folder.name, until))
+        if until == "select":
+            write_cell(folder.parent, config, cell.sampling.temperature, passing[cell.sampling.temperature])
+        else:
+            write_held_out(folder)
+        return 0
+
+    monkeypatch.setattr(sweep_module, "run_line", run_line)
+    first = run_sweep(config, tmp_path, Grid(t_trains=(0.7, 1.5), truncations=("none",)))
+    assert run_sweep(config, tmp_path, Grid()) == first
+    assert ran == [("T=0.7", "select"), ("T=1.5", "select"), ("T=1.5", "evaluate")] * 2
+    assert (tmp_path / "cells/T=1.5/analysis/sweep.json").exists()
+    grown = run_sweep(config, tmp_path, Grid(t_trains=(1.8,)))
+    assert [cell["cell"] for cell in grown["cells"]] == ["T=0.7", "T=1.5", "T=1.8"]
+    assert (grown["chosen"]["cell"], grown["held_out"]["looked_at"]) == ("T=1.8", ["T=1.5", "T=1.8"])
+    assert [path.parts[-3] for path in tmp_path.glob("cells/*/analysis/sweep.json")] == ["T=1.8"]
+    with pytest.raises(ConfigError, match="temperature = 9"):
+        run_sweep(config, tmp_path, Grid(t_trains=(9.0,)))
+    assert json.loads((tmp_path / "grid.json").read_text())["t_trains"] == [0.7, 1.5, 1.8]
 
 
 def test_ssd_report_writes_a_sweeps_pages_anew(cells: list[Path], tmp_path: Path) -> None:
