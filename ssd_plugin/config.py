@@ -301,6 +301,14 @@ class PythonConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContainerConfig:
+    """The container image of each kind of stage on a cluster (the same conflict); empty: the executor's own."""
+
+    sample: str = ""
+    train: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One run of the line: `recipes/` returns these, `settings.py` overrides them, `config.json` keeps them.
 
@@ -322,6 +330,7 @@ class RunConfig:
     promote: PromoteConfig = field(default_factory=PromoteConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     python: PythonConfig = field(default_factory=PythonConfig)
+    container: ContainerConfig = field(default_factory=ContainerConfig)
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")

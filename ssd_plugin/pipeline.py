@@ -21,6 +21,7 @@ from ssd_plugin.jsonl import read_json
 from ssd_plugin.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
 from ssd_plugin.planning.checks import refuse
 from ssd_plugin.planning.preflight import machine_problems
+from ssd_plugin.planning.versions import interpreter_tools
 from ssd_plugin.rundir import STAGE_REPORT, RunDir, digest_path
 from ssd_plugin.settings import config_to_json
 
@@ -70,7 +71,7 @@ LINE = (
         name="sample",
         reads=(TRAIN_PROMPTS, MODEL),
         writes=(SAMPLES, TOKENIZER),
-        settings=lambda c: [c.seed, c.model, c.engine, c.sampling],
+        settings=lambda c: [c.seed, c.model, c.engine, c.sampling, c.container.sample],
         python=lambda c: c.python.sample,
         tools=SAMPLING_TOOLS,
     ),
@@ -84,7 +85,7 @@ LINE = (
         name="train",
         reads=(EXAMPLES, MODEL, TOKENIZER),
         writes=(CANDIDATE, "train/log.jsonl"),
-        settings=lambda c: [c.seed, c.model, c.train],
+        settings=lambda c: [c.seed, c.model, c.train, c.container.train],
         python=lambda c: c.python.train,
         tools=TRAINING_TOOLS,
     ),
@@ -92,7 +93,7 @@ LINE = (
         name="select",
         reads=(DEV, MODEL, CANDIDATE),
         writes=(CHOICE,),
-        settings=lambda c: [c.seed, c.model, c.engine, c.select, c.evaluate.max_new_tokens],
+        settings=lambda c: [c.seed, c.model, c.engine, c.select, c.evaluate.max_new_tokens, c.container.sample],
         python=lambda c: c.python.sample,
         tools=SAMPLING_TOOLS,
     ),
@@ -100,7 +101,7 @@ LINE = (
         name="evaluate",
         reads=(HELD_OUT, MODEL, CANDIDATE, CHOICE),
         writes=(*GRADED, SUMMARY),
-        settings=lambda c: [c.seed, c.model, c.engine, c.evaluate],
+        settings=lambda c: [c.seed, c.model, c.engine, c.evaluate, c.container.sample],
         python=lambda c: c.python.sample,
         tools=SAMPLING_TOOLS,
     ),
@@ -186,6 +187,7 @@ def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, St
 
 def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord]) -> StageRecord:
     """The record that this stage would have if it ran now, without its results."""
+    done = records.get(stage.name)
     written = {name: digest for record in records.values() for name, digest in record.outputs.items()}
     return StageRecord(
         settings=plain(stage.settings(config)),
@@ -193,9 +195,18 @@ def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord
         inputs={name: written[name] for name in stage.reads},
         outputs={},
         external=stage.outside(config),
-        tools=manifest.tool_versions(stage.tools),
+        tools=_tools(config, stage, done),
         summary="",
     )
+
+
+def _tools(config: RunConfig, stage: Stage, done: StageRecord | None) -> Mapping[str, str]:
+    """Versions of the stage's tools in the interpreter that runs it. With a container a stage, another stage's cannot be
+    asked: what was recorded there holds, and the image's name is among the stage's settings."""
+    if done is not None and any(asdict(config.container).values()):
+        return done.tools
+    python = stage.python(config)
+    return interpreter_tools(python, stage.tools) if python else manifest.tool_versions(stage.tools)
 
 
 def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:

@@ -48,6 +48,7 @@ def slurm(
         time=time,
         container_image=container_image,
         container_mounts=container_mounts or [],
+        additional_parameters={"kill-on-invalid-dep": "yes"},  # or the stages after a failed one wait for ever
         launcher="torchrun",
         packager=run.Config(run.Packager),
     )

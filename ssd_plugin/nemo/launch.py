@@ -1,6 +1,7 @@
 """Launch a run: here, in a process of its own, or as a NeMo-Run experiment whose stages wait for each other."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.jsonl import read_json
 from ssd_plugin.nemo.task import to_partial
-from ssd_plugin.pipeline import MANIFEST
+from ssd_plugin.pipeline import MANIFEST, require_machine
+from ssd_plugin.planning.preflight import cluster_problems
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.settings import config_to_json
 
 CLUSTER_STAGES = ("sample", "train", "evaluate", "gate")
+SAMPLING = ("sample", "evaluate")
 
 
 def launch(context: Any, config: RunConfig, run_dir: str) -> None:
@@ -26,6 +29,8 @@ def launch(context: Any, config: RunConfig, run_dir: str) -> None:
         ConfigError: the executor cannot run these settings.
     """
     executor = None if context.direct else context.executor
+    if executor is None or isinstance(executor, run.LocalExecutor):
+        _require_no_containers(config)
     partial = to_partial(config, run_dir)
     run.dryrun_fn(partial, executor=executor)
     if executor is None:
@@ -34,6 +39,8 @@ def launch(context: Any, config: RunConfig, run_dir: str) -> None:
         return
     if not context.dryrun and not context._should_continue(context.skip_confirmation):
         return
+    if isinstance(executor, run.LocalExecutor) and not context.dryrun:
+        require_machine(config, RunDir(Path(run_dir)))
     with run.Experiment(config.recipe, executor=executor) as experiment:
         add_stages(experiment, executor, config, run_dir)
         if context.dryrun:
@@ -58,6 +65,9 @@ def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig
         return
     if config.rounds > 1:
         raise ConfigError("rounds above 1 run on one machine only: set rounds=1, or use the local executor")
+    gpus, nodes = executor.gpus_per_node or 0, getattr(executor, _nodes_field(executor))
+    if problems := cluster_problems(config, gpus=gpus, nodes=nodes):
+        raise ConfigError(f"with run.executor's {nodes} x {gpus} GPUs: {'; '.join(problems)}")
     before: list[str] = []
     for stage in CLUSTER_STAGES:
         command = ("ssd", "run", config.recipe) if stage == "gate" else ("ssd", stage)
@@ -88,24 +98,44 @@ def _alone(executor: Executor) -> Any:
 
 
 def stage_executor(executor: Executor, stage: str, config: RunConfig) -> Any:
-    """The executor with the GPUs that one stage needs.
+    """The executor with the GPUs and the container image of one stage.
 
     Raises:
-        ConfigError: a stage needs more GPUs than a node has, or several nodes are asked for.
+        ConfigError: several nodes are asked for.
     """
     clone = _alone(executor)
-    nodes = next(name for name in ("nodes", "num_nodes") if hasattr(clone, name))
+    nodes = _nodes_field(clone)
     if getattr(clone, nodes) > 1:
         raise ConfigError(f"run.executor.{nodes} = {getattr(clone, nodes)}: a stage runs on one node; set it to 1")
-    a_node = getattr(clone, "gpus_per_node", None) or 0
-    sampling = config.engine.tensor_parallel * config.engine.data_parallel
-    if stage in ("sample", "evaluate") and sampling > a_node:
-        raise ConfigError(
-            f"engine.tensor_parallel x engine.data_parallel = {sampling} GPUs, a node has {a_node} "
-            "(run.executor.gpus_per_node): lower the one or raise the other"
-        )
-    clone.gpus_per_node = {"train": a_node, "gate": None}.get(stage, sampling)
+    clone.gpus_per_node = _gpus(stage, config, clone.gpus_per_node or 0) or None
+    if not clone.gpus_per_node and hasattr(clone, "gpus"):
+        clone.gpus = None  # SkyPilot takes a kind of GPU without a number for one
+    image = {"train": config.container.train, "gate": ""}.get(stage, config.container.sample)
+    if image:
+        setattr(clone, "image" if hasattr(clone, "image") else "container_image", image)
     return clone
+
+
+def _nodes_field(executor: Any) -> str:
+    return next(name for name in ("nodes", "num_nodes") if hasattr(executor, name))
+
+
+def _gpus(stage: str, config: RunConfig, a_node: int) -> int:
+    """How many GPUs a stage holds: Megatron all of a node, vLLM as many as its sizes say, the embedded backends one."""
+    if stage == "train":
+        return a_node if config.train.backend == "megatron" else min(1, a_node)
+    if stage in SAMPLING and config.engine.name == "vllm":
+        return config.engine.tensor_parallel * config.engine.data_parallel
+    return min(1, a_node) if stage in SAMPLING and config.engine.name == "embedded" else 0
+
+
+def _require_no_containers(config: RunConfig) -> None:
+    for name, image in asdict(config.container).items():
+        if image:
+            raise ConfigError(
+                f"container.{name} = {image!r}: nothing runs in a container on this machine; name a cluster's --executor, or "
+                f"set python.{name} to an interpreter"
+            )
 
 
 def _exit_with_verdict(run_dir: Path) -> None:

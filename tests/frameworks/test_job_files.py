@@ -4,12 +4,15 @@ To accept a change: `SSD_WRITE_GOLDEN=1 pytest tests/frameworks/test_job_files.p
 """
 
 import dataclasses
+import importlib.util
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from ssd_plugin import recipes
+from ssd_plugin.config import ContainerConfig
 from ssd_plugin.errors import ConfigError
 
 pytestmark = pytest.mark.frameworks
@@ -17,6 +20,7 @@ pytest.importorskip("nemo_run", reason="needs nemo-run: make frameworks")
 
 from nemo_run.config import get_nemorun_home  # noqa: E402
 
+from ssd_plugin.nemo import executors  # noqa: E402
 from ssd_plugin.nemo.render import build_executor, render  # noqa: E402
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -35,12 +39,56 @@ def job_files(name: str, fields: list[str]) -> str:
     return text.replace(get_nemorun_home(), "NEMORUN_HOME")
 
 
-def test_slurm() -> None:
-    golden = GOLDEN / "slurm.txt"
-    text = job_files("slurm", SLURM)
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kubeconfig of a cluster that is never asked anything."""
+    kubeconfig = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {"token": "t"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }  # fmt: skip
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    if importlib.util.find_spec("kubernetes"):  # which reads the variable once, when it is imported
+        place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+        monkeypatch.setattr(place, str(tmp_path / "kubeconfig"))
+    return tmp_path
+
+
+def require(name: str) -> None:
+    """Skip where the executor's packages are not installed."""
+    if name == "kubernetes" and executors.KubeflowExecutor is None:
+        pytest.skip("NeMo-Run before 0.11 has no Kubeflow executor")
+    for package in {"kubernetes": ["kubernetes"], "skypilot": ["sky"]}.get(name, []):
+        pytest.importorskip(package, reason=f"needs the package {package}: the environment of frameworks-bridge.txt")
+
+
+def held_against(golden: Path, text: str) -> None:
     if os.environ.get("SSD_WRITE_GOLDEN"):
         golden.write_text(text)
     assert text == golden.read_text()
+
+
+CASES = {
+    "slurm": SLURM,
+    "kubernetes": [
+        "image=nvcr.io/nvidia/nemo:25.11",
+        'volumes=[{"name": "shared", "persistentVolumeClaim": {"claimName": "runs"}}]',
+        'volume_mounts=[{"name": "shared", "mountPath": "/shared"}]',
+    ],
+    "skypilot": [
+        "cloud=kubernetes",
+        "container_image=docker:nvcr.io/nvidia/nemo:25.11",
+        'file_mounts={"/shared": "/shared"}',
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("cluster")
+def test_what_would_be_submitted(name: str) -> None:
+    require(name)
+    held_against(GOLDEN / f"{name}.txt", job_files(name, CASES[name]))
 
 
 def test_each_slurm_stage_waits_for_the_one_before_and_holds_its_own_gpus() -> None:
@@ -62,6 +110,27 @@ def test_each_slurm_stage_waits_for_the_one_before_and_holds_its_own_gpus() -> N
     assert "ssd run ssd_qwen3 --run-dir /shared/r" in files["gate"]
 
 
+def test_a_run_without_gpus_asks_for_none() -> None:
+    files = render(
+        recipes.load("ssd_smollm2_135m")(), "/shared/r", build_executor("slurm", [*SLURM, "gpus_per_node=0"])
+    )
+    assert not [line for file in files.values() for line in file.splitlines() if "gpus" in line]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("cluster")
+def test_a_stages_own_container(name: str) -> None:
+    require(name)
+    containers = ContainerConfig(sample="docker:vllm:one", train="docker:nemo:two")
+    config = dataclasses.replace(recipes.load("ssd_qwen3")(), container=containers)
+    files = render(config, "/shared/r", build_executor(name, CASES[name]))
+    found = {stage: [image for image in ("vllm:one", "nemo:two") if image in file] for stage, file in files.items()}
+    assert found == {"sample": ["vllm:one"], "train": ["nemo:two"], "evaluate": ["vllm:one"], "gate": []}
+    assert (
+        sum("nemo:25.11" in file or "nemo.sqsh" in file for file in files.values()) == 1
+    )  # the gate: the executor's own
+
+
 def test_the_kubernetes_executor_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="executor kubernetes: "):
@@ -81,7 +150,17 @@ def test_a_wrong_executor_or_field_is_named(name: str, fields: list[str], messag
         build_executor(name, fields)
 
 
-@pytest.mark.parametrize("fields", [["nodes=2"], ["gpus_per_node=4"]])
-def test_a_stage_that_does_not_fit_its_node_is_refused(fields: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"run\.executor"):
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (["nodes=2"], r"run\.executor\.nodes = 2: a stage runs on one node"),
+        (
+            ["gpus_per_node=4"],
+            r"with run\.executor's 1 x 4 GPUs: 4 GPUs cannot be divided .* = 8 does not divide 4 GPUs",
+        ),
+        (["gpus_per_node=0"], r"need GPUs: raise run\.executor\.gpus_per_node"),
+    ],
+)
+def test_a_run_that_does_not_fit_its_nodes_is_refused(fields: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         render(recipes.load("ssd_qwen3")(), "/shared/r", build_executor("slurm", [*SLURM, *fields]))

@@ -35,7 +35,12 @@ class FakeStages:
                 path = path / "model.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{stage.name} {stage.settings(config)}")
-        return {"summary": f"did {stage.name}", "facts": {"exit_code": 1}, "peak_memory_mib": 1, "spent": {"model": 0.5}}
+        return {
+            "summary": f"did {stage.name}",
+            "facts": {"exit_code": 1},
+            "peak_memory_mib": 1,
+            "spent": {"model": 0.5},
+        }
 
 
 @pytest.fixture
@@ -71,6 +76,44 @@ def test_a_changed_setting_redoes_what_depends_on_it(stages: FakeStages, config:
     stages.ran.clear()
     run_line(apply_overrides(config, ["train.max_lr=4e-5", "gate.policy=strict"]), tmp_path)
     assert stages.ran == ["gate", "promote", "report"]
+
+
+def test_a_stage_is_held_to_the_tools_of_its_own_interpreter(
+    stages: FakeStages, config: RunConfig, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+
+    def has(**versions: str) -> None:
+        python.write_text(f"#!/bin/sh\necho '{json.dumps(versions)}'\n")
+        python.chmod(0o755)
+
+    config = apply_overrides(config, [f"python.train={python}"])
+    has(python="3.11.0", torch="2.8.0", other="1")
+    run_line(config, tmp_path / "run")
+    record = json.loads((tmp_path / "run/manifest.json").read_text())["stages"]["train"]
+    assert record["tools"] == {"python": "3.11.0", "torch": "2.8.0"}
+    stages.ran.clear()
+    has(python="3.11.0", torch="2.8.0", other="2")
+    run_line(config, tmp_path / "run")
+    assert stages.ran == []
+    has(python="3.11.0", torch="2.9.0")
+    run_line(config, tmp_path / "run")
+    assert stages.ran == ["train"]
+
+
+def test_another_containers_tools_are_not_asked_for(
+    stages: FakeStages, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stage's job looks at the whole line, from an image that has other tools."""
+    config = apply_overrides(config, ["container.sample=vllm:1"])
+    run_line(config, tmp_path, until="sample")
+    stages.ran.clear()
+    monkeypatch.setattr(manifest, "tool_versions", lambda _: {"python": "3.12.0"})
+    run_line(config, tmp_path, until="train")
+    assert stages.ran == ["filter", "train"]
+    stages.ran.clear()
+    run_line(apply_overrides(config, ["container.sample=vllm:2"]), tmp_path, until="train")
+    assert stages.ran == ["sample", "filter", "train"]
 
 
 def test_an_upstream_result_that_comes_out_the_same_stops_the_redoing(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssd_plugin import recipes
@@ -91,6 +91,7 @@ def test_training_memory_by_hand() -> None:
     assert memory.logits == 10 * 64 * 10
 
 
+@settings(deadline=None)  # a busy machine fails nothing
 @given(st.sampled_from(["tensor", "pipeline", "context"]), st.sampled_from(sorted(KNOWN)))
 def test_more_parallelism_never_needs_more_memory(name: str, ref: str) -> None:
     train = dataclasses.replace(recipes.load("ssd_qwen3")().train, parallel=ParallelConfig(recompute="full"))

@@ -9,7 +9,7 @@ from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.pipeline import STAGES, run_line
 from ssd_plugin.planning import gpus
-from ssd_plugin.planning.preflight import machine_problems
+from ssd_plugin.planning.preflight import cluster_problems, machine_problems
 from ssd_plugin.settings import apply_overrides
 
 ALL = {"vllm": "0.12.0", "megatron-core": "0.16.1", "megatron-bridge": "0.3.1", "ssd-plugin": "0.1.0"}
@@ -100,3 +100,33 @@ def test_visible_devices_are_the_ones_that_count(machine: Path, monkeypatch: pyt
     assert gpus.find_gpus() == gpus.Gpus(count=2, bytes=1000 * 2**20)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpus.find_gpus().count == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "gpus", "nodes", "message"),
+    [
+        ("ssd_qwen3", [], 8, 1, ""),
+        ("ssd_qwen3", [], 8, 2, ""),
+        ("ssd_smollm2_135m", [], 0, 1, ""),
+        ("ssd_qwen3", [], 0, 1, "engine.name and train.backend need GPUs"),
+        ("ssd_qwen3", ["train.backend=embedded", "train.parallel.expert=1"], 0, 1, "engine.name need"),
+        ("ssd_qwen3", [], 6, 1, "6 GPUs cannot be divided"),
+        (
+            "ssd_qwen3",
+            ["engine.tensor_parallel=4"],
+            4,
+            1,
+            "4 GPUs cannot be divided by tensor x pipeline x context = 8",
+        ),
+        ("ssd_qwen3", [], 8, 3, "cannot be divided by the 3 data-parallel ranks"),
+        ("ssd_qwen3", ["train.parallel.context=1", "train.parallel.recompute=none"], 8, 1, "training needs"),
+        ("ssd_qwen3", ["engine.max_model_len=500000"], 8, 1, "above the model's context"),
+    ],
+)
+def test_a_cluster_is_checked_by_arithmetic(
+    recipe: str, overrides: list[str], gpus: int, nodes: int, message: str
+) -> None:
+    config = apply_overrides(recipes.load(recipe)(), overrides)
+    problems = cluster_problems(config, gpus=gpus, nodes=nodes)
+    assert bool(problems) == bool(message), problems
+    assert message in "; ".join(problems)
