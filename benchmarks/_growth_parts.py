@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from _grading_programs import wrong
 from _machine import Meter
@@ -21,7 +21,9 @@ from ssd_plugin.records import Task, read_tasks
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 from ssd_plugin.settings import config_to_json
-from ssd_plugin.stages.completions import CompletionJob, LoadedModel, complete
+
+if TYPE_CHECKING:  # each part imports what it needs, so that its memory is its own
+    from ssd_plugin.stages.completions import CompletionJob, LoadedModel
 
 Row = dict[str, Any]
 WINDOW = 64
@@ -115,10 +117,11 @@ class Synthetic:
         """Nothing to free."""
 
 
-def _job(folder: Path, out: Path, stop: bool) -> tuple[CompletionJob, LoadedModel]:
+def _job(folder: Path, out: Path, stop: bool) -> "tuple[CompletionJob, LoadedModel]":
     """The stage `sample` with the synthetic engine, the one thing that is not the line's own."""
     from transformers import AutoTokenizer
 
+    from ssd_plugin.stages.completions import CompletionJob, LoadedModel
     from ssd_plugin.stages.model import base_model
 
     run, settings = RunDir(folder / "run"), config(folder)
@@ -131,6 +134,8 @@ def _job(folder: Path, out: Path, stop: bool) -> tuple[CompletionJob, LoadedMode
 
 def sample(folder: Path) -> Row:
     """The stage `sample` but for the model."""
+    from ssd_plugin.stages.completions import complete
+
     job, model = _job(folder, folder / "run/sample/completions.jsonl", stop=False)
     meter = Meter()
     complete(job, model)
@@ -139,6 +144,8 @@ def sample(folder: Path) -> Row:
 
 def resume(folder: Path, done: int) -> Row:
     """A second start when `done` completions are there, up to the first request for a missing one."""
+    from ssd_plugin.stages.completions import complete
+
     job, model = _job(folder, folder / f"resumed-{done}.jsonl", stop=True)
     with PartialFile(job.out, job.signature(model)) as partial:
         for number, row in islice(read_jsonl(folder / "run/sample/completions.jsonl"), done):

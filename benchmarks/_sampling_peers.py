@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _machine import Meter
 
 Work = dict[str, Any]
+PAGE = 32
+"""Tokens a page of the cache, where an engine has pages."""
 
 
 def counted(completions: Iterable[list[int]], ends: list[int]) -> int:
@@ -57,16 +59,28 @@ def generate(work: Work) -> dict[str, float]:
 
 
 def continuous(work: Work) -> dict[str, float]:
-    """transformers' continuous batching."""
+    """transformers' continuous batching, with a cache for `rows` sequences: by itself it takes most of the machine's memory."""
     from transformers import GenerationConfig
+    from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-    model = _transformers(work, "paged|sdpa")
+    model = _transformers(work, "sdpa")
+    pages = -(-(max(map(len, work["prompts"])) + work["new_tokens"]) // PAGE)
+    sizes = ContinuousBatchingConfig(
+        page_size=PAGE, num_blocks=work["rows"] * pages, max_batch_tokens=2048, max_requests_per_batch=work["rows"],
+        use_async_batching=False,
+    )  # fmt: skip
     config = GenerationConfig(
         do_sample=True, **work["decode"], max_new_tokens=work["new_tokens"], eos_token_id=work["ends"],
         pad_token_id=work["ends"][0],
     )  # fmt: skip
     meter = Meter()
-    found = model.generate_batch(inputs=work["prompts"], generation_config=config, progress_bar=False)
+    found = model.generate_batch(
+        inputs=work["prompts"],
+        generation_config=config,
+        continuous_batching_config=sizes,
+        progress_bar=False,
+        warmup=False,
+    )
     if len(found) != len(work["prompts"]):
         sys.exit(f"continuous batching answered {len(found)} of {len(work['prompts'])} prompts")
     return meter.read() | {"tokens": counted((f.generated_tokens for f in found.values()), work["ends"])}

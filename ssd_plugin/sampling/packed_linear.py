@@ -50,9 +50,12 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
 
 @torch.no_grad()
 def pack_linears(model: Any) -> None:
-    """Replace every plain linear layer, one by one, so that memory grows by one layer at most (and by the output layer's
-    weights where it shares them with the embedding, which stays as it is)."""
+    """Replace every plain linear layer, one by one. The output layer's weights are held twice where it shares them with the
+    embedding, which stays as it is."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Linear:
                 setattr(parent, name, PackedLinear(child))
+    for parameter in model.parameters():
+        # A weights file in this number format is mapped, not read, and stays in memory whole while one tensor points into it.
+        parameter.data = parameter.data.clone()
