@@ -11,7 +11,7 @@ _HIDDEN = (
     "Zl",
     "Zp",
 )  # controls, bidi overrides, surrogates, unassigned, line separators
-_PLAIN = frozenset(" ,;%+'")
+_PLAIN = frozenset(",;%+-=>/'\")[]")
 
 
 def visible(text: str, limit: int = 2000) -> str:
@@ -32,8 +32,30 @@ def _spell(char: str) -> str:
 
 
 def markdown(text: str, limit: int = 300) -> str:
-    """`visible` text in which no character can be markup: punctuation becomes numeric references, which CommonMark and
-    GitHub never read as structure (https://spec.commonmark.org/0.31.2/#entity-and-numeric-character-references).
+    """`visible` text in which no character can be markup: punctuation that could be becomes numeric references, which
+    CommonMark and GitHub never read as structure (https://spec.commonmark.org/0.31.2/#entity-and-numeric-character-references).
+
+    What cannot be is left, so that "+0.012 [-0.003, +0.027]" can be read in a log too.
     """
     shown = visible(text, limit)
-    return "".join(char if char.isalnum() or char in _PLAIN else f"&#{ord(char)};" for char in shown)
+    padded = f" {shown} "
+    number = len(shown) - len(shown.lstrip("0123456789"))
+    return "".join(
+        char if char.isalnum() or _is_harmless(before, char, after, opening=index <= number) else f"&#{ord(char)};"
+        for index, (before, char, after) in enumerate(zip(padded, shown, padded[2:], strict=False))
+    )
+
+
+def _is_harmless(before: str, char: str, after: str, *, opening: bool) -> bool:
+    """Whether this punctuation is text where it stands. Right at the beginning or behind a
+    first number it could open a list, a quotation, a heading."""
+    match char:
+        case " ":
+            return not opening
+        case "." | ":":  # before a letter it could make an address; after the first number a list
+            return (after == " " and before.isalpha()) or (before.isdigit() and after.isdigit())
+        case "_":
+            return before.isalnum() and after.isalnum()
+        case "(":
+            return before != "]"
+    return char in _PLAIN and not opening

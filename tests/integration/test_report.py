@@ -126,7 +126,10 @@ def facts_of(document: dict[str, Any]) -> Iterator[str]:
     yield span(forks["ordinary"]["change"], "%+.4f")
     yield from (str(document["filter"][key]) for key in ("kept", "total"))
     for row in document["stages"]:
-        yield f"{row['name']} {row['summary']} {row['seconds']:.1f} {row['peak_memory_mib']:.0f}"
+        spent = [*row["spent"].values(), row["seconds"] - sum(row["spent"].values())]
+        times = " ".join(f"{seconds:.1f}" for seconds in (row["seconds"], *spent))
+        yield f"{row['name']} {row['summary']} {times} {row['peak_memory_mib']:.0f}"
+    yield f"{100 * document['overhead']:.1f} % of the time"
     yield from (document["run"]["recipe"], document["run"]["model"], document["promotion"]["why"])
 
 
@@ -147,7 +150,7 @@ def test_one_sample_a_task_leaves_diversity_not_measured_and_nothing_unreadable(
     page, markdown = (run / "report/index.html").read_text(), (run / "report/summary.md").read_text()
     assert "unreadable" not in page + markdown
     assert "Not measured: diversity compares the samples of one task" in page
-    assert "Not measured&#58; diversity compares" in markdown
+    assert "Not measured: diversity compares" in markdown
 
 
 def test_the_margin_is_drawn_where_a_loss_lies_and_nowhere_else(small: Path) -> None:
