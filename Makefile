@@ -31,11 +31,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py tests/unit/test_packaging.py
 
-# Everything, about an hour on 2 idle cores; vLLM and llama.cpp join where they are installed (see benchmarks/sampling.py).
+# Everything, on an idle machine; vLLM and llama.cpp join where they are installed (see benchmarks/sampling.py).
 bench: $(STAMP)
 	set -e; for name in sampling training grading static_gates gate_cases growth b200; do $(BIN)/python benchmarks/$$name.py; done
 
-# A few minutes: fails on a ratio that dropped beyond noise since benchmarks/results/quick.json was committed.
+# A small part of it: fails on a ratio that dropped beyond noise since benchmarks/results/quick.json was committed.
 bench-quick: $(STAMP)
 	$(BIN)/python benchmarks/quick.py
 

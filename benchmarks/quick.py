@@ -1,4 +1,4 @@
-"""The regression guard: `make bench-quick`. A few minutes; exit status 1 on a ratio that dropped beyond noise.
+"""The regression guard: `make bench-quick`. Small sizes; exit status 1 on a ratio that dropped beyond noise.
 
     python benchmarks/quick.py [--write]
 

@@ -28,8 +28,8 @@ the named command left it under `benchmarks/results/`, where the full tables and
 HOW = """
 ## How to measure
 
-`make bench` runs everything (about an hour on 2 idle cores) and `make bench-quick` is the guard: a few minutes, exit status 1
-when a ratio dropped by more than the noise of the rounds themselves. One by one:
+`make bench` runs everything and wants an idle machine; `make bench-quick` is the guard, a small part of it: exit status 1 when a
+ratio dropped by more than the noise of the rounds themselves. One by one:
 
 | command | measures | result |
 |---|---|---|
