@@ -8,6 +8,7 @@ import pytest
 
 from ssd_plugin.cli import COMMANDS, cli
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.hooks import specs
 from ssd_plugin.recipes import load, names
 from ssd_plugin.settings import apply_overrides
 
@@ -83,3 +84,10 @@ def test_every_command_has_help_with_an_example_and_json() -> None:
         for leaf in leaves:
             assert "Example: ssd " in (leaf.help or ""), f"ssd {name}: no example in its help"
             assert any("--json" in parameter.opts for parameter in leaf.params), f"ssd {name} {leaf.name}: no --json"
+
+
+def test_every_hook_is_in_the_plugin_guide() -> None:
+    hooks = [name for name, item in vars(specs).items() if hasattr(item, f"{specs.PROJECT}_spec")]
+    assert {"ssd_gates", "ssd_trackers"} <= set(hooks)
+    guide = (ROOT / "docs/plugin-guide.md").read_text()
+    assert [name for name in hooks if f"def {name}()" not in guide] == []
