@@ -57,7 +57,7 @@ frameworks: $(FRAMEWORKS)
 	@touch $@
 
 test-frameworks: $(FRAMEWORKS)
-	set -e; for environment in $(^D); do $$environment/bin/pytest -m 'frameworks or gpu' tests/frameworks; done
+	status=0; for environment in $(^D); do $$environment/bin/pytest -m 'frameworks or gpu' tests/frameworks || status=$$?; done; exit $$status
 
 # A real MLflow server on loopback, MLflow and W&B as trackers. Apart and not in `make test`: they bring eighty packages.
 .PHONY: test-mlflow
