@@ -17,10 +17,12 @@ def command(run_dir: Path, as_json: bool) -> None:
     from ssd_plugin.report import sweep_page, write
 
     if sweep_page.is_sweep(run_dir):
-        document, pages = sweep_page.rewrite_sweep(run_dir), (sweep_page.HTML, sweep_page.MARKDOWN)
+        document = sweep_page.rewrite_sweep(run_dir)
+        pages = [run_dir / sweep_page.HTML, run_dir / sweep_page.MARKDOWN]
     else:
-        document, pages = write.write_report(run_dir), (write.HTML, write.MARKDOWN)
+        document = write.write_report(run_dir)
+        pages = [run_dir / write.HTML, run_dir / write.MARKDOWN]
     if as_json:
         click.echo(json.dumps(document, sort_keys=True, allow_nan=False))  # ASCII: an id may hold an unpaired surrogate
     else:
-        click.echo(f"wrote {run_dir / pages[0]} and {run_dir / pages[1]}")
+        click.echo(f"wrote {pages[0]} and {pages[1]}")

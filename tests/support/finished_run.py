@@ -194,7 +194,8 @@ def build_run(run: Path, *, tasks: int = 40, samples: int = 4, note: str = "as a
     write_json(run / "promote/result.json", {"promoted": False, "registry": "", "why": "the verdict is NO-GO"})
     records = {
         name: manifest.StageRecord(settings={}, code="ef" * 32, inputs={}, outputs={f"{name}/out": "12" * 32}, external={},
-                                   tools={"torch": "2.13.0"}, summary=f"{name} done", seconds=seconds, peak_memory_mib=900.0)
+                                   tools={"torch": "2.13.0"}, summary=f"{name} done", seconds=seconds, peak_memory_mib=900.0,
+                                   spent={"model": seconds / 2, "loading": seconds / 4})
         for name, seconds in (("prompts", 1.0), ("sample", 90.0), ("filter", 0.5), ("train", 300.0), ("evaluate", 140.0))
     }  # fmt: skip
     manifest.save(run / "manifest.json", records)

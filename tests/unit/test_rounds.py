@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ssd_plugin import rounds
-from ssd_plugin.config import DecodeConfig
+from ssd_plugin.config import DecodeConfig, RunConfig
 from ssd_plugin.errors import DependencyError
 from ssd_plugin.recipes import load
 from ssd_plugin.rounds import Generation, describe, run_rounds, stop_reason
@@ -78,14 +78,19 @@ def test_a_finished_run_goes_to_the_trackers_and_keeps_its_status(
 ) -> None:
     """There is nothing to send in this directory: the tracker fails, in its own process, and the verdict's status stays."""
     ran: list[Path] = []
-    monkeypatch.setattr(rounds, "run_line", lambda config, folder: ran.append(folder) or 1)
+
+    def run_line(_: RunConfig, folder: Path) -> int:
+        ran.append(folder)
+        return 1
+
+    monkeypatch.setattr(rounds, "run_line", run_line)
     config = apply_overrides(load("ssd_smollm2_135m")(), ["report.trackers=tensorboard"])
     monkeypatch.setattr(require.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(DependencyError, match="tensorboard"):
         run_rounds(config, tmp_path)
     assert ran == []
     monkeypatch.undo()
-    monkeypatch.setattr(rounds, "run_line", lambda config, folder: ran.append(folder) or 1)
+    monkeypatch.setattr(rounds, "run_line", run_line)
     assert run_rounds(config, tmp_path) == 1
     assert ran == [tmp_path]
     assert "ssd: tracker tensorboard: DataError" in capfd.readouterr().err
