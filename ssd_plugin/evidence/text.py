@@ -50,8 +50,8 @@ def _is_harmless(before: str, char: str, after: str, *, opening: bool) -> bool:
     """Whether this punctuation is text where it stands. Right at the beginning or behind a
     first number it could open a list, a quotation, a heading."""
     match char:
-        case " ":
-            return not opening
+        case " ":  # the first one begins a code block
+            return not opening or before.isdigit()
         case "." | ":":  # before a letter it could make an address; after the first number a list
             return (after == " " and before.isalpha()) or (before.isdigit() and after.isdigit())
         case "_":
