@@ -1,8 +1,13 @@
 """Drawing tokens: temperature, then top-k, then top-p over the survivors, then one uniform number through the inverse CDF."""
 
 import torch
+from torch import nn
 
 from ssd_plugin.sampling.protocol import SamplingParams
+
+NUCLEUS = 256
+"""Of this many most probable tokens top-p is tried first: they hold it almost always, and sorting a whole vocabulary costs as
+much as the model does."""
 
 
 def truncated(logits: torch.Tensor, params: SamplingParams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -18,16 +23,31 @@ def truncated(logits: torch.Tensor, params: SamplingParams) -> tuple[torch.Tenso
     vocab = logits.shape[-1]
     if params.top_k and params.top_k < vocab:
         values, tokens = logits.topk(params.top_k, dim=-1)
-    elif params.top_p < 1:
-        values, tokens = logits.sort(dim=-1, descending=True, stable=True)
-    else:
-        values, tokens = logits, torch.arange(vocab, device=logits.device).expand_as(logits)
-    probabilities = (values.double() / params.temperature).softmax(-1)
-    if params.top_p < 1:
-        before = probabilities.cumsum(-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= params.top_p, 0.0)
-        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
-    return probabilities, tokens
+        return _nucleus(_softmax(values, params), params.top_p), tokens
+    probabilities = _softmax(logits, params)
+    if params.top_p == 1:
+        return probabilities, torch.arange(vocab, device=logits.device).expand_as(logits)
+    kept, tokens = probabilities.topk(min(NUCLEUS, vocab), dim=-1)
+    wide = kept.sum(-1) < params.top_p
+    if wide.any():  # these rows alone, so that no row's result depends on its neighbours
+        whole, order = probabilities[wide].sort(dim=-1, descending=True, stable=True)
+        kept, tokens = (nn.functional.pad(part, (0, vocab - part.shape[-1])) for part in (kept, tokens))
+        kept[wide], tokens[wide] = whole, order
+    return _nucleus(kept, params.top_p), tokens
+
+
+def _softmax(logits: torch.Tensor, params: SamplingParams) -> torch.Tensor:
+    return (logits.double() / params.temperature).softmax(-1)
+
+
+def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
+    """The first of these falling probabilities until they hold `top_p`, made to sum to 1; zeros behind them change nothing."""
+    if top_p == 1:
+        return probabilities
+    cumulative = probabilities.cumsum(-1)
+    inside = cumulative - probabilities < top_p
+    total = (cumulative * inside).amax(-1, keepdim=True)
+    return probabilities * inside / total
 
 
 def draw(logits: torch.Tensor, params: SamplingParams, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
