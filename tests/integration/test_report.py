@@ -118,7 +118,8 @@ def facts_of(document: dict[str, Any]) -> Iterator[str]:
         yield f"{span(row['held_out'], '%.1f', 100)} {changes}"
     for row in (forks["all"], *forks["kinds"].values(), *forks["classes"].values()):
         yield f"{row['tokens']} {row['entropy']['base']:.3f} to {row['entropy']['candidate']:.3f}"
-        tail = row["tail"]
+        tail, kept = row["tail"], row["kept_entropy"]
+        yield f"{kept['base']:.3f} to {kept['candidate']:.3f} {span(kept['change'], '%+.3f')}"
         yield f"{100 * tail['base']:.3f} to {100 * tail['candidate']:.3f} {span(tail['change'], '%+.3f', 100)}"
     for key, label in LOSS_TERMS:
         one = forks["all"][key]
