@@ -8,6 +8,7 @@ solutions and broken copies of them in the sandbox; `gate` is a whole gate run w
 second start of `sample` when a tenth, half and nine tenths are done: the seconds until the engine is asked for the first
 completion. Peak memory is the process's own, for `gate` that of the largest gate; the sandbox's processes are bounded one by
 one and do not grow.
+What does grow, and not with the prompts: grading holds the graded split's tasks, the gates also their samples.
 Writes `benchmarks/results/growth.md` and `.json`.
 """
 
