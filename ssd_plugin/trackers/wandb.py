@@ -36,7 +36,7 @@ def send(run: TrackedRun) -> str:
     for path in run.files:
         report.add_file(str(path))
     done.log_artifact(report)
-    where = done.url or done.dir
+    where = str(done.url or done.dir)
     done.finish()
     return where
 
