@@ -315,6 +315,9 @@ _PARTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "promotion": (_promotion, ("promote/result.json",)),
 }
 
+NOTHING_RUN = dict.fromkeys(_PARTS, "not run")
+"""What is missing in a directory that holds no file of a run."""
+
 
 def build_document(run_dir: Path) -> JsonObject:
     """Read all parts; a malformed file costs its own part only, and is named in `missing`."""

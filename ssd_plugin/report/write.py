@@ -9,7 +9,7 @@ from ssd_plugin.errors import RunDirError
 from ssd_plugin.jsonl import JsonObject, write_text
 from ssd_plugin.records import read_tasks
 from ssd_plugin.report import figures
-from ssd_plugin.report.document import build_document, results_file
+from ssd_plugin.report.document import NOTHING_RUN, build_document, results_file
 from ssd_plugin.report.flips import Flip, Pair, program_pairs
 from ssd_plugin.report.render import render
 from ssd_plugin.report.sweep_page import fit_charts, heat_maps
@@ -67,7 +67,7 @@ def write_report(run_dir: Path) -> JsonObject:
     if not run_dir.is_dir():
         raise RunDirError(f"{run_dir}: no such run directory; start one with: ssd run RECIPE --run-dir {run_dir}")
     document = build_document(run_dir)
-    if len(document["missing"]) == len(document) - 2 and set(document["missing"].values()) == {"not run"}:
+    if document["missing"] == NOTHING_RUN:
         raise RunDirError(f"{run_dir}: holds no file of a run; start one with: ssd run RECIPE --run-dir {run_dir}")
     terms = {"LOSS_TERMS": LOSS_TERMS}
     html = render("report.html.j2", report=document, charts=_charts(document), pairs=_pairs(run_dir, document), **terms)
