@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -74,7 +75,14 @@ def main(arguments: list[str] | None = None) -> Any:
     except SsdError as error:
         click.echo(f"ssd: {' '.join(str(error).split())}", err=True)
         status = 3
+    except OSError as error:  # such as a path without permission, which no command foresaw
+        click.echo(f"ssd: {' '.join(str(error).split())}", err=True)
+        status = 3
     except (click.Abort, KeyboardInterrupt):
         click.echo("ssd: interrupted; run the same command again to continue", err=True)
         status = 130
+    except Exception:  # noqa: BLE001 - the boundary: Python's own exit status for a defect, 1, would say NO-GO
+        traceback.print_exc()
+        click.echo("ssd: a defect of ssd itself, please report it with the lines above", err=True)
+        status = 3
     sys.exit(status if isinstance(status, int) else 0)

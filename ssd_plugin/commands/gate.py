@@ -26,11 +26,17 @@ _PATH = click.Path(path_type=Path)
 @click.option("--model", type=_PATH, help="The candidate's model directory.")
 @click.option("--baseline-model", type=_PATH, help="The baseline's model directory.")
 @click.option("--training", type=_PATH, multiple=True, help="Prompts or samples trained on; may be repeated.")
-@click.option("--ledger", type=_PATH, help="File that counts the looks; default: $SSD_LEDGER, else one a user.")
+@click.option(
+    "--ledger",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that counts the looks; default: $SSD_LEDGER, else one a user.",
+)
 @click.option("--sign", type=_PATH, help="Private key that signs the evidence (ssd keys new).")
 @click.option("--keyless", is_flag=True, help="Sign with this CI job's or user's OIDC identity (sigstore).")
 @click.option("--sigstore-config", type=_PATH, help="Trust configuration of another sigstore than the public one.")
-@click.option("--out", type=_PATH, help="Directory for verdict.json and the evidence.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Directory for verdict.json and the evidence."
+)
 @click.option("--check-policy", is_flag=True, help="Only validate the policy files named as arguments.")
 @click.argument("policies", nargs=-1)
 @json_option

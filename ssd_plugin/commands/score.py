@@ -19,7 +19,7 @@ _TIERS = ("namespaces", "landlock", "rlimits")
 @click.option(
     "--samples", type=click.Path(path_type=Path), required=True, help="Samples: task_id, sample_id, completion."
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Result file to write.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Result file to write.")
 @click.option("--tier", type=click.Choice(_TIERS), help="Isolation; default: the strongest that works, never rlimits.")
 @click.option("--workers", type=click.IntRange(min=1), help="Programs at a time; default: one a core.")
 @click.option("--cpu-seconds", type=click.FloatRange(min=1), help="Least CPU time a program gets; default 2.")
@@ -48,6 +48,8 @@ def command(
     from ssd_plugin.sandbox.limits import Limits
     from ssd_plugin.sandbox.tiers import SandboxTier
 
+    if out.resolve() in (samples.resolve(), Path(tasks).resolve()):
+        raise click.UsageError(f"--out {out} is one of the inputs; name another file")
     limits = Limits()
     if cpu_seconds is not None:
         limits = replace(limits, cpu_seconds=cpu_seconds, wall_seconds=max(limits.wall_seconds, 4 * cpu_seconds))
