@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -59,8 +60,11 @@ def print_verdict(verdict: Verdict, out: Path) -> None:
             table.add_row(*_row(gate))
         console.print(table)
         console.print()
-    console.print(Text(verdict.outcome.value, style=_OUTCOMES.get(verdict.outcome, "bold magenta")), end=" ")
-    console.print(Text(f"by policy {visible(verdict.policy.name)}: {visible(verdict.reason, 600)}"))
+    said = f" by policy {visible(verdict.policy.name)}: {visible(verdict.reason, 600)}"
+    if verdict.outcome is Outcome.ERROR:
+        click.echo(f"ssd: {verdict.outcome.value}{said}", err=True)
+    else:
+        console.print(Text.assemble((verdict.outcome.value, _OUTCOMES[verdict.outcome]), said))
     looks = verdict.looks
     if looks.look:
         again = f", rerun {looks.reruns} times" if looks.reruns else ""

@@ -144,6 +144,17 @@ def test_ten_of_thirty_is_an_error(desk: Desk) -> None:
     assert "candidate answers 10 of 30 tasks" in verdict["reason"]
 
 
+def test_an_error_is_one_line_on_stderr(desk: Desk) -> None:
+    (desk.root / "empty.jsonl").touch()
+    sides = ["--baseline", "baseline.jsonl", "--candidate", "empty.jsonl", "--out", "out"]
+    command = [str(Path(sys.executable).with_name("ssd")), "gate", "--policy", "policy.toml", "--tasks", "tasks.jsonl"]
+    done = subprocess.run([*command, *sides], cwd=desk.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("ssd: "))
+    assert line.startswith("ssd: ERROR by policy ")
+    assert "empty.jsonl" in line
+
+
 def test_a_wrong_reference_is_an_error(desk: Desk) -> None:
     tasks = desk.root / "tasks.jsonl"
     tasks.write_text(tasks.read_text().replace('"expected": [3, 10]', '"expected": [3, 11]', 1))
