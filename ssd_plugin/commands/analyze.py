@@ -9,7 +9,12 @@ TERMS = ("support", "reshaping", "alignment", "loss")
 
 
 @click.command()
-@click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="A run directory with a trained model.")
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    help="A run directory with a trained model.",
+)
 @click.option(
     "--programs", type=click.IntRange(min=2), default=64, show_default=True, help="Held-out programs to read."
 )
