@@ -107,8 +107,12 @@ def static_gates(found: Result) -> Iterable[Row]:
 
 def agreement(found: Result) -> Iterable[Row]:
     """Verdicts, not speed."""
-    disagreements = len(found["disagreements"])
-    yield f"verdicts on {found['programs']} of the model's own programs", "EvalPlus", f"{disagreements} disagreements"
+    for part, what in (
+        ("references", "of HumanEval's references, right and made wrong"),
+        ("samples", "of the model's own programs"),
+    ):
+        disagreements = len(found[part]["disagreements"])
+        yield f"verdicts on {found[part]['programs']} {what}", "EvalPlus", f"{disagreements} disagreements"
 
 
 def growth(found: Result) -> Iterable[Row]:
