@@ -14,6 +14,7 @@ from ssd_plugin.evidence.text import visible
 WIDTH = 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 40
 ROW_HEIGHT = 26
+LABELLED_ROW = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,21 +199,21 @@ def heat_map(
 def interval_chart(
     rows: Sequence[IntervalRow], *, title: str, x_label: str, x_text: Callable[[float], str] = percent
 ) -> Markup:
-    """A forest plot: estimate and interval a row, zero as a line, the margin as a dashed tick."""
+    """A forest plot: a label, below it estimate and interval; zero as a line, the margin as a dashed tick."""
     if not rows:
         return Markup("")
-    left, height = 150, TOP + ROW_HEIGHT * len(rows) + BOTTOM
+    left, height = 24, TOP + LABELLED_ROW * len(rows) + BOTTOM
     edges = [edge for row in rows for edge in (row.low, row.high, 0.0, row.margin or 0.0)]
     marks = ticks(min(edges), max(edges), 4)
     at = _scale(marks[0], marks[-1], left, WIDTH - RIGHT - 12)
     parts = [_line(at(mark), TOP, at(mark), height - BOTTOM, "zero" if mark == 0 else "grid") for mark in marks]
     parts += [_text(at(mark), height - BOTTOM + 16, x_text(mark)) for mark in marks]
     for index, row in enumerate(rows):
-        y = TOP + ROW_HEIGHT * (index + 0.5)
-        label = row.label if len(row.label) <= 24 else row.label[:23] + "…"
-        parts.append(_text(left - 8, y + 4, label, "end"))
+        y = TOP + LABELLED_ROW * index + 26
+        label = row.label if len(row.label) <= 60 else row.label[:59] + "…"
+        parts.append(_text(4, y - 14, label, "start"))
         if row.margin is not None:
-            parts.append(_line(at(row.margin), y - 10, at(row.margin), y + 10, "margin"))
+            parts.append(_line(at(row.margin), y - 8, at(row.margin), y + 8, "margin"))
         note = tag("title", f"{row.label}: {x_text(row.estimate)} [{x_text(row.low)}, {x_text(row.high)}]")
         parts.append(_line(at(row.low), y, at(row.high), y, f"interval {row.tone}"))
         parts.append(tag("circle", note, cx=at(row.estimate), cy=y, r=4, class_=f"estimate {row.tone}"))
