@@ -15,6 +15,7 @@ from _machine import RESULTS, rates, ratios, spread
 
 Result = dict[str, Any]
 Row = tuple[str, str, str]
+Rounds = list[dict[str, Any]]
 PAGE = RESULTS.parents[1] / "docs" / "performance.md"
 HEAD = """# Performance
 
@@ -55,34 +56,39 @@ CPU-seconds are compared wherever the machine may be shared. Why the engine is b
 """
 
 
-def sampling(found: Result) -> Iterable[Row]:
-    """The engines beside ours, and memory."""
-    ours = found["rounds"]["embedded engine"]
+def contest(
+    found: Result, ours_name: str, failed: str, rate: str, more: Callable[[Rounds, Rounds], str]
+) -> Iterable[Row]:
+    """Each peer beside ours: ratio, peak memory, what `more` says of the two; `failed` names the work where one did not run."""
+    ours = found["rounds"][ours_name]
     for name, rows in found["rounds"].items():
         if rows is ours:
             continue
         if "failed" in rows[-1]:
-            yield "sampling, SmolLM2-135M on the CPU", name, "it did not run"
+            yield failed, name, "it did not run"
             continue
         peaks = [max(row["peak_gb"] for row in side) for side in (ours, rows)]
-        yield (f"sampling, SmolLM2-135M on the CPU, tokens a CPU-second ({statistics.median(rates(ours)):.0f})", name,
-               f"**{spread(ratios(ours, rows))}**, peak memory {peaks[0]:.2f} to {peaks[1]:.2f} GB")  # fmt: skip
+        found_out = (
+            f"**{spread(ratios(ours, rows))}**, peak memory {peaks[0]:.2f} to {peaks[1]:.2f} GB{more(ours, rows)}"
+        )
+        yield f"{rate} tokens a CPU-second ({statistics.median(rates(ours)):.0f})", name, found_out
+
+
+def sampling(found: Result) -> Iterable[Row]:
+    """The engines beside ours, and memory."""
+    what = "sampling, SmolLM2-135M on the CPU"
+    return contest(found, "embedded engine", what, f"{what},", lambda *_: "")
 
 
 def training(found: Result) -> Iterable[Row]:
     """TRL beside ours, memory, and the losses."""
-    ours = found["rounds"]["embedded backend"]
-    for name, rows in found["rounds"].items():
-        if rows is ours:
-            continue
-        if "failed" in rows[-1]:
-            yield "training, SmolLM2-135M on the CPU", name, "it did not run"
-            continue
-        peaks = [max(row["peak_gb"] for row in side) for side in (ours, rows)]
-        apart = max(abs(a - b) / b for a, b in zip(ours[0]["losses"], rows[0]["losses"], strict=True))
-        yield (f"training, full fine-tune, loss-bearing tokens a CPU-second ({statistics.median(rates(ours)):.0f})", name,
-               f"**{spread(ratios(ours, rows))}**, peak memory {peaks[0]:.2f} to {peaks[1]:.2f} GB, "
-               f"losses {apart:.0e} apart at most")  # fmt: skip
+    what = "training, SmolLM2-135M on the CPU"
+    return contest(found, "embedded backend", what, "training, full fine-tune, loss-bearing", _losses_apart)
+
+
+def _losses_apart(ours: Rounds, rows: Rounds) -> str:
+    apart = max(abs(a - b) / b for a, b in zip(ours[0]["losses"], rows[0]["losses"], strict=True))
+    return f", losses {apart:.0e} apart at most"
 
 
 def grading(found: Result) -> Iterable[Row]:

@@ -118,9 +118,5 @@ def _tokens(tree: ast.Module) -> list[str]:
             else tokenize.tok_name[token.type]
             for token in tokenize.generate_tokens(source.readline)
         ]
-    except (
-        RecursionError,
-        ValueError,
-        tokenize.TokenError,
-    ):  # ValueError: an f-string that has no source in Python 3.11
-        return []
+    except (RecursionError, ValueError, tokenize.TokenError):
+        return []  # too deep, or, in Python 3.11, an f-string that has no source
