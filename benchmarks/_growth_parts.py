@@ -125,7 +125,7 @@ def _job(folder: Path, out: Path, stop: bool) -> "tuple[CompletionJob, LoadedMod
     from ssd_plugin.stages.model import base_model
 
     run, settings = RunDir(folder / "run"), config(folder)
-    model = LoadedModel(base_model(run, settings), settings)
+    model = LoadedModel(base_model(run, settings).path, settings)
     model._sampler = Synthetic(AutoTokenizer.from_pretrained(model.path), stop)
     params = SamplingParams(temperature=0.7, top_k=20, top_p=0.8, max_new_tokens=160)
     tasks = run / "prompts/train.jsonl"

@@ -2,27 +2,23 @@
 and is not run again while its inputs, settings, code and tools are what they were."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin import errors, manifest
+from ssd_plugin import manifest
 from ssd_plugin.code_version import code_digest
 from ssd_plugin.config import RunConfig
-from ssd_plugin.errors import ResourceError, RunDirError, StageCrashError
+from ssd_plugin.errors import RunDirError
 from ssd_plugin.fingerprints import outside_file, outside_model
-from ssd_plugin.jsonl import read_json
+from ssd_plugin.interpreters import Interpreters
 from ssd_plugin.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
 from ssd_plugin.planning.checks import refuse
 from ssd_plugin.planning.preflight import machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
-from ssd_plugin.rundir import STAGE_REPORT, RunDir, digest_path
+from ssd_plugin.rundir import RunDir, digest_path
 from ssd_plugin.settings import config_to_json
 
 MANIFEST = "manifest.json"
@@ -31,7 +27,8 @@ GATES = Path(__file__).parent / "gates"  # found at run time, so no import leads
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step of the line: what it reads, what it writes, the settings it depends on, and whose interpreter runs it."""
+    """One step of the line: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
+    modules are slow to import there (for the embedded engine and trainer: vLLM and Megatron start processes of their own)."""
 
     name: str
     reads: tuple[str, ...]
@@ -39,6 +36,7 @@ class Stage:
     settings: Callable[[RunConfig], Any]
     outside: Callable[[RunConfig], Mapping[str, str]] = lambda _: {}
     python: Callable[[RunConfig], str] = lambda _: ""
+    imports: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
     tools: tuple[str, ...] = ()
     rewritten: bool = False  # `ssd report` writes the same files anew when there is more to tell
 
@@ -51,6 +49,14 @@ def _sources(config: RunConfig) -> dict[str, str]:
 def _judges(config: RunConfig) -> dict[str, str]:
     files = (config.gate.policy, config.gate.origin, config.gate.sign_key)
     return {path: outside_file(path) for path in files if path} | {"gates": digest_path(GATES)}
+
+
+def _engine(config: RunConfig) -> tuple[str, ...]:
+    return ("ssd_plugin.sampling.embedded",) if config.engine.name == "embedded" else ()
+
+
+def _trainer(config: RunConfig) -> tuple[str, ...]:
+    return ("ssd_plugin.training.embedded",) if config.train.backend == "embedded" else ()
 
 
 TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prompts/heldout.jsonl"
@@ -73,6 +79,7 @@ LINE = (
         writes=(SAMPLES, TOKENIZER),
         settings=lambda c: [c.seed, c.model, c.engine, c.sampling, c.container.sample],
         python=lambda c: c.python.sample,
+        imports=_engine,
         tools=SAMPLING_TOOLS,
     ),
     Stage(
@@ -87,6 +94,7 @@ LINE = (
         writes=(CANDIDATE, "train/log.jsonl"),
         settings=lambda c: [c.seed, c.model, c.train, c.container.train],
         python=lambda c: c.python.train,
+        imports=_trainer,
         tools=TRAINING_TOOLS,
     ),
     Stage(
@@ -95,6 +103,7 @@ LINE = (
         writes=(CHOICE,),
         settings=lambda c: [c.seed, c.model, c.engine, c.select, c.evaluate.max_new_tokens, c.container.sample],
         python=lambda c: c.python.sample,
+        imports=_engine,
         tools=SAMPLING_TOOLS,
     ),
     Stage(
@@ -103,6 +112,7 @@ LINE = (
         writes=(*GRADED, SUMMARY),
         settings=lambda c: [c.seed, c.model, c.engine, c.evaluate, c.container.sample],
         python=lambda c: c.python.sample,
+        imports=_engine,
         tools=SAMPLING_TOOLS,
     ),
     Stage(
@@ -144,11 +154,11 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
     run = RunDir(run_dir)
     wanted = STAGES[: STAGES.index(until) + 1]
     require_machine(config, run, wanted)
-    with run.locked() as lock:
+    with run.locked() as lock, Interpreters(run, lock) as interpreters:
         run.bind(config_to_json(config))
         records = manifest.load(run / MANIFEST)
         for stage in LINE[: len(wanted)]:
-            _advance(run, config, stage, records, lock)
+            _advance(run, config, stage, records, interpreters)
     return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
 
 
@@ -162,7 +172,9 @@ def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAG
     refuse(machine_problems(config, [name for name in wanted if name not in recorded]))
 
 
-def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, StageRecord], lock: int) -> None:
+def _advance(
+    run: RunDir, config: RunConfig, stage: Stage, records: dict[str, StageRecord], interpreters: Interpreters
+) -> None:
     """Bring one stage up to date and say so in a line."""
     record = _expected(config, stage, records)
     done = records.get(stage.name)
@@ -170,7 +182,7 @@ def _advance(run: RunDir, config: RunConfig, stage: Stage, records: dict[str, St
         print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
         return
     started = time.monotonic()
-    report = _run_apart(run, config, stage, lock)
+    report = interpreters.run(stage.name, stage.python(config), stage.imports(config))
     finished = replace(
         record,
         outputs={name: digest_path(run / name) for name in stage.writes},
@@ -225,40 +237,6 @@ def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:
                 f"{run / name}: changed since the stage {stage.name} wrote it; restore it, or delete it to redo the stage"
             )
     return True
-
-
-def _run_apart(run: RunDir, config: RunConfig, stage: Stage, lock: int) -> Any:
-    """Run the stage in a process of its own, so that its memory is gone before the next; returns what it reports.
-
-    The child inherits the directory's lock: it stays held until the last of both is gone.
-
-    Raises:
-        SsdError: what the stage raised there.
-        ResourceError: the process was killed.
-        StageCrashError: it died of a bug.
-    """
-    (run / STAGE_REPORT).unlink(missing_ok=True)
-    python = stage.python(config) or sys.executable
-    command = [python, "-m", "ssd_plugin.stages", stage.name, str(run.root), str(os.getpid())]
-    # Libraries' own bars would fill a log with control characters; on a terminal they show downloads.
-    environment = os.environ if sys.stderr.isatty() else {**os.environ, "TQDM_DISABLE": "1"}
-    status = subprocess.run(command, pass_fds=(lock,), check=False, env=environment).returncode  # noqa: S603 - our own module
-    if status == -signal.SIGINT or status == 130:
-        raise KeyboardInterrupt
-    if status < 0:
-        raise ResourceError(
-            f"the stage {stage.name} was killed by {signal.Signals(-status).name}, most often for lack of memory; "
-            "lower engine.max_rows or train.seq_length and run the same command again"
-        )
-    if status not in (0, 3) or not (run / STAGE_REPORT).exists():
-        raise StageCrashError(
-            f"the stage {stage.name} failed with exit status {status}; the traceback above is a bug to report"
-        )
-    report = read_json(run / STAGE_REPORT)
-    (run / STAGE_REPORT).unlink()
-    if "error" in report:
-        raise getattr(errors, report["error"])(report["message"])
-    return report
 
 
 def plain(settings: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Grade a samples file in the sandbox: `score_file` writes the result file and its sidecar, `read_graded` reads them.
+"""Grade samples files in the sandbox: `score_file` (one) and `Grading` (several of the same tasks) write the result file and
+its sidecar, `read_graded` reads them.
 
 One worker a core, each with a zygote of its own. A program that ran out of time is tried once more at the end, alone,
 with a CPU limit calibrated on the task's reference, before the timeout counts.
@@ -6,10 +7,11 @@ with a CPU limit calibrated on the task's reference, before the timeout counts.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial as partial_call
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ssd_plugin import __version__
 from ssd_plugin.data.benchmarks import load_tasks
@@ -31,7 +33,7 @@ from ssd_plugin.sandbox.worker import Worker
 from ssd_plugin.seen import Seen
 from ssd_plugin.spent import spent
 
-__all__ = ["GradeOptions", "GradedRun", "ScoreSummary", "grade_references", "read_graded", "score_file"]
+__all__ = ["GradeOptions", "GradedRun", "Grading", "ScoreSummary", "grade_references", "read_graded", "score_file"]
 
 
 def _cores() -> int:
@@ -65,6 +67,93 @@ class ScoreSummary:
     weak_oracle_tasks: int
 
 
+class Grading:
+    """Grades samples files of one task file: one boundary, chosen and shown to hold (canaries) once. A context manager."""
+
+    def __init__(self, tasks: Path, options: GradeOptions | None = None) -> None:
+        """Nothing is started yet.
+
+        Raises:
+            DataError: malformed or empty tasks, one without tests among them.
+        """
+        self._path, self._options = tasks, options or GradeOptions()
+        self._tasks = {task.task_id: task for task in load_tasks(tasks)}
+        for task in self._tasks.values():
+            if task.check is None:
+                raise DataError(
+                    f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
+                )
+            _check_forms(task, tasks)
+        self._stack = ExitStack()
+        self._boundary: _Boundary | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def score(self, samples: Path, out: Path) -> ScoreSummary:
+        """See `score_file`."""
+        total = _validate(self._tasks, self._path, samples)
+        _make_place(out)
+        boundary = self._boundary = self._boundary or self._raise_boundary()
+        meta: JsonObject = {
+            "schema": SCHEMA,
+            "grader": __version__,
+            "tier": boundary.tier.value,
+            "tasks_sha256": sha256_file(self._path),
+            "samples_sha256": sha256_file(samples),
+            "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
+            "weak_oracle_tasks": weak_oracle_tasks(list(self._tasks.values())),
+        }
+        with PartialFile(out, sha256_json(meta)) as partial:
+            resumed = len(partial)
+            with spent("programs"):
+                _grade(boundary.pool, boundary.tasks, samples, partial, self._options)
+            counts = _write_rows(out, partial, total)
+        meta |= {"tier_notes": list(boundary.notes)}
+        meta |= {"canaries": {"passed": boundary.canaries, "total": boundary.canaries}}
+        meta |= {"counts": counts, "results_sha256": sha256_file(out)}
+        write_json(sidecar(out), meta)
+        partial.remove()
+        return ScoreSummary(
+            out=out,
+            tier=boundary.tier,
+            tier_notes=boundary.notes,
+            samples=total,
+            tasks=len(self._tasks),
+            counts=counts,
+            resumed=resumed,
+            canaries=boundary.canaries,
+            weak_oracle_tasks=meta["weak_oracle_tasks"],
+        )
+
+    def _raise_boundary(self) -> "_Boundary":
+        chosen, tasks = choose(self._options.tier), list(self._tasks.values())
+        pool = self._stack.enter_context(_pool(chosen.tier, tasks, self._options))
+        canaries = run_canaries(pool, chosen.tier)
+        tasks = fill_expected(pool, tasks, self._options.limits)
+        return _Boundary(
+            pool=pool,
+            tier=chosen.tier,
+            notes=chosen.notes,
+            canaries=canaries,
+            tasks={task.task_id: task for task in tasks},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Boundary:
+    """The workers, what they passed, and the tasks with all their expected values."""
+
+    pool: Pool
+    tier: SandboxTier
+    notes: tuple[str, ...]
+    canaries: int
+    tasks: Mapping[str, Task]
+
+
 def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions | None = None) -> ScoreSummary:
     """Grade every sample and write `out` (rows in the samples' order) and `out`.meta.json, or nothing.
 
@@ -74,43 +163,8 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
         SandboxError: no sandbox works here, a canary was misjudged, or the sandbox failed on the way; what was
             graded until then is kept and the same call continues.
     """
-    options = options or GradeOptions()
-    by_id = {task.task_id: task for task in load_tasks(tasks)}
-    total = _validate(by_id, tasks, samples)
-    _make_place(out)
-    chosen = choose(options.tier)
-    meta: JsonObject = {
-        "schema": SCHEMA,
-        "grader": __version__,
-        "tier": chosen.tier.value,
-        "tasks_sha256": sha256_file(tasks),
-        "samples_sha256": sha256_file(samples),
-        "limits": options.limits.to_json() | {"cpu_multiple": options.cpu_multiple},
-        "weak_oracle_tasks": weak_oracle_tasks(list(by_id.values())),
-    }
-    with _pool(chosen.tier, list(by_id.values()), options) as pool:
-        canaries = run_canaries(pool, chosen.tier)
-        by_id = {task.task_id: task for task in fill_expected(pool, list(by_id.values()), options.limits)}
-        with PartialFile(out, sha256_json(meta)) as partial:
-            resumed = len(partial)
-            with spent("programs"):
-                _grade(pool, by_id, samples, partial, options)
-            counts = _write_rows(out, partial, total)
-    meta |= {"tier_notes": list(chosen.notes), "canaries": {"passed": canaries, "total": canaries}}
-    meta |= {"counts": counts, "results_sha256": sha256_file(out)}
-    write_json(sidecar(out), meta)
-    partial.remove()
-    return ScoreSummary(
-        out=out,
-        tier=chosen.tier,
-        tier_notes=chosen.notes,
-        samples=total,
-        tasks=len(by_id),
-        counts=counts,
-        resumed=resumed,
-        canaries=canaries,
-        weak_oracle_tasks=meta["weak_oracle_tasks"],
-    )
+    with Grading(tasks, options) as grading:
+        return grading.score(samples, out)
 
 
 def _write_rows(out: Path, partial: PartialFile, total: int) -> dict[str, int]:
@@ -160,12 +214,6 @@ def _make_place(out: Path) -> None:
 
 def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
     """Read everything once before anything is run; returns how many samples there are."""
-    for task in by_id.values():
-        if task.check is None:
-            raise DataError(
-                f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
-            )
-        _check_forms(task, tasks)
     seen, total = Seen(), 0
     for sample in read_samples(samples):
         if sample.task_id not in by_id:

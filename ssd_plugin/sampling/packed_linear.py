@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ssd_plugin.sampling.mapped_weights import MappedWeights
+
 ROWS = 64
 """The layout is chosen for products of about this many rows; any other number works, prefill among them."""
 
@@ -51,11 +53,14 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
 @torch.no_grad()
 def pack_linears(model: Any) -> None:
     """Replace every plain linear layer, one by one. The output layer's weights are held twice where it shares them with the
-    embedding, which stays as it is."""
+    embedding, which stays as it is. A mapped weights file is let go as it is read, and unmapped: the model is never there twice.
+    """
+    mapped = MappedWeights()
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Linear:
                 setattr(parent, name, PackedLinear(child))
+                mapped.let_go(child.weight)
     for parameter in model.parameters():
-        # A weights file in this number format is mapped, not read, and stays in memory whole while one tensor points into it.
-        parameter.data = parameter.data.clone()
+        inside, parameter.data = parameter.data, parameter.data.clone()
+        mapped.let_go(inside)

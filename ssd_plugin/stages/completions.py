@@ -52,16 +52,17 @@ def seed_for(run_seed: int, task_id: str, index: int) -> int:
 class LoadedModel:
     """A model directory; its sampler is opened at the first need and serves every setting after that."""
 
-    def __init__(self, path: Path, config: RunConfig) -> None:
-        """Nothing is loaded yet."""
+    def __init__(self, path: Path, config: RunConfig, digest: str = "") -> None:
+        """Nothing is loaded yet. `digest`: that of the directory's files, if it is known."""
         self.path = path
+        self._digest = digest
         self.config = config
         self._sampler: Sampler | None = None
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the directory's files."""
-        return model_digest(self.path)
+        return self._digest or model_digest(self.path)
 
     @property
     def sampler(self) -> Sampler:

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.evaluation.grader import Grading
 from ssd_plugin.evaluation.summary import summarise
 from ssd_plugin.jsonl import read_json, write_json
 from ssd_plugin.rundir import RunDir
@@ -28,20 +29,26 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         "base_best": DecodeConfig(**choice["base"]),
         "candidate": DecodeConfig(**choice["candidate"]),
     }
-    split = Split(
-        tasks=run / "prompts/heldout.jsonl",
-        samples_per_task=config.evaluate.samples_per_task,
-        max_new_tokens=config.evaluate.max_new_tokens,
-    )
+    tasks = run / "prompts/heldout.jsonl"
     results: dict[str, Path] = {}
-    for path, sides in ((base_model(run, config), ("base", "base_best")), (candidate_model(run), ("candidate",))):
-        with closing(LoadedModel(path, config)) as model:
-            for side in sides:
-                folder, label = run / f"evaluate/{side}", f"evaluate {SIDES[side]}"
-                if side == "base_best" and decodes[side] == decodes["base"]:
-                    shutil.copytree(run / "evaluate/base", folder, dirs_exist_ok=True)
-                results[side] = sample_and_grade(split, model, decodes[side], folder, label).results
-    summary = summarise(split.tasks, results, decodes, SIDES)
+    with Grading(tasks) as grading:
+        split = Split(
+            tasks=tasks,
+            grading=grading,
+            samples_per_task=config.evaluate.samples_per_task,
+            max_new_tokens=config.evaluate.max_new_tokens,
+        )
+        frozen = base_model(run, config)
+        base = LoadedModel(frozen.path, config, frozen.digest)
+        candidate = LoadedModel(candidate_model(run), config)
+        for model, sides in ((base, ("base", "base_best")), (candidate, ("candidate",))):
+            with closing(model):
+                for side in sides:
+                    folder, label = run / f"evaluate/{side}", f"evaluate {SIDES[side]}"
+                    if side == "base_best" and decodes[side] == decodes["base"]:
+                        shutil.copytree(run / "evaluate/base", folder, dirs_exist_ok=True)
+                    results[side] = sample_and_grade(split, model, decodes[side], folder, label).results
+    summary = summarise(tasks, results, decodes, SIDES)
     write_json(run / "evaluate/summary.json", summary)
     delta = summary["deltas"]["candidate-base_best"]["pass_at_1"]
     line = f"pass@1 against the base's best decode {delta['estimate']:+.3f} [{delta['low']:+.3f}, {delta['high']:+.3f}]"

@@ -24,7 +24,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         candidate=run / "evaluate/candidate/results.jsonl",
         origin=Path(config.gate.origin) if config.gate.origin else None,
         model=candidate_model(run),
-        baseline_model=base_model(run, config),
+        baseline_model=base_model(run, config).path,
         training=(run / "prompts/train.jsonl", run / "filter/kept.jsonl"),
         out=run / "gate",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ssd_plugin.config import DecodeConfig
 from ssd_plugin.evaluation.graded import is_graded
-from ssd_plugin.evaluation.grader import score_file
+from ssd_plugin.evaluation.grader import Grading
 from ssd_plugin.records import Status, read_results
 from ssd_plugin.sampling.protocol import SamplingParams
 from ssd_plugin.stages.completions import CompletionJob, Counts, LoadedModel, complete
@@ -29,9 +29,10 @@ class Graded:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A graded split: its task file, how often each task is sampled, and the longest completion (tokens)."""
+    """A graded split: its task file, what grades it, how often each task is sampled, the longest completion (tokens)."""
 
     tasks: Path
+    grading: Grading
     samples_per_task: int
     max_new_tokens: int
 
@@ -57,5 +58,5 @@ def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, fol
     counts = complete(job, model)
     results = folder / "results.jsonl"
     if not is_graded(results, tasks=split.tasks, samples=job.out):
-        score_file(split.tasks, job.out, results)
+        split.grading.score(job.out, results)
     return Graded(results=results, counts=counts)

@@ -6,11 +6,11 @@ from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import RunDirError
 from ssd_plugin.jsonl import read_json
 from ssd_plugin.rundir import RunDir
-from ssd_plugin.weights import resolve
+from ssd_plugin.weights import ModelDir, resolve
 
 
-def base_model(run: RunDir, config: RunConfig) -> Path:
-    """The base model's directory on this machine.
+def base_model(run: RunDir, config: RunConfig) -> ModelDir:
+    """The base model on this machine.
 
     Raises:
         ModelError: it cannot be had.
@@ -23,7 +23,7 @@ def base_model(run: RunDir, config: RunConfig) -> Path:
             f"{config.model.ref}: digest {model.digest[:12]} is not the base model this run began with "
             f"({expected[:12]}); restore it, pin model.revision, or start another --run-dir"
         )
-    return model.path
+    return model
 
 
 def candidate_model(run: RunDir) -> Path:

@@ -33,8 +33,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         ),
     )
     base = base_model(run, config)
-    write_json(run / "sample/tokenizer.json", asdict(read_tokenizer(base)))
-    with closing(LoadedModel(base, config)) as model:
+    write_json(run / "sample/tokenizer.json", asdict(read_tokenizer(base.path)))
+    with closing(LoadedModel(base.path, config, base.digest)) as model:
         counts = complete(job, model)
     share = counts.truncated / counts.completions
     summary = f"{counts.completions} completions, {counts.tokens} tokens, {share:.0%} at the length limit"

@@ -5,10 +5,10 @@ No figure that is reported comes from these tasks: a setting chosen on the tasks
 
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 
 from ssd_plugin.analysis.choosing import best
 from ssd_plugin.config import RunConfig
+from ssd_plugin.evaluation.grader import Grading
 from ssd_plugin.jsonl import JsonObject, write_json
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.stages import StageReport
@@ -18,15 +18,10 @@ from ssd_plugin.stages.model import base_model, candidate_model
 from ssd_plugin.statistics import bootstrap_mean
 
 
-def _sweep(run: RunDir, config: RunConfig, side: str, path: Path) -> list[JsonObject]:
+def _sweep(run: RunDir, config: RunConfig, split: Split, side: str, model: LoadedModel) -> list[JsonObject]:
     """One row a decode setting: pass@1 on the development split with its interval over tasks."""
-    split = Split(
-        tasks=run / "prompts/dev.jsonl",
-        samples_per_task=config.select.samples_per_task,
-        max_new_tokens=config.evaluate.max_new_tokens,
-    )
     cells: list[JsonObject] = []
-    with closing(LoadedModel(path, config)) as model:
+    with closing(model):
         for decode in config.select.grid():
             graded = sample_and_grade(
                 split, model, decode, run / f"select/{side}/{decode.label}", f"select {side} {decode.label}"
@@ -43,8 +38,17 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     Raises:
         SamplingError, SandboxError, ResourceError: what was finished is kept.
     """
-    base = _sweep(run, config, "base", base_model(run, config))
-    candidate = _sweep(run, config, "ssd", candidate_model(run))
+    tasks = run / "prompts/dev.jsonl"
+    with Grading(tasks) as grading:
+        split = Split(
+            tasks=tasks,
+            grading=grading,
+            samples_per_task=config.select.samples_per_task,
+            max_new_tokens=config.evaluate.max_new_tokens,
+        )
+        frozen = base_model(run, config)
+        base = _sweep(run, config, split, "base", LoadedModel(frozen.path, config, frozen.digest))
+        candidate = _sweep(run, config, split, "ssd", LoadedModel(candidate_model(run), config))
     chosen = {"base": best(base), "candidate": best(candidate)}
     write_json(
         run / "select/choice.json",

@@ -21,7 +21,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         DependencyError: this interpreter reads the model's tokens differently from the one that sampled.
         TrainingError, ResourceError: from the backend, or the loss is not a number.
     """
-    base = base_model(run, config)
+    base = base_model(run, config).path
     require_same(base, read_json(run / "sample/tokenizer.json"))
     job = TrainJob(
         base_model=base,

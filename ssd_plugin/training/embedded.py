@@ -207,7 +207,12 @@ class _PackTrainer(transformers.Trainer):
 
 
 class _Seal(TrainerCallback):
-    """A checkpoint counts only once it is whole; the older ones go then."""
+    """A checkpoint counts only once it is whole; the older ones go then. None is made of the last step: the model follows."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Undo the Trainer's own wish to save what it ends with."""
+        if state.global_step >= state.max_steps:
+            control.should_save = False
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Seal the checkpoint just written."""

@@ -42,23 +42,22 @@ def results(run_dir: Path) -> dict[str, str]:
 
 
 def alive_in(run_dir: Path) -> list[str]:
-    """Processes of a run that are still there."""
+    """Names of a run's processes that are still there; a stage's says which it is."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = entry.read_bytes().split(b"\0")
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if str(run_dir).encode() in words:
+                found.append((entry / "comm").read_text().strip())
         except OSError:
             continue
-        if str(run_dir).encode() in words:
-            found.append(b" ".join(words).decode())
     return found
 
 
 def kill_during(stage: str, arguments: list[str], run_dir: Path, delay: float) -> None:
     """Start the line, wait until `stage` runs and `delay` seconds more, and kill `ssd` alone: its children must follow."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    marker = f"ssd_plugin.stages {stage} {run_dir}"
-    while process.poll() is None and not any(marker in line for line in alive_in(run_dir)):
+    while process.poll() is None and f"ssd {stage}" not in alive_in(run_dir):
         time.sleep(0.02)
     assert process.poll() is None, f"the line ended before the stage {stage} began"
     time.sleep(delay)

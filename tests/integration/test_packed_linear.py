@@ -1,11 +1,13 @@
 """Packed weights: the same products, and the weights file is let go."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from ssd_plugin.sampling.packed_linear import PackedLinear, can_pack, pack_linears
 
@@ -30,6 +32,37 @@ def test_the_weights_file_is_let_go_and_the_logits_stay(tiny_model: Path) -> Non
         assert not mapped(tiny_model)
         torch.testing.assert_close(model(ids).logits, before, atol=1e-4, rtol=1e-4)
     assert not any(type(module) is nn.Linear for module in model.modules())
+
+
+PEAK = """
+import sys
+from pathlib import Path
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.models.llama import modeling_llama  # not to be counted
+from ssd_plugin.sampling.packed_linear import pack_linears
+
+def high_water() -> int:
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+start = high_water()
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+pack_linears(model)
+print(high_water() - start)
+"""
+
+
+@needs_packing
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_model_is_never_in_memory_twice(tmp_path: Path) -> None:
+    config = LlamaConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=4, num_attention_heads=8, vocab_size=512
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    size = sum(file.stat().st_size for file in tmp_path.glob("*.safetensors"))
+    found = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert size > 200e6
+    assert int(found.stdout) < 1.3 * size
 
 
 @needs_packing

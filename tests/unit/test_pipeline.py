@@ -1,6 +1,5 @@
 """The line's book-keeping, with stages that only write files: what is redone, what is skipped, what is refused."""
 
-import dataclasses
 import errno
 import json
 import subprocess
@@ -13,30 +12,43 @@ import pytest
 from ssd_plugin import jsonl, manifest, pipeline
 from ssd_plugin.code_version import source_files
 from ssd_plugin.config import RunConfig
-from ssd_plugin.errors import DataError, ResourceError, RunDirError, StageCrashError
+from ssd_plugin.errors import DataError, ResourceError, RunDirError
 from ssd_plugin.pipeline import LINE, STAGES, run_line
 from ssd_plugin.recipes import load
 from ssd_plugin.rundir import RunDir
-from ssd_plugin.settings import apply_overrides
+from ssd_plugin.settings import apply_overrides, config_from_json
 
 
 class FakeStages:
-    """Stands in for the stages' processes: writes every file that the stage names, notes which stages ran."""
+    """Stands in for the stages' interpreters: writes every file that the stage names, notes which stages ran."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.directory = RunDir(Path())
 
-    def __call__(self, run: RunDir, config: RunConfig, stage: pipeline.Stage, lock: int) -> dict[str, Any]:
-        self.ran.append(stage.name)
-        for name in stage.writes:
-            path = run / name
-            if name == "train/model":
+    def __call__(self, run: RunDir, lock: int) -> "FakeStages":
+        self.directory = run
+        return self
+
+    def __enter__(self) -> "FakeStages":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, name: str, python: str, imports: tuple[str, ...]) -> dict[str, Any]:
+        self.ran.append(name)
+        config = config_from_json(self.directory.read_config())
+        stage = next(stage for stage in LINE if stage.name == name)
+        for written in stage.writes:
+            path = self.directory / written
+            if written == "train/model":
                 path.mkdir(parents=True, exist_ok=True)
                 path = path / "model.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{stage.name} {stage.settings(config)}")
+            path.write_text(f"{name} {stage.settings(config)}")
         return {
-            "summary": f"did {stage.name}",
+            "summary": f"did {name}",
             "facts": {"exit_code": 1},
             "peak_memory_mib": 1,
             "spent": {"model": 0.5},
@@ -46,7 +58,7 @@ class FakeStages:
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     fake = FakeStages()
-    monkeypatch.setattr(pipeline, "_run_apart", fake)
+    monkeypatch.setattr(pipeline, "Interpreters", fake)
     return fake
 
 
@@ -207,22 +219,6 @@ def test_the_error_of_a_stages_process_comes_back_as_itself(config: RunConfig, t
         run_line(changed, tmp_path / "run", until="prompts")
     assert type(caught.value).__module__ == "ssd_plugin.errors"
     assert json.loads((tmp_path / "run/config.json").read_text())["recipe"] == config.recipe
-
-
-def test_a_stage_that_dies_is_named(config: RunConfig, tmp_path: Path) -> None:
-    killed, crashed = tmp_path / "killed", tmp_path / "crashed"
-    for path, script in ((killed, "kill -9 $$"), (crashed, "exit 7")):
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-    with_python = [dataclasses.replace(config.python, sample=str(path)) for path in (killed, crashed)]
-    stage = next(stage for stage in LINE if stage.name == "sample")
-    with (
-        pytest.raises(ResourceError, match="the stage sample was killed by SIGKILL"),
-        RunDir(tmp_path).locked() as lock,
-    ):
-        pipeline._run_apart(RunDir(tmp_path), dataclasses.replace(config, python=with_python[0]), stage, lock)
-    with pytest.raises(StageCrashError, match="exit status 7"), RunDir(tmp_path).locked() as lock:
-        pipeline._run_apart(RunDir(tmp_path), dataclasses.replace(config, python=with_python[1]), stage, lock)
 
 
 def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
