@@ -1,5 +1,10 @@
-"""A batch of rows that decode together: prefill, one step for all, and turnover."""
+"""A batch of rows that decode together: prefill, one step for all, and turnover.
 
+Rows that have read the same tokens are one lane: the model reads it once and each row draws by its own random numbers. A lane
+splits when they draw differently, so that several samples of a task cost one as far as they agree.
+"""
+
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -36,13 +41,17 @@ class Row:
         return self.tokens[-1] if self.tokens else self.request.prompt_token_ids[-1]
 
 
+Lane = list[Row]
+"""Rows with the same tokens so far."""
+
+
 class Batch:
-    """Rows in the slots of one cache: `rows[i]` lives in slot i. A finished row keeps its slot until `drop_finished`."""
+    """Lanes in the slots of one cache: `lanes[i]` lives in slot i. A finished row keeps its place until `turn_over`."""
 
     def __init__(
         self, model: PreTrainedModel, params: SamplingParams, end_tokens: frozenset[int], context: int
     ) -> None:
-        self.rows: list[Row] = []
+        self.lanes: list[Lane] = []
         self._model, self._params, self._end_tokens, self._context = model, params, end_tokens, context
         config = model.config.get_text_config()
         self._cache = SlotCache(config.num_hidden_layers)
@@ -51,30 +60,44 @@ class Batch:
             config.sliding_window if "sliding_attention" in (getattr(config, "layer_types", None) or ()) else None
         )
 
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, lane by lane."""
+        return [row for lane in self.lanes for row in lane]
+
     @torch.inference_mode()
-    def drop_finished(self) -> None:
-        """Free the slots of finished rows; the rows behind them move up."""
-        for slot in range(len(self.rows) - 1, -1, -1):
-            if self.rows[slot].finished:
+    def turn_over(self) -> None:
+        """Drop finished rows, split lanes whose rows drew different tokens, and free the slots of empty lanes; the lanes
+        behind them move up."""
+        for slot in range(len(self.lanes) - 1, -1, -1):
+            paths: defaultdict[int, Lane] = defaultdict(list)
+            for row in self.lanes[slot]:
+                if not row.finished:
+                    paths[row.last_token].append(row)
+            if not paths:
                 self._cache.remove(slot)
-                last = self.rows.pop()
-                if slot < len(self.rows):
-                    self.rows[slot] = last
+                last = self.lanes.pop()
+                if slot < len(self.lanes):
+                    self.lanes[slot] = last
+                continue
+            self.lanes[slot], *others = paths.values()
+            self._cache.fork(slot, len(others))
+            self.lanes += others
 
     @torch.inference_mode()
     def admit(self, requests: list[Request]) -> None:
-        """Prefill all but the last prompt token; that one is read by the first common step.
+        """Prefill all but the last prompt token; that one is read by the first common step. Equal prompts share a lane.
 
         Raises:
             SamplingError: a prompt is empty or leaves no room in the context.
         """
         for group in _prefill_groups(requests):
-            prompts = list(dict.fromkeys(r.prompt_token_ids for r in group))
-            self.rows += [self._new_row(r) for r in group]
-            lengths = [len(r.prompt_token_ids) - 1 for r in group]
-            self._cache.extend(
-                self._prefix.prefill(prompts), [prompts.index(r.prompt_token_ids) for r in group], lengths
-            )
+            lanes: defaultdict[tuple[int, ...], Lane] = defaultdict(list)
+            for request in group:
+                lanes[request.prompt_token_ids].append(self._new_row(request))
+            self.lanes += lanes.values()
+            prompts = list(lanes)
+            self._cache.extend(self._prefix.prefill(prompts), [len(prompt) - 1 for prompt in prompts])
 
     def _new_row(self, request: Request) -> Row:
         room = self._context - len(request.prompt_token_ids)
@@ -99,7 +122,7 @@ class Batch:
         positions, visible = self._cache.begin_step(device)
         logits = (
             self._model(
-                input_ids=torch.tensor([[row.last_token] for row in self.rows], device=device),
+                input_ids=torch.tensor([[lane[0].last_token] for lane in self.lanes], device=device),
                 position_ids=positions[:, None],
                 attention_mask=self._masks(positions, visible),
                 past_key_values=self._cache,
@@ -108,9 +131,12 @@ class Batch:
             .logits[:, -1]
             .float()
         )
-        uniforms = torch.tensor([row.uniforms.random() for row in self.rows], dtype=torch.float64, device=device)
+        rows = self.rows
+        if len(rows) > len(self.lanes):
+            logits = logits.repeat_interleave(torch.tensor([len(lane) for lane in self.lanes], device=device), dim=0)
+        uniforms = torch.tensor([row.uniforms.random() for row in rows], dtype=torch.float64, device=device)
         tokens, logprobs = draw(logits, self._params, uniforms)
-        return list(self._record(tokens.tolist(), logprobs.tolist(), logits))
+        return list(self._record(rows, tokens.tolist(), logprobs.tolist(), logits))
 
     def _masks(self, positions: torch.Tensor, visible: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
         """The mask of every kind of layer, "rows 1 1 extent"."""
@@ -126,8 +152,8 @@ class Batch:
         lowest = torch.finfo(self._model.dtype).min
         return torch.zeros_like(mask, dtype=self._model.dtype).masked_fill(~mask, lowest)
 
-    def _record(self, tokens: list[int], logprobs: list[float], logits: Any) -> Iterator[Row]:
-        for index, (row, token, logprob) in enumerate(zip(self.rows, tokens, logprobs, strict=True)):
+    def _record(self, rows: list[Row], tokens: list[int], logprobs: list[float], logits: Any) -> Iterator[Row]:
+        for index, (row, token, logprob) in enumerate(zip(rows, tokens, logprobs, strict=True)):
             if row.finished:
                 continue
             if logprob != logprob or not torch.isfinite(logits[index, token]):

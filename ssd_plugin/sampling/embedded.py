@@ -44,7 +44,7 @@ class EmbeddedSampler:
         batch = Batch(self._model, params, self._end_tokens, self._context)
         try:
             while True:
-                batch.drop_finished()
+                batch.turn_over()
                 free = self._max_rows - len(batch.rows)
                 if free >= self._max_rows // REFILL or not batch.rows:
                     batch.admit(self._take(free, waiting, source))

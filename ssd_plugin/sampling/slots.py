@@ -55,6 +55,8 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformer
             return
         if positions > have:
             positions = -(-max(positions, have + have // 4) // BLOCK) * BLOCK
+        if slots > have_slots:
+            slots = max(slots, have_slots + have_slots // 4)
         slots, positions = max(slots, have_slots), max(positions, have)
         for name in ("keys", "values"):
             old = getattr(self, name)
@@ -71,9 +73,9 @@ class SlotCache(Cache):
         super().__init__(layers=list(self.slot_layers))
         self.lengths: list[int] = []
 
-    def extend(self, prefilled: DynamicCache | None, rows: list[int], lengths: list[int]) -> None:
-        """Take new slots: the i-th starts with the first `lengths[i]` positions of row `rows[i]` of a prefilled cache
-        (None: all lengths are 0)."""
+    def extend(self, prefilled: DynamicCache | None, lengths: list[int]) -> None:
+        """Take new slots: the i-th starts with the first `lengths[i]` positions of row i of a prefilled cache (None: all
+        lengths are 0)."""
         first = len(self.lengths)
         self.lengths += lengths
         if prefilled is None:
@@ -82,9 +84,20 @@ class SlotCache(Cache):
             if not ours.is_initialized:
                 ours.lazy_initialization(keys, values)
             ours.reserve(len(self.lengths), max(lengths) + 1)
-            for slot, (row, length) in enumerate(zip(rows, lengths, strict=True), start=first):
+            for row, length in enumerate(lengths):
+                slot = first + row
                 ours.keys[slot, :, :length] = keys[row, :, :length]
                 ours.values[slot, :, :length] = values[row, :, :length]
+
+    def fork(self, slot: int, copies: int) -> None:
+        """Take so many new slots that start as this one is."""
+        first, length = len(self.lengths), self.lengths[slot]
+        self.lengths += [length] * copies
+        for layer in self.slot_layers:
+            if copies and layer.is_initialized:
+                layer.reserve(len(self.lengths), length + 1)
+                layer.keys[first : first + copies, :, :length] = layer.keys[slot, :, :length]
+                layer.values[first : first + copies, :, :length] = layer.values[slot, :, :length]
 
     def remove(self, slot: int) -> None:
         """Free a slot; the last slot in use moves into it."""
