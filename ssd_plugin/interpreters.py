@@ -73,8 +73,10 @@ class _Host:
         named, self._asking = os.pipe()
         answers, descriptor = os.pipe()
         command = [python, "-m", "ssd_plugin.stages", str(root), str(os.getpid()), str(descriptor)]
-        # Libraries' own bars would fill a log with control characters; on a terminal they show downloads.
-        environment = os.environ if sys.stderr.isatty() else {**os.environ, "TQDM_DISABLE": "1"}
+        # A library that looks for a GPU while it is imported must not open it: a process forked after that could not use it.
+        environment = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        if not sys.stderr.isatty():  # libraries' own bars would fill a log with control characters
+            environment["TQDM_DISABLE"] = "1"
         try:
             self._process = subprocess.Popen(command, stdin=named, pass_fds=(lock, descriptor), env=environment)  # noqa: S603 - our own module
         finally:

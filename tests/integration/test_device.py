@@ -1,11 +1,15 @@
-"""Where bfloat16 is chosen: exactly where the processor multiplies it in hardware."""
+"""Devices: bfloat16 exactly where the processor multiplies it in hardware, and no GPU opened too early."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from ssd_plugin.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_dtype
+from ssd_plugin.pipeline import LINE
+from ssd_plugin.recipes import load
 
 CPU = torch.device("cpu")
 
@@ -53,3 +57,24 @@ def test_a_full_disk_is_seen_as_such() -> None:
         torch.save(torch.zeros(100_000), full)
     assert is_out_of_disk(torch_error.value)
     assert not is_out_of_disk(OSError(13, "Permission denied"))
+
+
+WATCH = """
+import importlib, sys
+import torch
+
+opened = []
+for name in ("is_available", "device_count", "_lazy_init", "get_device_capability", "is_bf16_supported"):
+    setattr(torch.cuda, name, lambda *_, name=name, **__: opened.append(name))
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+print(opened)
+"""
+
+
+def test_what_is_imported_before_a_fork_opens_no_gpu() -> None:
+    config = load("ssd_smollm2_135m")()
+    modules = {module for stage in LINE for module in stage.imports(config)}
+    assert modules == {"ssd_plugin.sampling.embedded", "ssd_plugin.training.embedded"}
+    found = subprocess.run([sys.executable, "-c", WATCH, *sorted(modules)], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
