@@ -82,7 +82,8 @@ def test_the_github_action_hands_on_status_outcome_and_page(stub: Path, status: 
 
 
 def test_the_github_action_passes_every_input_as_one_argument(stub: Path) -> None:
-    names = [name for name in ACTION["inputs"] if name not in ("sign-key", "out")]
+    names = [name for name in ACTION["inputs"] if name not in ("sign-key", "keyless", "out")]
+    assert "ledger" in names
     environment = action_environment(stub, **dict.fromkeys(names, HOSTILE), **{"sign-key": "PEM\nlines"})
     done = run_script(STEP["run"], stub, STUB_STATUS="0", **environment)
     assert done.returncode == 0, done.stderr
@@ -105,10 +106,33 @@ def test_optional_inputs_are_left_out_when_empty(stub: Path) -> None:
     assert seen(stub)["arguments"] == shlex.split(expected)
 
 
+@pytest.mark.parametrize(("value", "signs"), [("true", True), ("false", False), ("", False), (HOSTILE, False)])
+def test_keyless_is_passed_on_only_when_it_says_true(stub: Path, value: str, signs: bool) -> None:
+    environment = action_environment(stub, policy="p", tasks="t", baseline="b", candidate="c", keyless=value)
+    run_script(STEP["run"], stub, STUB_STATUS="0", **environment)
+    assert ("--keyless" in seen(stub)["arguments"]) is signs
+    names = {"SSD_TASKS": "t", "SSD_BASELINE": "b", "SSD_CANDIDATE": "c", "SSD_KEYLESS": value}
+    for shell in ("bash", "sh"):
+        run_script(GITLAB["script"][0], stub, shell, STUB_STATUS="0", **GITLAB["variables"] | names)
+        assert ("--keyless" in seen(stub)["arguments"]) is signs
+    assert not (stub / "pwned").exists()
+
+
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 @pytest.mark.parametrize("status", [0, 1, 2, 3])
 def test_the_gitlab_job_hands_on_status_and_every_variable(stub: Path, status: int, shell: str) -> None:
-    names = ("policy", "tasks", "baseline", "candidate", "origin", "model", "baseline-model", "training", "sign")
+    names = (
+        "policy",
+        "tasks",
+        "baseline",
+        "candidate",
+        "origin",
+        "model",
+        "baseline-model",
+        "training",
+        "ledger",
+        "sign",
+    )
     key = stub / "key file"
     key.write_text("PEM")
     variables = {f"SSD_{name.upper().replace('-', '_')}": HOSTILE for name in names if name != "sign"}
@@ -124,7 +148,7 @@ def test_the_gitlab_job_hands_on_status_and_every_variable(stub: Path, status: i
 def test_the_options_that_the_hooks_use_exist() -> None:
     help_text = subprocess.run([BIN / "ssd", "gate", "--help"], capture_output=True, text=True, check=True).stdout
     used = set(re.findall(r"--[a-z-]+", STEP["run"] + GITLAB["script"][0]))
-    assert len(used) == 10
+    assert len(used) == 12
     assert {option for option in used if option not in help_text} == set()
 
 
