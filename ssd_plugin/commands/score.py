@@ -39,7 +39,10 @@ def command(
     ks: tuple[int, ...],
     as_json: bool,
 ) -> None:
-    """Grade generated programs in the sandbox; run it again to continue one that was cut off.
+    """Grade generated programs in the sandbox; run it again to continue one that was cut off. Results of other tasks or
+    samples are never written over.
+
+    Exit status: 0 graded, whatever the programs did; 3 bad input or no sandbox, with one line on stderr.
 
     Example: ssd score --tasks tasks.jsonl --samples samples.jsonl --out results.jsonl -k 1
     """
@@ -58,7 +61,9 @@ def command(
     options = GradeOptions(tier=SandboxTier(tier) if tier else None, limits=limits)
     if workers is not None:
         options = replace(options, workers=workers)
-    task_path = tasks_file(tasks, out.with_name(out.name + ".tasks.jsonl"))
+    _refuse_other_results(out, "samples", samples)
+    task_path = tasks_file(tasks, out.parent / f"{out.name}.{tasks}.jsonl")
+    _refuse_other_results(out, "tasks", task_path)
     with track("graded", _count_lines(samples)) as advance:
         summary = score_file(task_path, samples, out, options=replace(options, progress=advance))
     pass_at = _pass_at_k(task_path, out, ks)
@@ -74,6 +79,27 @@ def command(
     for group, figures in pass_at.items():
         click.echo(f"{group}: " + ", ".join(_figure(name, figure) for name, figure in figures.items()))
     click.echo(f"written: {out}")
+
+
+def _refuse_other_results(out: Path, name: str, given: Path) -> None:
+    """Refuse to write over a file that is not the result file of these samples and tasks.
+
+    Raises:
+        DataError: `out` is there, and its sidecar does not name `given` as its `name` (samples or tasks).
+    """
+    from ssd_plugin.errors import DataError
+    from ssd_plugin.evaluation.graded import sidecar
+    from ssd_plugin.jsonl import read_json, sha256_file
+
+    graded = sidecar(out).is_file()
+    cut_off = not graded and out.with_name(out.name + ".partial").exists()  # just before the sidecar: goes on
+    if not out.is_file() or cut_off:
+        return
+    meta = read_json(sidecar(out)) if graded else None
+    known = meta.get(f"{name}_sha256") if isinstance(meta, dict) else None
+    if known != sha256_file(given):
+        what = f"the results of other {name}" if known else "no results of ssd score"
+        raise DataError(f"--out {out}: holds {what} and is not written over; name another file, or delete it first")
 
 
 def _count_lines(path: Path) -> int:

@@ -34,7 +34,7 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Js
     """
     rows: Iterator[tuple[int, JsonObject]]
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: {'is a directory; name a file in it' if path.is_dir() else 'no such file'}")
     if path.suffix == ".parquet":
         rows = enumerate(_parquet(path, columns), start=1)
     elif path.suffix == ".gz":

@@ -57,3 +57,21 @@ def test_errors_are_one_line_and_status_3(files: list[object], change: dict[str,
     done = score(*(word for pair in arguments.items() for word in pair))
     assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
     assert message in done.stderr
+
+
+def test_results_of_other_inputs_are_not_written_over(files: list[object], tmp_path: Path) -> None:
+    results = tmp_path / "r.jsonl"
+    assert score(*files).returncode == 0
+    kept = results.read_bytes()
+    assert score(*files).returncode == 0, "the same inputs: as before"
+    other = write(tmp_path / "other.jsonl", {"task_id": "double", "sample_id": "9", "completion": "print(4)"})
+    edited = write(tmp_path / "edited.jsonl", TASK | {"expected": ["5\n"]})
+    for name, given in (("--samples", other), ("--tasks", edited)):
+        done = score(*files, name, given)
+        assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+        assert f"r.jsonl: holds the results of other {name[2:]} and is not written over" in done.stderr
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    done = score(*files, "--out", notes)
+    assert (done.returncode, "holds no results of ssd score" in done.stderr) == (3, True)
+    assert (results.read_bytes(), notes.read_text()) == (kept, "mine")
