@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ssd_plugin.digests import first_difference, model_digests
 from ssd_plugin.errors import DataError, TrustError
+from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.evidence.dsse import unseal
 from ssd_plugin.evidence.files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
 from ssd_plugin.evidence.keyless import Identity, unseal_keyless
@@ -23,7 +25,8 @@ from ssd_plugin.verdict import Outcome, Verdict, decide
 class Verified:
     """A verdict that held. `key_id`: the key's id, or the identity, that signed it. `evidence`: its files' paths relative to the
     evidence directory, the signature among them;
-    `unchecked`: judged files that are not where the verdict saw them (the model, if none was given)."""
+    `unchecked`: what was not compared with what was judged: files that are not where the verdict saw them, the model if none
+    was given."""
 
     verdict: Verdict
     verdict_sha256: str
@@ -55,12 +58,15 @@ def verify(path: Path, trusted: Trust, *, model: Path | None = None, now: dateti
     if model is not None:
         require_model(verified, model)
     elif judged := verified.model():
-        unchecked = (*unchecked, f"the model's {len(judged)} files (no --model)")
+        unchecked = (*unchecked, f"the weights: the model's {len(judged)} files were not compared (give --model)")
+    else:
+        unchecked = (*unchecked, "the weights: the verdict judged no model")
     return replace(verified, unchecked=unchecked)
 
 
 def verify_signature(path: Path, trusted: Trust) -> Verified:
-    """Check only the signature, the evidence files and that the verdict follows from its gates; not outcome or age.
+    """Check only the signature, the evidence files (none missing, none extra) and that the verdict follows from its gates;
+    not outcome or age.
 
     Raises:
         TrustError: as `verify`.
@@ -87,6 +93,7 @@ def verify_signature(path: Path, trusted: Trust) -> Verified:
         verdict = Verdict.from_json(json.loads(raw), str(path))
     except (ValueError, RecursionError, DataError) as error:
         raise TrustError(f"{path}: not a verdict ({error})") from error
+    _refuse_others(path.parent, digests, verdict)
     evidence = (*sorted(digests), envelope.name)
     return Verified(
         verdict=verdict, verdict_sha256=digests[VERDICT], key_id=opened.key_id, evidence=evidence, unchecked=()
@@ -115,6 +122,15 @@ def _check_evidence(folder: Path, digests: Mapping[str, str]) -> None:
             raise TrustError(f"{folder / relative}: was changed after the verdict was signed")
 
 
+def _refuse_others(folder: Path, digests: Mapping[str, str], verdict: Verdict) -> None:
+    """A file that nobody signed must not lie among those that somebody did. Judged files may: they are checked by digest."""
+    judged = {Path(os.path.normpath(s.path)) for s in verdict.subjects if s.role not in ("model", "baseline_model")}
+    known = {*map(Path, digests), Path(ENVELOPE), Path(BUNDLE), *judged, *map(sidecar, judged)}
+    for path in sorted(folder.rglob("*")):
+        if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder) not in known:
+            raise TrustError(f"{path}: is no part of the signed evidence; move it out of that directory")
+
+
 def _check_inputs(verdict: Verdict, folder: Path) -> tuple[str, ...]:
     """Tasks and samples that are still where the verdict saw them must be what it saw; returns those that are not there."""
     absent = []
@@ -123,7 +139,7 @@ def _check_inputs(verdict: Verdict, folder: Path) -> tuple[str, ...]:
             continue
         path = folder / subject.path
         if not path.is_file():
-            absent.append(f"{subject.role} {subject.path}")
+            absent.append(f"{subject.role} {subject.path}: is not there")
             continue
         try:
             digest = sha256_file(path)

@@ -20,7 +20,9 @@ from ssd_plugin.verification import Trust, verify
 @trust_options
 @json_option
 def command(verdict: Path, model: Path | None, trust: Trust, as_json: bool) -> None:
-    """Check that a verdict is a valid GO, signed by a trusted key, over exactly these files. Exit 0 if so, else 1.
+    """Check that a verdict is a valid GO, signed by a trusted key, over exactly these files.
+
+    Exit status: 0 it is; 1 refused, with the reason; 3 wrong usage.
 
     Example: ssd verify --verdict out/verdict.json --trust keys/ssd.pub --model runs/my-run/train/model
     """
@@ -44,4 +46,4 @@ def command(verdict: Path, model: Path | None, trust: Trust, as_json: bool) -> N
     click.echo(f"GO by policy {visible(verified.verdict.policy.name)}, valid until {verified.verdict.expires}")
     click.echo(f"signed by {verified.key_id}")
     for name in verified.unchecked:
-        click.echo(f"not checked, not there: {visible(name)}")
+        click.echo(f"note: not checked: {visible(name)}")

@@ -83,7 +83,7 @@ def test_the_registry_keeps_evidence_that_verifies_by_itself(shop: Shop) -> None
     shop.promote(1, None)
     evidence = shop.home / "versions/000001/evidence/verdict.json"
     verified = verify(evidence, shop.trusted, model=shop.home / "champion")
-    assert verified.unchecked == ("tasks ../tasks.jsonl",)
+    assert verified.unchecked == ("tasks ../tasks.jsonl: is not there",)
     modes = {path.stat().st_mode & 0o777 for path in (shop.home / "champion/").rglob("*") if path.is_file()}
     assert modes == {0o444}
 

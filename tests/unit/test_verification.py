@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ssd_plugin.errors import TrustError
+from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.evidence.statement import statement
+from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.signing import load_trusted, new_keys
-from ssd_plugin.verdict import GateStatus, Override, Tier, Verdict, read_verdict
+from ssd_plugin.verdict import GateStatus, Override, Subject, Tier, Verdict, read_verdict
 from ssd_plugin.verification import Verified, verify
 
 
@@ -37,7 +39,46 @@ def test_a_signed_go_over_these_files_holds(judged: Any) -> None:
 
 def test_what_was_not_checked_is_said(judged: Any) -> None:
     judged.tasks.unlink()
-    assert check(judged, model=None).unchecked == ("tasks ../tasks.jsonl", "the model's 7 files (no --model)")
+    assert check(judged, model=None).unchecked == (
+        "tasks ../tasks.jsonl: is not there",
+        "the weights: the model's 7 files were not compared (give --model)",
+    )
+
+
+def test_a_verdict_without_a_model_vouches_for_no_weights(judged: Any, factory: Any) -> None:
+    judged.sign(factory.verdict())
+    assert check(judged, model=None).unchecked == ("the weights: the verdict judged no model",)
+
+
+def test_nothing_may_lie_among_the_signed_files(judged: Any) -> None:
+    for place in ("notes.txt", "graded/baseline.results.jsonl", "programs/candidate/extra.py.txt"):
+        extra = judged.out / place
+        extra.parent.mkdir(parents=True, exist_ok=True)
+        extra.touch()
+        with pytest.raises(TrustError, match=f"{extra.name}: is no part of the signed evidence"):
+            check(judged)
+        extra.unlink()
+    (judged.out / "link").symlink_to(judged.model, target_is_directory=True)
+    with pytest.raises(TrustError, match="link: is no part of the signed evidence"):
+        check(judged)
+    (judged.out / "link").unlink()
+    check(judged)
+
+
+def test_what_the_gate_graded_may_lie_beside_the_evidence_and_is_checked(judged: Any) -> None:
+    graded = judged.out / "graded/candidate.results.jsonl"
+    graded.parent.mkdir()
+    graded.write_text("{}\n")
+    sidecar(graded).write_text("{}")
+    verdict = judged.go()
+    subject = Subject(
+        role="candidate_results", path="graded/candidate.results.jsonl", sha256=sha256_file(graded), size=3
+    )
+    judged.sign(replace(verdict, subjects=(*verdict.subjects, subject)))
+    check(judged)
+    graded.write_text("{} ")
+    with pytest.raises(TrustError, match=r"candidate\.results\.jsonl: was changed since"):
+        check(judged)
 
 
 def test_any_changed_byte_in_any_file_is_refused_with_the_file(judged: Any) -> None:
