@@ -62,9 +62,10 @@ def _embedded(side: Side, vectors: dict[str, distance.Vectors]) -> dict[str, dis
     }
 
 
-def _drift(context: GateContext, settings: Settings, human: Sequence[ast.Module]) -> Measurement:
-    """BREACH: the answers changed beyond what relabelling explains, and away from human code, beyond chance and the margin.
+def _drift(context: GateContext, settings: Settings, human: Sequence[ast.Module]) -> tuple[Measurement, str]:
+    """The figure, and in words what of it chance explains.
 
+    BREACH: the answers changed beyond what relabelling explains, and away from human code, beyond chance and the margin.
     A changed distribution alone is no loss: training is meant to change it.
     """
     sides = (context.baseline, context.candidate)
@@ -78,11 +79,16 @@ def _drift(context: GateContext, settings: Settings, human: Sequence[ast.Module]
     margin = settings.away_margin * shift.baseline
     rise = shift.candidate - shift.baseline
     breach = shift.moved > shift.moved_threshold and shift.away > shift.away_threshold and rise > margin
-    return Measurement(
+    away = "beyond" if shift.away > shift.away_threshold else "within"
+    chance = (
+        f"the answers moved by {shift.moved:.3f} (chance: up to {shift.moved_threshold:.3f}), the rise is {away} chance"
+    )
+    figure = Measurement(
         name="distance to human code", unit="MMD", baseline=shift.baseline, candidate=shift.candidate, delta=rise,
         low=None, high=None, margin=margin, tasks=len(context.tasks),
         status=GateStatus.BREACH if breach else GateStatus.PASS, less_is_better=True,
     )  # fmt: skip
+    return figure, chance
 
 
 def _likelihood(context: GateContext, settings: Settings, human: Sequence[ast.Module]) -> Measurement:
@@ -118,10 +124,12 @@ def _interval(rises: Sequence[float]) -> tuple[float | None, float | None]:
 def check(context: GateContext, settings: Settings) -> GateResult:
     """Domains, distance to human code and, where asked for and weights are at hand, its likelihood."""
     human = context.memo.once("corpus", lambda: corpus.functions(settings.corpus, settings.corpus_functions))
-    figures = [*_domains(context, settings), _drift(context, settings, human)]
+    figures = _domains(context, settings)  # first: it refuses unpaired sides
+    drift, chance = _drift(context, settings, human)
+    figures.append(drift)
     if settings.nll_documents and not context.resampled:
         figures.append(_likelihood(context, settings, human))
-    return conclude("domain_shift", figures)
+    return conclude("domain_shift", figures, note=chance)
 
 
 @hookimpl

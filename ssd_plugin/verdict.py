@@ -144,7 +144,8 @@ class Tool:
 @dataclass(frozen=True, kw_only=True)
 class PowerRow:
     """What a gate can see on this baseline, computed before the candidate is read. `power`: probability that a candidate equal
-    to the baseline passes; `tasks_needed`: tasks for power 0.8; `detectable`: the margin passed with power 0.8."""
+    to the baseline passes; `tasks_needed`: tasks for power 0.8, 0 where no number is enough since the baseline is
+    not above the margin; `detectable`: the margin passed with power 0.8."""
 
     gate: str
     measure: str
@@ -272,3 +273,13 @@ def decide(gates: Sequence[JudgedGate], today: date) -> tuple[Outcome, str]:
     accepted = [g.result.gate for g in gates if g.override and g.result.status is not GateStatus.PASS]
     note = f"; accepted by override: {', '.join(accepted)}" if accepted else ""
     return Outcome.GO, f"all {len(deciding)} critical gates passed and no supporting gate breached{note}"
+
+
+def in_short(verdict: Verdict) -> str:
+    """Why, for a page that shows each gate's whole reason too: the gates that decided, by name. A GO, and an ERROR, which may
+    be all that a log shows, give their reason itself.
+    """
+    deciding = [gate for gate in verdict.gates if weigh(gate, verdict.judged_on) is verdict.outcome]
+    if not deciding or verdict.outcome in (Outcome.GO, Outcome.ERROR):
+        return verdict.reason
+    return ", ".join(f"{gate.result.gate} ({gate.tier}) {gate.result.status}" for gate in deciding)

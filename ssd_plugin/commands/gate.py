@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from ssd_plugin.commands.options import json_option
 from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
@@ -37,7 +38,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Directory for verdict.json and the evidence."
 )
-@click.option("--check-policy", is_flag=True, help="Only validate the policy files named as arguments.")
+@click.option("--check-policy", is_flag=True, help="Only validate the policies named as arguments.")
 @click.argument("policies", nargs=-1)
 @json_option
 def command(
@@ -66,7 +67,11 @@ def command(
     Example: ssd gate --check-policy policies/*.toml
     """
     if check_policy:
-        return _check_policies(policies or (policy,), as_json)
+        given = click.get_current_context().get_parameter_source("policy") is not ParameterSource.DEFAULT
+        named = (*policies, *((policy,) if given else ()))
+        if not named:
+            raise click.UsageError("--check-policy needs policies to check: name files, or one with --policy")
+        return _check_policies(named, as_json)
     if policies:
         raise click.UsageError(f"unexpected argument {policies[0]!r}; policy files go with --check-policy")
     if tasks is None or baseline is None or candidate is None or out is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from ssd_plugin.evidence.files import SARIF
 from ssd_plugin.evidence.text import markdown
-from ssd_plugin.verdict import JudgedGate, Verdict
+from ssd_plugin.verdict import JudgedGate, Looks, Verdict, in_short
 
 _MAX_FINDING_ROWS = 20
 
@@ -16,10 +16,10 @@ def summary(verdict: Verdict, left_out: int, signed: bool) -> str:
     lines = [
         f"# {verdict.outcome}",
         "",
-        markdown(verdict.reason, 2000),
+        markdown(in_short(verdict), 2000),
         "",
-        f"Policy {policy}; sandbox {markdown(verdict.sandbox)}; look {verdict.looks.look} of {verdict.looks.allowed}, "
-        f"{verdict.looks.reruns} reruns; made {markdown(verdict.created)}, valid until {markdown(verdict.expires)}; "
+        f"Policy {policy}; sandbox {markdown(verdict.sandbox)}; {_looks(verdict.looks)}; "
+        f"made {markdown(verdict.created)}, valid until {markdown(verdict.expires)}; "
         f"{'signed' if signed else '**not signed: cannot promote a model**'}.",
         "",
         *_table(("gate", "tier", "result", "override", "why"), map(_gate_row, verdict.gates)),
@@ -30,10 +30,14 @@ def summary(verdict: Verdict, left_out: int, signed: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _looks(looks: Looks) -> str:
+    return f"look {looks.look} of {looks.allowed}, {looks.reruns} reruns" if looks.look else "no look was spent"
+
+
 def _gate_row(gate: JudgedGate) -> tuple[str, ...]:
     override = f"{markdown(gate.override.reason)} (until {gate.override.expires})" if gate.override else ""
     result = gate.result
-    return markdown(result.gate, 80), gate.tier.value, result.status.value, override, markdown(result.reason)
+    return markdown(result.gate, 80), gate.tier.value, result.status.value, override, markdown(result.reason, 2000)
 
 
 def _figures(verdict: Verdict) -> list[str]:

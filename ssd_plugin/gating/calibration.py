@@ -20,8 +20,9 @@ from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.apart import Job, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.programs import ProgramMemo
-from ssd_plugin.gating.run import Bench, judge, load_bench, power_table, with_minimum
+from ssd_plugin.gating.run import Bench, judge, load_bench, power_table, shortage, with_minimum
 from ssd_plugin.gating.sides import load_side
+from ssd_plugin.policy import Policy
 from ssd_plugin.records import Result, Status
 from ssd_plugin.statistics import Interval, exact_share
 from ssd_plugin.verdict import GateResult, Outcome, PowerRow, decide, weigh
@@ -45,7 +46,8 @@ class Experiment:
 class Calibration:
     """What a policy does on this baseline. `false_block`: an equal candidate (`redrawn`) does not get GO. `false_pass`: one worse
     by exactly the margin of `correctness` gets GO. `power`: one worse by twice the margin gets NO-GO. The last two are None for
-    a policy without `correctness`. `left_out`: gates that resampling cannot try (they judge files, not samples).
+    a policy without `correctness`. `left_out`: gates that resampling cannot try (they judge files, not samples). `too_few`: what
+    is needed where there is too little for any GO, or for a GO of an equal model with probability 0.8; empty with enough.
     """
 
     policy: str
@@ -57,6 +59,7 @@ class Calibration:
     false_pass: Interval | None
     power: Interval | None
     left_out: tuple[str, ...]
+    too_few: str
     pass_rate_power: tuple[PowerRow, ...]
     experiments: tuple[Experiment, ...]
 
@@ -148,6 +151,21 @@ def _losses(bench: Bench, baseline: Side) -> dict[str, float]:
     return {name: min(1.0, float(margins * margin / level)) for name, margins in _LOSSES.items()}
 
 
+def _too_few(policy: Policy, context: GateContext, power: Sequence[PowerRow]) -> str:
+    """What the data lack, and what is needed, in a line."""
+    if short := shortage(policy, context):
+        return f"too few: {short}: no candidate can get GO; give {policy.min_tasks} tasks x {policy.min_samples} samples or more"
+    weak = min((row for row in power if row.power < 0.8), key=lambda row: row.power, default=None)
+    if weak is None:
+        return ""
+    if not weak.tasks_needed:
+        return f"too few passes: the baseline is not above the margin of {weak.gate}, {weak.margin:g}, so no candidate can pass"
+    return (
+        f"too few: an equal model passes {weak.gate} with probability {weak.power:.2f}; 0.8 takes {weak.tasks_needed} tasks "
+        f"like these {weak.tasks}, or more samples a task, or a margin of {weak.detectable:.3f}"
+    )
+
+
 def _share(experiments: Mapping[str, Experiment], name: str, outcome: Outcome, count: int) -> Interval | None:
     if name not in experiments:
         return None
@@ -209,6 +227,7 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         for i, experiment in enumerate(losses)
     }
     experiments = {name: _experiment(name, bench, found, context, today) for name, found in parts.items()}
+    power = power_table(bench, context.baseline, context.alpha)
     go = exact_share(round(experiments["redrawn"].outcomes.get(Outcome.GO.value, 0.0) * replicates), replicates)
     return Calibration(
         policy=bench.policy.name,
@@ -220,6 +239,7 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         false_block=replace(go, estimate=1 - go.estimate, low=1 - go.high, high=1 - go.low),
         false_pass=_share(experiments, "margin_loss", Outcome.GO, replicates),
         power=_share(experiments, "double_loss", Outcome.NO_GO, replicates),
-        pass_rate_power=power_table(bench, context.baseline, context.alpha),
+        too_few=_too_few(bench.policy, context, power),
+        pass_rate_power=power,
         experiments=tuple(experiments.values()),
     )

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from ssd_plugin.errors import GateError
+from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.gate import Side
-from ssd_plugin.jsonl import read_jsonl, sha256_json, write_jsonl
+from ssd_plugin.jsonl import JsonObject, read_jsonl, sha256_json, write_jsonl
 from ssd_plugin.policy import Policy
 from ssd_plugin.verdict import Looks
 
@@ -79,26 +79,42 @@ def _held(ledger: Path) -> Iterator[None]:
             os.close(descriptor)
     except OSError as error:
         raise GateError(
-            f"{ledger}: looks cannot be counted there ({error.strerror}); name a file that can be written with --ledger "
-            "or SSD_LEDGER"
+            f"looks cannot be counted in {ledger} ({error.strerror}); name a file that can be written with --ledger or "
+            "SSD_LEDGER"
+        ) from error
+
+
+def _entries(ledger: Path) -> list[JsonObject]:
+    """The ledger's rows; none before the first look.
+
+    Raises:
+        GateError: it is malformed.
+    """
+    try:
+        return [row for _, row in read_jsonl(ledger)] if ledger.exists() else []
+    except DataError as error:
+        raise GateError(
+            f"{error}: that is the file that counts looks; restore it, or name another with --ledger or SSD_LEDGER"
         ) from error
 
 
 def record_look(ledger: Path, policy: Policy, now: Judged) -> Looks:
-    """Enter this gate run and say which look it is. Entered before any gate runs, so an aborted look counts too.
+    """Enter this gate run and say which look it is. Entered before any gate judges the candidate, so an aborted look counts
+    too.
 
     Raises:
-        GateError: the candidate was judged on other data `policy.looks` times already, or the ledger cannot be written.
-        DataError, ResourceError: the ledger is malformed, or the disk is full.
+        GateError: the candidate was judged on other data `policy.looks` times already, or the ledger cannot be written
+            or is malformed.
+        ResourceError: the disk is full.
     """
     with _held(ledger):
-        rows = [row for _, row in read_jsonl(ledger)] if ledger.exists() else []
+        rows = _entries(ledger)
         before = [row.get("data") for row in rows if row.get("candidate") == now.candidate]
         looks = list(dict.fromkeys([*before, now.data]))
         if len(looks) > policy.looks:
             raise GateError(
-                f"{ledger}: this candidate was judged on {len(looks) - 1} data sets already and the policy allows "
-                f"{policy.looks} looks; sampling until it passes proves nothing: train another candidate"
+                f"this candidate was judged on {len(looks) - 1} data sets already and the policy allows {policy.looks} looks; "
+                f"sampling until it passes proves nothing: train another candidate (looks are counted in {ledger})"
             )
         entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "policy": policy.sha256, **vars(now)}
         write_jsonl(ledger, [*rows, entry])

@@ -80,10 +80,23 @@ def describe(figure: Measurement) -> str:
     text = f"{figure.name} {figure.candidate:.3f}"
     if figure.baseline is not None:
         text = f"{figure.name} {figure.baseline:.3f} -> {figure.candidate:.3f}"
-    if figure.delta is not None and figure.low is not None and figure.high is not None:
-        text += f" ({figure.delta:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
+    if figure.delta is not None:
+        text += f" ({figure.delta:+.3f}"
+        if figure.low is not None and figure.high is not None:
+            text += f" [{figure.low:+.3f}, {figure.high:+.3f}]"
         text += f", margin {figure.margin:.3g})" if figure.margin is not None else ")"
+    if figure.status is GateStatus.INSUFFICIENT and _below_margin(figure):
+        text += (
+            ": the baseline is not above the margin, so no loss could show; set a smaller margin or give easier tasks"
+        )
     return text
+
+
+def _below_margin(figure: Measurement) -> bool:
+    """Whether the baseline has no more of the figure than the margin, so that losing all of it would be no breach."""
+    if figure.less_is_better or figure.baseline is None or figure.margin is None:
+        return False
+    return figure.baseline <= figure.margin
 
 
 def conclude(
@@ -119,11 +132,15 @@ def _same_model_sd(side: Side) -> float:
 
 
 def pass_rate_power(gate: str, baseline: Side, margin: float, alpha: float) -> list[PowerRow]:
-    """What a pass@1 test with this margin can see on this baseline; nothing on fewer than two tasks."""
+    """What a pass@1 test with this margin can see on this baseline; nothing on fewer than two tasks.
+
+    A baseline that is not above the margin cannot pass (`compare`), however many tasks there are.
+    """
     tasks = len(baseline.by_task)
     if tasks < 2:
         return []
     sd = _same_model_sd(baseline)
+    possible = statistics.fmean(baseline.pass_rates().values()) > margin
     return [
         PowerRow(
             gate=gate,
@@ -131,8 +148,8 @@ def pass_rate_power(gate: str, baseline: Side, margin: float, alpha: float) -> l
             tasks=tasks,
             samples=baseline.samples_per_task,
             margin=margin,
-            power=noninferiority_power(sd=sd, tasks=tasks, margin=margin, alpha=alpha),
-            tasks_needed=tasks_needed(sd=sd, margin=margin, alpha=alpha),
+            power=noninferiority_power(sd=sd, tasks=tasks, margin=margin, alpha=alpha) if possible else 0.0,
+            tasks_needed=tasks_needed(sd=sd, margin=margin, alpha=alpha) if possible else 0,
             detectable=minimum_detectable(sd=sd, tasks=tasks, alpha=alpha),
         )
     ]

@@ -1,4 +1,4 @@
-"""One gate run, top to bottom: policy, gates, sides, looks, power, every gate apart, verdict."""
+"""One gate run, top to bottom: policy, gates, sides, power, integrity, looks, every other gate apart, verdict."""
 
 import os
 import platform
@@ -14,14 +14,14 @@ from typing import Any
 
 from ssd_plugin.data.benchmarks import load_tasks
 from ssd_plugin.digests import model_digests
-from ssd_plugin.errors import ConfigError, SsdError
+from ssd_plugin.errors import ConfigError, PluginError, SsdError
 from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.looks import default_ledger, identify, record_look
 from ssd_plugin.gating.paired import pass_rate_power
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest, resolve
-from ssd_plugin.gating.sides import load_side
+from ssd_plugin.gating.sides import drop_other_sides, load_side
 from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
 from ssd_plugin.policy import SANDBOX_TIERS, Policy, load_policy
@@ -41,6 +41,8 @@ from ssd_plugin.verdict import (
 )
 
 VERDICT = "verdict.json"
+INTEGRITY = "integrity"  # the gate that every policy must have (`policy.py`); it runs before all others
+_NOT_RUN = "not run: the grades cannot be trusted (integrity)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +72,12 @@ def load_bench(reference: str) -> Bench:
         PluginError: a plugin that the policy names cannot be loaded.
     """
     policy = load_policy(reference)
-    registered = load_gates(policy.plugins)
-    gates = {name: registered[name] for name in policy.gates if name in registered}
     try:
+        registered = load_gates(policy.plugins)
+        gates = {name: registered[name] for name in policy.gates if name in registered}
         settings = {name: _settings(found.gate, policy.gates[name].settings) for name, found in gates.items()}
-    except ConfigError as error:
-        raise ConfigError(f"policy {policy.name}: {error}") from error
+    except (ConfigError, PluginError) as error:
+        raise type(error)(f"{reference}: {error}") from error
     plugins = {found.plugin.distribution: found.plugin for found in registered.values()}
     return Bench(policy=policy, gates=gates, settings=settings, plugins=tuple(plugins.values()))
 
@@ -164,16 +166,21 @@ def _call(gate: Gate, context: GateContext, settings: Any) -> list[GateResult]:
     return [gate.check(context, settings)]
 
 
+def shortage(policy: Policy, context: GateContext) -> str:
+    """What there is less of than the policy's minimum, in words; empty when there is enough."""
+    samples = min(context.baseline.samples_per_task, context.candidate.samples_per_task)
+    if len(context.tasks) < policy.min_tasks:
+        return f"{len(context.tasks)} tasks, the policy asks for {policy.min_tasks}"
+    if samples < policy.min_samples:
+        return f"{samples} samples a task, the policy asks for {policy.min_samples}"
+    return ""
+
+
 def with_minimum(policy: Policy, context: GateContext, gate: Gate, result: GateResult) -> GateResult:
     """A PASS of a gate that compares tasks becomes INSUFFICIENT on fewer tasks or samples than the policy asks for."""
     if not gate.paired or result.status is not GateStatus.PASS:
         return result
-    samples = min(context.baseline.samples_per_task, context.candidate.samples_per_task)
-    short = ""
-    if len(context.tasks) < policy.min_tasks:
-        short = f"{len(context.tasks)} tasks, the policy asks for {policy.min_tasks}"
-    elif samples < policy.min_samples:
-        short = f"{samples} samples a task, the policy asks for {policy.min_samples}"
+    short = shortage(policy, context)
     if not short:
         return result
     return GateResult(
@@ -229,6 +236,10 @@ def _look(ledger: Path | None, policy: Policy, context: GateContext, subjects: S
     return record_look(ledger or default_ledger(), policy, judged)
 
 
+def _no_look(policy: Policy) -> Looks:
+    return Looks(look=0, allowed=policy.looks, reruns=0, alpha=policy.alpha / policy.looks)
+
+
 def run_gates(
     request: GateRequest,
     *,
@@ -250,8 +261,7 @@ def run_gates(
     try:
         verdict = _run(bench, resolve(request), work, on_power, on_gate)
     except SsdError as error:
-        looks = Looks(look=0, allowed=bench.policy.looks, reruns=0, alpha=bench.policy.alpha / bench.policy.looks)
-        verdict = _verdict(bench, (), looks, reason=" ".join(str(error).split()))
+        verdict = _verdict(bench, (), _no_look(bench.policy), reason=" ".join(str(error).split()))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     write_verdict(request.out / VERDICT, verdict)
@@ -268,19 +278,37 @@ def _run(
     policy = bench.policy
     context = load_context(request, policy, work, policy.alpha / policy.looks)
     subjects = _subjects(request, context)
-    looks = _look(request.ledger, policy, context, subjects)
+    drop_other_sides(request.out, [request.out / one.path for one in subjects])
     power = power_table(bench, context.baseline, context.alpha)
     on_power(power)
-    jobs = {}
-    for name, found in bench.gates.items():
-        own = replace(context, work=work / name)
-        call = partial(_call, found.gate, own, bench.settings[name])
-        place = policy.gates[name]
-        jobs[name] = Job(call=call, timeout_s=place.timeout_s, memory_mib=place.memory_mib)
-    answers = run_apart(jobs, on_gate)
+    jobs = _jobs(bench, context)
+    answers = run_apart({INTEGRITY: jobs.pop(INTEGRITY)}, on_gate)
+    if _holds(answers[INTEGRITY]):
+        looks = _look(request.ledger, policy, context, subjects)
+        answers |= run_apart(jobs, on_gate)
+    else:
+        looks = _no_look(policy)
     results = {
         name: with_minimum(policy, context, found.gate, one_result(name, answers[name], found.gate.paired))
+        if name in answers
+        else GateResult(gate=name, status=GateStatus.INSUFFICIENT, reason=_NOT_RUN)
         for name, found in bench.gates.items()
     }
     judged = judge(bench, results, {name: answer.seconds for name, answer in answers.items()})
     return _verdict(bench, judged, looks, subjects=subjects, sandbox=weakest_tier(context.sides), power=power)
+
+
+def _jobs(bench: Bench, context: GateContext) -> dict[str, Job]:
+    """Each gate's call with its limits, in the policy's order."""
+    jobs = {}
+    for name, found in bench.gates.items():
+        own = replace(context, work=context.work / name)
+        place = bench.policy.gates[name]
+        call = partial(_call, found.gate, own, bench.settings[name])
+        jobs[name] = Job(call=call, timeout_s=place.timeout_s, memory_mib=place.memory_mib)
+    return jobs
+
+
+def _holds(integrity: Answer) -> bool:
+    """Whether the grades can be trusted. If not, the candidate is not judged at all, so that no look is spent on it."""
+    return one_result(INTEGRITY, integrity, paired=True).status is GateStatus.PASS

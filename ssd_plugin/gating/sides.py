@@ -1,12 +1,15 @@
 """Turns what the user names as a side into graded rows: a result file whose sidecar holds, or samples graded here."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ssd_plugin.errors import DataError
+from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.evaluation.grader import read_graded, score_file
 from ssd_plugin.gating.gate import Side
-from ssd_plugin.jsonl import read_jsonl, write_jsonl
-from ssd_plugin.records import read_samples
+from ssd_plugin.jsonl import read_jsonl
+
+GRADED = "graded"  # the folder of the evidence directory in which sides are graded
 
 
 def _is_result_file(path: Path) -> bool:
@@ -30,10 +33,16 @@ def load_side(role: str, path: Path, tasks: Path, out: Path, *, regrade: bool) -
             pass  # no sidecar, or not of this file and these tasks: the samples in it are graded again
         else:
             return Side(role=role, results=path, rows=tuple(run.rows), meta=run.meta, regraded=False)
-    folder = out / "graded"
-    samples = folder / f"{role}.samples.jsonl"
-    results = folder / f"{role}.results.jsonl"
-    write_jsonl(samples, (sample.to_json() for sample in read_samples(path)))
-    score_file(tasks, samples, results)
+    results = out / GRADED / f"{role}.results.jsonl"
+    score_file(tasks, path, results)  # of the user's own file, so that what is wrong in it is said of that file
     run = read_graded(results, tasks=tasks)
     return Side(role=role, results=results, rows=tuple(run.rows), meta=run.meta, regraded=True)
+
+
+def drop_other_sides(out: Path, judged: Iterable[Path]) -> None:
+    """Remove what earlier gate runs into `out` graded and this one did not judge: `ssd verify` would refuse it there."""
+    kept = {path.resolve() for path in judged}
+    kept |= {sidecar(path) for path in kept}
+    for path in (out / GRADED).glob("*.results.jsonl*"):
+        if path.resolve() not in kept:
+            path.unlink()

@@ -11,7 +11,7 @@ from rich.text import Text
 from ssd_plugin.evidence.text import visible
 from ssd_plugin.gating.calibration import Calibration
 from ssd_plugin.plugins import LoadedGate
-from ssd_plugin.verdict import GateStatus, JudgedGate, Outcome, PowerRow, Verdict
+from ssd_plugin.verdict import GateStatus, JudgedGate, Outcome, PowerRow, Verdict, in_short
 
 _STYLES = {GateStatus.PASS: "green", GateStatus.BREACH: "bold red", GateStatus.INSUFFICIENT: "yellow"}
 _OUTCOMES = {Outcome.GO: "bold green", Outcome.NO_GO: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
@@ -32,7 +32,12 @@ def print_power(rows: Sequence[PowerRow]) -> None:
     for row in rows:
         size = f"{row.tasks} x {row.samples}"
         table.add_row(
-            row.gate, size, f"{row.margin:g}", f"{row.power:.2f}", str(row.tasks_needed), f"{row.detectable:.3f}"
+            row.gate,
+            size,
+            f"{row.margin:g}",
+            f"{row.power:.2f}",
+            str(row.tasks_needed or "none"),
+            f"{row.detectable:.3f}",
         )
     console = Console()
     console.print("Power on this baseline, before the candidate is looked at:")
@@ -42,7 +47,7 @@ def print_power(rows: Sequence[PowerRow]) -> None:
 
 def _row(gate: JudgedGate) -> tuple[Text | str, ...]:
     status = gate.result.status
-    reason = visible(gate.result.reason, 400) + (" (overridden)" if gate.override else "")
+    reason = visible(gate.result.reason) + (" (overridden)" if gate.override else "")
     return (
         gate.result.gate,
         gate.tier.value,
@@ -60,13 +65,15 @@ def print_verdict(verdict: Verdict, out: Path) -> None:
             table.add_row(*_row(gate))
         console.print(table)
         console.print()
-    said = f" by policy {visible(verdict.policy.name)}: {visible(verdict.reason, 600)}"
+    said = f" by policy {visible(verdict.policy.name)}: {visible(in_short(verdict))}"
     if verdict.outcome is Outcome.ERROR:
         click.echo(f"ssd: {verdict.outcome.value}{said}", err=True)
     else:
         console.print(Text.assemble((verdict.outcome.value, _OUTCOMES[verdict.outcome]), said))
     looks = verdict.looks
-    if looks.look:
+    if not looks.look:
+        console.print("no look was spent")
+    else:
         again = f", rerun {looks.reruns} times" if looks.reruns else ""
         console.print(
             f"look {looks.look} of {looks.allowed}{again}, each at alpha {looks.alpha:g}; sandbox {verdict.sandbox}"
@@ -122,5 +129,7 @@ def print_calibration(found: Calibration) -> None:
         "Share of replicates in which each gate passes, and in which it alone blocks an equal model (redrawn):"
     )
     console.print(gates)
+    if found.too_few:
+        console.print(Text(found.too_few, style="bold yellow"))
     if found.left_out:
         console.print(f"not tried by resampling: {', '.join(found.left_out)}, and figures of the weights")

@@ -204,3 +204,27 @@ def test_check_policy(desk: Desk) -> None:
     assert done.returncode == 3
     assert "min_task is not a known key" in done.stderr
     assert "override of 'correctness' has expired" in done.stderr
+
+
+def test_what_is_wrong_in_a_side_is_said_of_the_user_s_file(desk: Desk) -> None:
+    stray = desk.write("stray", lambda _: GOOD, tasks=31)
+    _, verdict, _ = desk.gate(stray)
+    assert verdict["reason"].startswith(
+        f"{stray}: sample 's0' is for task 't30', which {desk.root / 'tasks.jsonl'} lacks"
+    )
+
+
+def test_a_task_file_that_is_wrong_spends_no_look(desk: Desk) -> None:
+    tasks, good = desk.root / "tasks.jsonl", desk.write("same", lambda _: GOOD)
+    right = tasks.read_text()
+    tasks.write_text(right.replace('"expected": [3, 10]', '"expected": [3, 11]', 1))
+    model = desk.root / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"the same candidate each time")
+    status, verdict, said = desk.gate(good, "--model", str(model))
+    assert (status, verdict["looks"]["look"]) == (3, 0)
+    assert "correctness:" not in said, "no other gate saw the candidate"
+    assert {gate["result"]["status"] for gate in verdict["gates"][1:]} == {"insufficient"}
+    tasks.write_text(right)
+    status, verdict, _ = desk.gate(good, "--model", str(model))
+    assert (status, verdict["looks"]["look"], verdict["looks"]["candidates"]) == (0, 1, 1)

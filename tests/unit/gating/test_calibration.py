@@ -12,6 +12,7 @@ from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.calibration import Calibration, calibrate
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.run import Bench, judge, load_bench
+from ssd_plugin.report.gating import print_calibration
 from ssd_plugin.verdict import Outcome, decide
 
 POLICY = """
@@ -156,3 +157,34 @@ def test_a_baseline_that_solves_nothing_cannot_be_calibrated(tools: Any, run: An
     small, calibrated = run
     with pytest.raises(GateError, match="cannot show the loss of its margin"):
         calibrated(tools.make_rows(small.tasks, samples=4, rate=-1.0))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "min_tasks = 50",
+            "min_tasks = 100",
+            "80 tasks, the policy asks for 100: no candidate can get GO; give 100 tasks x 8",
+        ),
+        ("min_samples = 8", "min_samples = 10", "8 samples a task, the policy asks for 10: no candidate can get GO"),
+        ("{margin}", "0.01", "tasks like these 80, or more samples a task, or a margin of 0."),
+        ("{margin}", "0.3", ""),
+    ],
+)
+def test_too_few_tasks_are_said_with_what_is_needed(
+    tools: Any,
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+    said: str,
+) -> None:
+    small, calibrated = run
+    monkeypatch.setitem(globals(), "REPLICATES", 10)
+    found = calibrated(tools.make_rows(small.tasks, samples=8, seed=1), POLICY.replace(old, new))
+    assert said in found.too_few
+    assert bool(found.too_few) is bool(said)
+    print_calibration(found)
+    assert ("too few: " in capsys.readouterr().out) is bool(said)

@@ -120,6 +120,8 @@ def test_all_failing_on_both_sides_shows_nothing(
     verdict = judge(rows, rows)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "pass@1 0.000 -> 0.000" in verdict.reason
+    assert "the baseline is not above the margin, so no loss could show" in verdict.reason
+    assert [(row.power, row.tasks_needed) for row in verdict.power] == [(0.0, 0)]
 
 
 def test_identical_sides_on_few_tasks_prove_nothing(tools: Any, tmp_path: Path) -> None:
@@ -314,6 +316,32 @@ def test_looks_are_counted_and_run_out(world: Any, tools: Any, judge: Callable[.
     assert "judged on 2 data sets already" in third.reason
     (model / "weights.safetensors").write_bytes(b"another candidate")
     assert (look(4).looks.look, look(4).looks.candidates) == (1, 2)
+
+
+def test_grades_that_cannot_be_trusted_spend_no_look(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    broken = judge(rows, rows[10:])
+    assert (broken.outcome, broken.looks.look) == (Outcome.ERROR, 0)
+    assert {one.result.gate: one.result.status for one in broken.gates} == {
+        "integrity": GateStatus.ERROR,
+        "correctness": GateStatus.INSUFFICIENT,
+    }
+    assert broken.reason.startswith("integrity (critical) error: ")
+    assert "correctness" not in broken.reason
+    assert not Path(os.environ["SSD_LEDGER"]).exists()
+    assert judge(rows, rows).looks.look == 1
+
+
+def test_sides_of_earlier_runs_into_the_same_directory_go(
+    world: Any, tools: Any, judge: Callable[..., Verdict]
+) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    old = world.root / "out/graded/origin.results.jsonl"
+    old.parent.mkdir(parents=True)
+    for path in (old, old.with_name(old.name + ".meta.json")):
+        path.write_text("{}")
+    judge(rows, rows)
+    assert list(old.parent.iterdir()) == []
 
 
 def test_looks_follow_the_candidate_not_the_directory(world: Any, tools: Any, tmp_path: Path) -> None:

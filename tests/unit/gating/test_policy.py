@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ssd_plugin.cli import main
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.gating.run import load_bench
 from ssd_plugin.policy import load_policy, shipped_policies
@@ -145,3 +146,37 @@ def test_stricter_policies_tolerate_less() -> None:
         for gate in ("correctness", "generation_zero", "secrets", "imports", "lint"):
             assert tighter.settings[gate].margin < looser.settings[gate].margin
         assert tighter.policy.min_tasks > looser.policy.min_tasks
+
+
+def check_policy(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["gate", "--check-policy", *arguments])
+    said = capsys.readouterr()
+    return ended.value.code, said.out, said.err
+
+
+def test_checking_no_policy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = check_policy(capsys)
+    assert (status, out) == (3, "")
+    assert "needs policies to check" in err
+    assert check_policy(capsys, "--policy", "smoke") == (0, "smoke: ok\n", "")
+    assert check_policy(capsys, "--policy", "smoke", "strict")[:2] == (0, "strict: ok\nsmoke: ok\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("margin = 0.02", "margin = 3"),
+        ("promotable = true", 'promotable = true\nplugins = ["nobody-has-this"]'),
+        ("[gates.lint]", "[gates.lnit]"),
+        ('gate = "lint"', 'gate = "lnit"'),
+        ("2027-03-01", "2020-03-01"),
+        ("schema", "scheme"),
+    ],
+)
+def test_every_refusal_names_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(SOUND.replace(old, new))
+    status, _, err = check_policy(capsys, str(path))
+    assert (status, err.count("\n")) == (3, 1)
+    assert err.startswith(f"ssd: {path}: ")
