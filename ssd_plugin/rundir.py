@@ -100,12 +100,12 @@ class RunDir:
         Raises:
             RunDirError: there is none, or it is corrupt.
         """
+        if not (self / CONFIG).exists():
+            raise RunDirError(f"{self.root}: is no run directory; start one with: ssd run RECIPE --run-dir {self.root}")
         try:
             values = read_json(self / CONFIG)
         except DataError as error:
-            raise RunDirError(
-                f"{error}; not a run directory? start one with: ssd run RECIPE --run-dir {self.root}"
-            ) from error
+            raise RunDirError(f"{error}: the run's settings; restore the file, or give another --run-dir") from error
         if not isinstance(values, dict):
             raise RunDirError(f"{self / CONFIG}: corrupt; restore it, or run the recipe again with another --run-dir")
         return values

@@ -30,8 +30,11 @@ def command(
     trust: Trust,
     as_json: bool,
 ) -> None:
-    """Copy a model into the registry and point its alias "champion" at it. Exit 1 on anything but a valid GO of a
-    trusted key, over exactly these files, against the registry's current champion.
+    """Copy a model into the registry and point its alias "champion" at it: only on a valid GO of a trusted key, over
+    exactly these files, against the registry's current champion.
+
+    Exit status: 0 the alias points at the model; 1 refused, the alias is where it was; 3 wrong usage, or a registry that
+    failed.
 
     Example: ssd promote --verdict out/verdict.json --model runs/my-run/train/model --registry registry --trust keys/ssd.pub
     """

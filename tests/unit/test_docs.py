@@ -86,6 +86,11 @@ def test_every_command_has_help_with_an_example_and_json() -> None:
             assert any("--json" in parameter.opts for parameter in leaf.params), f"ssd {name} {leaf.name}: no --json"
 
 
+@pytest.mark.parametrize("name", ["run", "score", "gate", "verify", "promote"])
+def test_the_commands_of_ci_say_their_exit_status(name: str) -> None:
+    assert "exit status" in (resolve([name]).help or "").lower()
+
+
 def test_every_hook_is_in_the_plugin_guide() -> None:
     hooks = [name for name, item in vars(specs).items() if hasattr(item, f"{specs.PROJECT}_spec")]
     assert {"ssd_gates", "ssd_trackers"} <= set(hooks)
