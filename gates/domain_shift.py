@@ -83,9 +83,10 @@ def _drift(context: GateContext, settings: Settings, human: Sequence[ast.Module]
     chance = (
         f"the answers moved by {shift.moved:.3f} (chance: up to {shift.moved_threshold:.3f}), the rise is {away} chance"
     )
+    low, high = _interval(shift.rises)
     figure = Measurement(
         name="distance to human code", unit="MMD", baseline=shift.baseline, candidate=shift.candidate, delta=rise,
-        low=None, high=None, margin=margin, tasks=len(context.tasks),
+        low=low, high=high, margin=margin, tasks=len(context.tasks),
         status=GateStatus.BREACH if breach else GateStatus.PASS, less_is_better=True,
     )  # fmt: skip
     return figure, chance
