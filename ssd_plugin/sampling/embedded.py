@@ -94,6 +94,8 @@ def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrain
             model_dir, dtype=dtype, local_files_only=True, use_safetensors=True
         )
         model.to(device)
+        if can_pack(dtype, device):
+            pack_linears(model)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{model_dir}: transformers cannot load this model ({reason})") from error
@@ -107,6 +109,4 @@ def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrain
             f"{model_dir}: the embedded engine has no cache for {', '.join(sorted(unknown))} layers; set engine.name to vllm"
         )
     loaded: PreTrainedModel = model.eval()
-    if can_pack(dtype, device):
-        pack_linears(loaded)
     return loaded

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from ssd_plugin.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_dtype
 from ssd_plugin.pipeline import LINE
@@ -47,6 +48,34 @@ def test_an_allocation_that_cannot_be_is_seen_as_out_of_memory() -> None:
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from ssd_plugin.config import EngineConfig
+from ssd_plugin.errors import ResourceError
+from ssd_plugin.sampling.embedded import EmbeddedSampler
+
+data = int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (data + int(float(sys.argv[2])), data + 2**40))
+try:
+    EmbeddedSampler(Path(sys.argv[1]), EngineConfig(name="embedded", dtype="float32", max_rows=4))
+except ResourceError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("room", [0.5e8, 1.85e8], ids=["mapping the file", "packing the weights"])
+def test_too_little_memory_for_the_weights_is_said_in_one_line(tmp_path: Path, room: float) -> None:
+    config = LlamaConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=2, num_attention_heads=8, vocab_size=512
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), str(room)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == f"{tmp_path}: not enough memory to load the model as torch.float32\n"
 
 
 def test_a_full_disk_is_seen_as_such() -> None:
