@@ -90,8 +90,8 @@ def test_the_drift_interval_is_as_wide_as_resampling_tasks_says() -> None:
     corpus = np.abs(rng.normal(size=(40, 30)))
     before = np.abs(rng.normal(size=(120, 30)))
     after = 0.8 * before + 0.3 * np.abs(rng.normal(size=(120, 30)))
-    sides = [{f"t{n:03d}": row for n, row in enumerate(rows)} for rows in (before, after)]
-    shift = measure(*sides, list(corpus))
+    base, candidate = ({f"t{n:03d}": row for n, row in enumerate(rows)} for rows in (before, after))
+    shift = measure(base, candidate, list(corpus))
     assert np.mean(shift.rises) == pytest.approx(shift.candidate - shift.baseline)
     centre, resampled = corpus.mean(axis=0), []
     for _ in range(2000):
@@ -99,4 +99,4 @@ def test_the_drift_interval_is_as_wide_as_resampling_tasks_says() -> None:
         lengths = [np.linalg.norm(rows[drawn].mean(axis=0) - centre) for rows in (after, before)]
         resampled.append(lengths[0] - lengths[1])
     assert np.std(shift.rises) / math.sqrt(120) == pytest.approx(np.std(resampled), rel=0.1)
-    assert measure(sides[0], sides[0], list(corpus)).rises == (0.0,) * 120
+    assert measure(base, base, list(corpus)).rises == (0.0,) * 120
