@@ -22,8 +22,9 @@ demo smoke: $(STAMP)
 	$(BIN)/ssd run ssd_smollm2_135m --config recipes/sizes/$@.toml --run-dir $(RUNS)/$@; s=$$?; \
 	echo "exit status $$s (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR)"; test $$s -lt 3
 
+# A file's tests stay in one process. One thread each: the processes share the cores already.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .
