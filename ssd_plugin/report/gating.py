@@ -56,14 +56,19 @@ def _row(gate: JudgedGate) -> tuple[Text | str, ...]:
     )
 
 
+def gates_table(verdict: Verdict) -> Table:
+    """What each gate found."""
+    table = _table("gate", "tier", "status", "what it found")
+    for gate in verdict.gates:
+        table.add_row(*_row(gate))
+    return table
+
+
 def print_verdict(verdict: Verdict, out: Path) -> None:
     """The gates, the outcome and where the evidence lies."""
     console = Console()
     if verdict.gates:
-        table = _table("gate", "tier", "status", "what it found")
-        for gate in verdict.gates:
-            table.add_row(*_row(gate))
-        console.print(table)
+        console.print(gates_table(verdict))
         console.print()
     said = f" by policy {visible(verdict.policy.name)}: {visible(in_short(verdict))}"
     if verdict.outcome is Outcome.ERROR:

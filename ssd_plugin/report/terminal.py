@@ -6,13 +6,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ssd_plugin.evidence.text import visible
 from ssd_plugin.jsonl import read_json
+from ssd_plugin.report.gating import gates_table
+from ssd_plugin.verdict import Outcome, Verdict, in_short
 
 NEXT = {
-    "GO": "sign and promote: ssd gate ... --sign KEY, then ssd promote (docs/promotion.md)",
-    "NO-GO": "see the gates that breached in the report; other settings: ssd run RECIPE --set sampling.temperature=...",
-    "INCONCLUSIVE": "more tasks or samples would decide: --set evaluate.samples_per_task=...",
-    "ERROR": "mend what the reason names, then run the same command again",
+    Outcome.GO: "sign and promote: ssd gate ... --sign KEY, then ssd promote (docs/promotion.md)",
+    Outcome.NO_GO: "see the gates that breached in the report; other settings: ssd run RECIPE --set sampling.temperature=...",
+    Outcome.INCONCLUSIVE: "more tasks or samples would decide: --set evaluate.samples_per_task=...",
+    Outcome.ERROR: "mend what the reason names, then run the same command again",
 }
 
 
@@ -58,13 +61,16 @@ def print_table(run_dir: Path) -> None:
     """Print the run's closing tables."""
     console = Console()
     summary = read_json(run_dir / "evaluate/summary.json")
-    verdict = read_json(run_dir / "gate/verdict.json")
+    verdict_file = run_dir / "gate/verdict.json"
+    verdict = Verdict.from_json(read_json(verdict_file), str(verdict_file))
     console.print(sides_table(summary))
     console.print(domains_table(summary))
     for against, label in (("base", "base"), ("base_best", "base at its best decode")):
         delta = summary["deltas"][f"candidate-{against}"]["pass_at_1"]
         console.print(f"SSD - {label}: pass@1 {_interval(delta, signed=True)}", highlight=False)
-    console.print(f"verdict: [bold]{verdict['outcome']}[/bold]", highlight=False)
-    console.print(verdict["reason"], highlight=False, markup=False)
+    if verdict.gates:
+        console.print(gates_table(verdict))
+    console.print(f"verdict: {verdict.outcome.value}", style="bold", highlight=False)
+    console.print(f"why:     {visible(in_short(verdict))}", highlight=False, markup=False)
     console.print(f"report:  {run_dir / 'report/index.html'}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"next:    {NEXT[verdict['outcome']]}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"next:    {NEXT[verdict.outcome]}", highlight=False, markup=False, soft_wrap=True)
