@@ -17,19 +17,29 @@ json_option: Callable[[Any], Any] = click.option(
 )
 
 
+run_dir_option: Callable[[Any], Any] = click.option(
+    "--run-dir", type=click.Path(path_type=Path), required=True, help="An existing run directory."
+)
+
+
+def continue_line(run_dir: Path, until: str, as_json: bool) -> None:
+    """Bring a run directory's line up to the stage `until`, with the directory's own settings."""
+    config = config_from_json(RunDir(run_dir).read_config())
+    run_line(config, run_dir, until=until)
+    if as_json:
+        print_outcome(run_dir, as_json)
+
+
 def line_command(name: str, *, until: str, about: str) -> click.Command:
     """A command `ssd NAME --run-dir DIR` that continues the line up to the stage `until`."""
 
     example = f"Example: ssd {name} --run-dir runs/ssd_smollm2_135m"
 
     @click.command(name, help=f"{about}, with the run directory's own settings.\n\n{example}")
-    @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="An existing run directory.")
+    @run_dir_option
     @json_option
     def command(run_dir: Path, as_json: bool) -> None:
-        config = config_from_json(RunDir(run_dir).read_config())
-        run_line(config, run_dir, until=until)
-        if as_json:
-            print_outcome(run_dir, as_json)
+        continue_line(run_dir, until, as_json)
 
     return command
 

@@ -4,18 +4,29 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.planning.checks import find_problems, refuse
-from ssd_plugin.planning.estimate import Assumptions, StageEstimate, assumptions_for, estimate
+from ssd_plugin.planning.estimate import (
+    LENGTHS,
+    Assumptions,
+    StageEstimate,
+    assumptions_for,
+    estimate,
+    without_time,
+)
 from ssd_plugin.planning.memory import GIB, SHARE, TrainingMemory, training_memory
 from ssd_plugin.planning.shape import model_shape
 from ssd_plugin.recipes import load
 from ssd_plugin.settings import apply_overrides
 from ssd_plugin.typed import build
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def assume(start: Assumptions, texts: Iterable[str]) -> Assumptions:
@@ -34,37 +45,77 @@ def assume(start: Assumptions, texts: Iterable[str]) -> Assumptions:
     return build(Assumptions, dataclasses.asdict(start) | changes, "--assume")
 
 
-def _print_table(stages: list[StageEstimate], assumptions: Assumptions) -> None:
-    from rich.console import Console
+def _print_table(console: "Console", stages: list[StageEstimate]) -> None:
     from rich.table import Table
 
-    table = Table("stage", "GPUs", "tokens", "GPU-hours", "disk GB", "", box=None)
+    on_gpus = any(stage.gpus for stage in stages)
+    table = Table("stage", *["GPUs"] * on_gpus, "tokens", *["GPU-hours"] * on_gpus, "disk GB", "", box=None)
     for stage in stages:
         hours = f"{stage.gpu_hours:.1f}" if stage.gpus else ""
         tokens = f"{stage.tokens:,}" if stage.tokens else ""
-        table.add_row(stage.name, str(stage.gpus or ""), tokens, hours, f"{stage.disk / 1e9:.1f}", stage.note)
-    total = sum(stage.gpu_hours for stage in stages)
-    table.add_row("total", "", "", f"{total:.1f}" if total else "", f"{sum(s.disk for s in stages) / 1e9:.1f}", "")
-    Console(width=130).print(table)
-    values = ", ".join(f"{name}={value:g}" for name, value in dataclasses.asdict(assumptions).items())
-    click.echo(f"\nEstimates, not measurements. They assume (change with --assume NAME=VALUE): {values}")
+        gpus = str(stage.gpus or "")
+        disk = f"{stage.disk / 1e9:.1f}"
+        table.add_row(stage.name, *[gpus] * on_gpus, tokens, *[hours] * on_gpus, disk, stage.note)
+    total, disk = f"{sum(stage.gpu_hours for stage in stages):.1f}", f"{sum(s.disk for s in stages) / 1e9:.1f}"
+    table.add_row("total", *[""] * on_gpus, "", *[total] * on_gpus, disk, "")
+    console.print(table)
 
 
-def _print_memory(memory: TrainingMemory, assumptions: Assumptions) -> None:
+def _basis(config: RunConfig, stages: list[StageEstimate], assumptions: Assumptions) -> str:
+    """What the figures rest on: of the assumptions, those that were used."""
+    on_gpus = any(stage.gpus for stage in stages)
+    values = {n: v for n, v in dataclasses.asdict(assumptions).items() if on_gpus or n in LENGTHS}
+    untimed = without_time(config)
+    missing = f" Time is not estimated for {' and '.join(untimed)}." if untimed else ""
+    texts = ", ".join(f"{name}={value:g}" for name, value in values.items())
+    return f"Estimates, not measurements.{missing} They assume (change with --assume NAME=VALUE): {texts}"
+
+
+def _memory(memory: TrainingMemory, assumptions: Assumptions) -> str:
     parts = ", ".join(f"{name} {value / GIB:.1f}" for name, value in dataclasses.asdict(memory).items())
     limit = SHARE * assumptions.gpu_bytes / GIB
-    click.echo(f"Training memory on the fullest GPU: {memory.total / GIB:.1f} of {limit:.1f} GiB usable ({parts})")
+    return f"Training memory on the fullest GPU: {memory.total / GIB:.1f} of {limit:.1f} GiB usable ({parts})"
 
 
-def _job_files(config: RunConfig, run_dir: str, executor: str, fields: tuple[str, ...]) -> dict[str, str]:
-    if not executor:
-        return {}
+def _print(config: RunConfig, stages: list[StageEstimate], memory: TrainingMemory, assumptions: Assumptions) -> None:
+    from rich.console import Console
+
+    console = Console()
+    _print_table(console, stages)
+    texts = ["", _basis(config, stages, assumptions)]
+    texts += [_memory(memory, assumptions)] if config.train.backend == "megatron" else []
+    for text in texts:
+        console.print(text, markup=False, highlight=False)
+
+
+def _executor(name: str, fields: tuple[str, ...]) -> Any:
+    """The executor that the options name, if any."""
+    if not name:
+        return None
     from ssd_plugin.nemo.check import require_nemo
 
     require_nemo()
-    from ssd_plugin.nemo.render import build_executor, render
+    from ssd_plugin.nemo.render import build_executor
 
-    return render(config, run_dir, build_executor(executor, fields))
+    return build_executor(name, fields)
+
+
+def _with_its_gpus(assumptions: Assumptions, executor: Any) -> Assumptions:
+    """The assumptions with the executor's GPUs and nodes, if it has any."""
+    if executor is None:
+        return assumptions
+    from ssd_plugin.nemo.launch import gpus_and_nodes
+
+    gpus, nodes = gpus_and_nodes(executor)
+    return dataclasses.replace(assumptions, gpus=gpus, nodes=nodes) if gpus else assumptions
+
+
+def _job_files(config: RunConfig, run_dir: str, executor: Any) -> dict[str, str]:
+    if executor is None:
+        return {}
+    from ssd_plugin.nemo.render import render
+
+    return render(config, run_dir, executor)
 
 
 @click.command()
@@ -92,17 +143,19 @@ def command(
     """
     config = apply_overrides(load(recipe)(), overrides)
     shape = model_shape(config.model.ref, model_config)
-    assumptions = assume(assumptions_for(config), assumed)
+    target = _executor(executor, fields)
+    assumptions = assume(_with_its_gpus(assumptions_for(config), target), assumed)
     problems = find_problems(
         config, shape, gpus=assumptions.gpus, nodes=assumptions.nodes, gpu_bytes=assumptions.gpu_bytes
     )
     stages = estimate(config, shape, assumptions)
     memory = training_memory(shape, config.train, assumptions.gpus * assumptions.nodes)
-    files = {} if problems else _job_files(config, run_dir or f"runs/{recipe}", executor, fields)
+    files = {} if problems else _job_files(config, run_dir or f"runs/{recipe}", target)
     if as_json:
         document = {
             "recipe": recipe,
             "assumptions": dataclasses.asdict(assumptions),
+            "without_time": without_time(config),
             "stages": [dataclasses.asdict(stage) for stage in stages],
             "training_memory_bytes": dataclasses.asdict(memory) | {"total": memory.total},
             "problems": problems,
@@ -110,9 +163,7 @@ def command(
         }
         click.echo(json.dumps(document, sort_keys=True))
     else:
-        _print_table(stages, assumptions)
-        if config.train.backend == "megatron":
-            _print_memory(memory, assumptions)
+        _print(config, stages, memory, assumptions)
         for name, text in files.items():
             click.echo(f"\n# ---- {name} ----\n{text}")
     refuse(problems)

@@ -65,12 +65,19 @@ def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig
         return
     if config.rounds > 1:
         raise ConfigError("rounds above 1 run on one machine only: set rounds=1, or use the local executor")
-    gpus, nodes = executor.gpus_per_node or 0, getattr(executor, _nodes_field(executor))
+    gpus, nodes = gpus_and_nodes(executor)
+    if nodes > 1 and config.train.backend != "megatron":
+        raise ConfigError(
+            f"run.executor.{_nodes_field(executor)} = {nodes}: train.backend = {config.train.backend} trains on one node, as "
+            "all other stages run on one; set it to 1"
+        )
     if problems := cluster_problems(config, gpus=gpus, nodes=nodes):
         raise ConfigError(f"with run.executor's {nodes} x {gpus} GPUs: {'; '.join(problems)}")
     before: list[str] = []
     for stage in CLUSTER_STAGES:
-        command = ("ssd", "run", config.recipe) if stage == "gate" else ("ssd", stage)
+        command: tuple[str, ...] = ("ssd", "run", config.recipe) if stage == "gate" else ("ssd", stage)
+        if stage == "train" and nodes > 1:
+            command += ("--nodes", str(nodes))
         before = [
             experiment.add(
                 _script(*command, run_dir),
@@ -98,15 +105,10 @@ def _alone(executor: Executor) -> Any:
 
 
 def stage_executor(executor: Executor, stage: str, config: RunConfig) -> Any:
-    """The executor with the GPUs and the container image of one stage.
-
-    Raises:
-        ConfigError: several nodes are asked for.
-    """
+    """The executor with the nodes, the GPUs and the container image of one stage: only training goes over several nodes."""
     clone = _alone(executor)
-    nodes = _nodes_field(clone)
-    if getattr(clone, nodes) > 1:
-        raise ConfigError(f"run.executor.{nodes} = {getattr(clone, nodes)}: a stage runs on one node; set it to 1")
+    if stage != "train":
+        setattr(clone, _nodes_field(clone), 1)
     clone.gpus_per_node = _gpus(stage, config, clone.gpus_per_node or 0) or None
     if not clone.gpus_per_node and hasattr(clone, "gpus"):
         clone.gpus = None  # SkyPilot takes a kind of GPU without a number for one
@@ -114,6 +116,11 @@ def stage_executor(executor: Executor, stage: str, config: RunConfig) -> Any:
     if image:
         setattr(clone, "image" if hasattr(clone, "image") else "container_image", image)
     return clone
+
+
+def gpus_and_nodes(executor: Any) -> tuple[int, int]:
+    """GPUs a node, and nodes."""
+    return executor.gpus_per_node or 0, getattr(executor, _nodes_field(executor))
 
 
 def _nodes_field(executor: Any) -> str:

@@ -52,6 +52,14 @@ class Assumptions:
         return self.gpu_memory_gb * 1e9
 
 
+LENGTHS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "prompts",
+    "dev_tasks",
+    "heldout_tasks",
+)  # the assumptions without hardware
+
 # Tasks by source, where the source fixes them: the paper's figures, HumanEval's and MBPP's own.
 TASKS = {"livecodebench:v5": 374, "livecodebench:v6": 131, "humaneval": 164, "mbpp": 500}
 
@@ -119,7 +127,6 @@ def _sampling(
 ) -> StageEstimate:
     tokens = completions * assume.completion_tokens
     if config.engine.name != "vllm":
-        note += f"; time not estimated for the engine {config.engine.name}"
         return StageEstimate(name=name, tokens=tokens, disk=tokens * BYTES_A_SAVED_TOKEN, note=note)
     gpus = config.engine.tensor_parallel * config.engine.data_parallel
     seconds = tokens / (decode_rate(shape, config, assume) * config.engine.data_parallel)
@@ -149,15 +156,18 @@ def training_flops(shape: ModelShape, config: RunConfig, assume: Assumptions) ->
 
 
 def _training(shape: ModelShape, config: RunConfig, assume: Assumptions) -> StageEstimate:
+    iterations = config.train.train_iters
     if config.train.backend != "megatron":
-        note = f"{config.train.train_iters} iterations; time not estimated for the backend {config.train.backend}"
         return StageEstimate(
-            name="train", tokens=training_tokens(config, assume), disk=WEIGHT * shape.params, note=note
+            name="train",
+            tokens=training_tokens(config, assume),
+            disk=WEIGHT * shape.params,
+            note=f"{iterations} iterations",
         )
     gpus = assume.gpus * assume.nodes
     hours = training_flops(shape, config, assume) / (assume.gpu_tflops * 1e12 * assume.training_efficiency) / 3600
     checkpoint = (WEIGHT + OPTIMIZER) * shape.params
-    epochs = config.train.train_iters * config.train.global_batch_size / assume.prompts
+    epochs = iterations * config.train.global_batch_size / assume.prompts
     if config.train.batch_unit == "packs":
         epochs *= config.train.seq_length / (assume.prompt_tokens + assume.completion_tokens)
     return StageEstimate(
@@ -166,14 +176,21 @@ def _training(shape: ModelShape, config: RunConfig, assume: Assumptions) -> Stag
         tokens=training_tokens(config, assume),
         gpu_hours=hours,
         disk=CHECKPOINTS_KEPT * checkpoint + WEIGHT * shape.params,
-        note=f"{config.train.train_iters} iterations, {epochs:.1f} epochs",
+        note=f"{iterations} iterations, {epochs:.1f} epochs",
     )
+
+
+def without_time(config: RunConfig) -> list[str]:
+    """The settings whose stages have no estimate of time: only GPUs' is estimated."""
+    used = {"engine.name": (config.engine.name, "vllm"), "train.backend": (config.train.backend, "megatron")}
+    return [f"{name} = {value}" for name, (value, estimated) in used.items() if value != estimated]
 
 
 def estimate(config: RunConfig, shape: ModelShape, assume: Assumptions) -> list[StageEstimate]:
     """The line's stages in order. Stages without an entry here take seconds on a CPU."""
     select, evaluate = config.select, config.evaluate
-    sweep = len(select.temperatures) * 2 * select.samples_per_task
+    settings = len(select.grid())
+    sweep = settings * 2 * select.samples_per_task
     sides = 3 * evaluate.samples_per_task  # the base at its usual and at its best setting, and the candidate
     return [
         StageEstimate(name="prompts", disk=WEIGHT * shape.params, note=f"{assume.prompts} prompts, the base model"),
@@ -186,7 +203,7 @@ def estimate(config: RunConfig, shape: ModelShape, assume: Assumptions) -> list[
             shape,
             config,
             assume,
-            f"{len(select.temperatures)} temperatures x 2 models",
+            f"{settings} decode settings x 2 models",
         ),
         _sampling(
             "evaluate",

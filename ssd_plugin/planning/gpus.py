@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 
 PATIENCE = 60  # seconds for the driver to answer
+NODES = "SSD_NODES"  # in the environment of a stage: on how many nodes like this one it runs (`ssd train --nodes`)
 QUERY = ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
 
 
@@ -29,3 +30,8 @@ def find_gpus() -> Gpus:
         rows = [row for row in rows if any(row[0] == name or row[1].startswith(name) for name in names)]
     sizes = [float(memory) * 2**20 for _, _, memory in rows if memory.isdigit()]
     return Gpus(count=len(sizes), bytes=min(sizes, default=0))
+
+
+def nodes_together() -> int:
+    """On how many nodes this stage runs, this one included."""
+    return int(os.environ.get(NODES, "1"))

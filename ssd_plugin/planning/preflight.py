@@ -7,7 +7,7 @@ from ssd_plugin.config import ModelConfig, RunConfig
 from ssd_plugin.errors import ModelError
 from ssd_plugin.planning.checks import find_problems, sampling_problems, training_problems
 from ssd_plugin.planning.estimate import Assumptions
-from ssd_plugin.planning.gpus import find_gpus
+from ssd_plugin.planning.gpus import find_gpus, nodes_together
 from ssd_plugin.planning.shape import ModelShape, model_shape
 from ssd_plugin.planning.versions import samples_on_cpu, version_problems
 
@@ -35,7 +35,7 @@ def machine_problems(config: RunConfig, stages: Collection[str]) -> list[str]:
         ]
     shape = shape_of(config.model)
     if training:
-        problems += training_problems(config.train, shape, gpus.count, gpus.bytes)
+        problems += training_problems(config.train, shape, gpus.count * nodes_together(), gpus.bytes)
     if sampling and not on_cpu:
         problems += sampling_problems(config, shape, gpus.count, gpus.bytes)
     return problems

@@ -91,6 +91,21 @@ def test_what_would_be_submitted(name: str) -> None:
     held_against(GOLDEN / f"{name}.txt", job_files(name, CASES[name]))
 
 
+NODES = {"slurm": "nodes", "kubernetes": "num_nodes", "skypilot": "num_nodes"}
+WRITTEN = {"slurm": "#SBATCH --nodes=", "kubernetes": "numNodes: ", "skypilot": "num_nodes: "}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("cluster")
+def test_training_goes_over_several_nodes_and_no_other_stage(name: str) -> None:
+    require(name)
+    executor = build_executor(name, [*CASES[name], f"{NODES[name]}=2"])
+    files = render(recipes.load("ssd_qwen3")(), "/shared/runs/ssd_qwen3", executor)
+    counts = {stage: file.partition(WRITTEN[name])[2].split()[0] for stage, file in files.items()}
+    assert counts == {"sample": "1", "train": "2", "evaluate": "1", "gate": "1"}
+    held_against(GOLDEN / f"{name}-two-nodes.txt", files["train"].replace(get_nemorun_home(), "NEMORUN_HOME"))
+
+
 def test_each_slurm_stage_waits_for_the_one_before_and_holds_its_own_gpus() -> None:
     config = recipes.load("ssd_qwen3")()
     engine = dataclasses.replace(config.engine, tensor_parallel=2, data_parallel=2)
@@ -108,6 +123,12 @@ def test_each_slurm_stage_waits_for_the_one_before_and_holds_its_own_gpus() -> N
     }
     assert "ssd train --run-dir /shared/r" in files["train"]
     assert "ssd run ssd_qwen3 --run-dir /shared/r" in files["gate"]
+
+
+def test_several_nodes_for_a_backend_that_trains_on_one_are_refused() -> None:
+    executor = build_executor("slurm", [*SLURM, "nodes=2"])
+    with pytest.raises(ConfigError, match=r"run\.executor\.nodes = 2: train\.backend = embedded trains on one node"):
+        render(recipes.load("ssd_smollm2_135m")(), "/shared/r", executor)
 
 
 def test_a_run_without_gpus_asks_for_none() -> None:
@@ -153,7 +174,10 @@ def test_a_wrong_executor_or_field_is_named(name: str, fields: list[str], messag
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (["nodes=2"], r"run\.executor\.nodes = 2: a stage runs on one node"),
+        (
+            ["nodes=3"],
+            r"with run\.executor's 3 x 8 GPUs: train\.global_batch_size = 32 cannot be divided by the 3 data",
+        ),
         (
             ["gpus_per_node=4"],
             r"with run\.executor's 1 x 4 GPUs: 4 GPUs cannot be divided .* = 8 does not divide 4 GPUs",

@@ -218,6 +218,31 @@ def test_the_command_prints_json_and_refuses_what_cannot_work() -> None:
     assert isinstance(failed.exception, ConfigError)
 
 
+@pytest.mark.parametrize("recipe", recipes.names())
+def test_a_plan_fits_80_columns_and_names_no_gpu_that_is_not_needed(recipe: str) -> None:
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(plan.command, [recipe])
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    embedded = recipes.load(recipe)().engine.name == "embedded"
+    assert ("gpu" in result.output.lower()) == (not embedded)
+    assert ("Time is not estimated for engine.name = embedded" in result.output) == embedded
+
+
+def test_every_setting_of_the_sweep_is_counted() -> None:
+    config = apply_overrides(recipes.load("ssd_qwen3")(), ["select.truncations=none"])
+    assert len(config.select.grid()) == 10
+    assert tokens_of(config, Assumptions(completion_tokens=1000, dev_tasks=7))["select"] == 7 * 10 * 2 * 1000
+
+
+def test_more_nodes_share_the_optimizers_states() -> None:
+    config = recipes.load("ssd_qwen3")()
+    one, two = (training_memory(model_shape(config.model.ref), config.train, gpus) for gpus in (8, 16))
+    assert two.optimizer == one.optimizer / 2
+    assert dataclasses.replace(two, optimizer=one.optimizer) == one
+    assert problems_of(nodes=2) == []
+    assert "32 cannot be divided by the 3 data-parallel" in problems_of(nodes=3)[0]
+
+
 @pytest.mark.parametrize("text", ["gpuz=8", "gpus=many", "gpus=0", "gpus=1.5"])
 def test_a_wrong_assumption_is_refused(text: str) -> None:
     assert isinstance(CliRunner().invoke(plan.command, ["ssd_qwen3", "--assume", text]).exception, ConfigError)

@@ -61,6 +61,17 @@ def test_what_cannot_work_is_named(
     assert any(message in problem for problem in machine_problems(config_of(machine, *overrides), STAGES))
 
 
+def test_training_over_several_nodes_is_checked_with_the_gpus_of_all(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_gpus(machine, 4, 171_661)
+    config = config_of(machine, "engine.tensor_parallel=4")
+    (problem, _) = machine_problems(config, ["train"])
+    assert "4 GPUs cannot be divided" in problem
+    monkeypatch.setenv(gpus.NODES, "2")
+    assert machine_problems(config, ["train"]) == []
+
+
 def test_a_model_that_bridge_cannot_convert_is_named(machine: Path) -> None:
     with_gpus(machine, 8, 171_661)
     (machine / "model").mkdir()

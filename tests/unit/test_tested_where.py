@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/nemo.md"
 SHIM = "megatron_cpu"
-KINDS = {"CPU-real", "CPU-shim", "CPU-shim, expected failure", "golden", "GPU", "pretended", "untested"}
+KINDS = {"CPU-real", "CPU-shim", "golden", "GPU", "pretended", "untested"}
+FAILURES = {f"{kind}, expected failure" for kind in KINDS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,8 @@ def marks(path: str) -> set[str]:
 def test_the_table_is_there() -> None:
     found = rows()
     assert len(found) >= 12
-    assert {row.kind for row in found} == KINDS, "every kind has a row, and every row one of the kinds"
+    kinds = {row.kind for row in found}
+    assert KINDS <= kinds <= KINDS | FAILURES, "every kind has a row, and every row one of the kinds"
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.part[:40])

@@ -6,10 +6,11 @@ Memory on the fullest GPU of one node of eight B200 (180 GB, of which 150.9 GiB 
     recipe                      parallelism         weights  gradients  optimizer  activations  logits  total
     ssd_qwen3_4b_*              TP2 CP4                 3.7        7.5        5.6          2.9    11.6   31.4
     ssd_qwen3_30b_a3b_*         TP2 CP4 EP8             8.2       16.4       42.7          3.6    11.6   82.4
+      on two nodes              TP2 CP4 EP8             8.2       16.4       21.3          3.6    11.6   61.1
     ssd_llama31_8b_instruct     TP2 CP4                 7.5       15.0       11.2          4.1     9.8   47.6
     ssd_gpt_oss_20b             TP2 CP4 EP8             6.1       12.2       29.2          3.4    15.3   66.4
 
-They are estimates; nobody has measured them on that hardware yet.
+(two nodes: `--assume nodes=2`). They are estimates; nobody has measured them on that hardware yet.
 """
 
 from dataclasses import dataclass

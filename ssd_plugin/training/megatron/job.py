@@ -9,6 +9,7 @@ from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.protocol import TrainJob
 from ssd_plugin.typed import build
 
+JOB_FILE = "ranks.json"  # the job, as the ranks read it
 STEPS = "steps.jsonl"  # a row an iteration, also of those that a restart repeats
 FAILURE = "failure.json"  # why the ranks gave up
 REPORT = "export.json"  # the step that was exported

@@ -19,7 +19,8 @@ from ssd_plugin.training.megatron.job import (
     checkpoints_of,
     probes,
 )
-from ssd_plugin.training.megatron.launcher import PROGRAM, Ranks, gpus, run_ranks
+from ssd_plugin.training.megatron.launcher import gpus, run_ranks
+from ssd_plugin.training.megatron.torchrun import PROGRAM, Ranks
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
 from ssd_plugin.weights import check_model_dir, model_digest
 
@@ -28,7 +29,7 @@ INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo conta
 
 @dataclass(frozen=True, kw_only=True)
 class MegatronTrainer:
-    """See `Trainer`. `ranks`: processes on this machine (0: one a GPU). `program`: what each of them runs."""
+    """See `Trainer`. `ranks`: processes a node (0: one a GPU). `program`: what each of them runs."""
 
     ranks: int = 0
     program: tuple[str, ...] = PROGRAM

@@ -3,6 +3,7 @@
 What Megatron calls on `torch.cuda` whatever the device gets a CPU meaning, and a literal device "cuda" means "cpu".
 """
 
+import re
 from typing import Any
 
 import torch
@@ -100,3 +101,32 @@ def _patch_gloo() -> None:
         return scatter(tensor, [c.contiguous() for c in chunks] if chunks else chunks, *args, **kwargs)
 
     distributed.scatter = contiguous
+
+
+def patch_bridge() -> None:
+    """Megatron-Bridge 0.3.1 numbers experts over all ranks only where they are grouped into one product, as on GPUs. Held one
+    by one, as on a CPU, every rank would load the first ranks' experts, and none could be exported."""
+    from megatron.bridge.models.conversion import model_bridge, param_mapping
+    from megatron.core import parallel_state
+
+    to_global, mapping = model_bridge._megatron_local_name_to_global, param_mapping.MegatronParamMapping
+    gather = mapping.gather_from_ep_ranks
+    expert = re.compile(r"(?<=\.local_experts\.)\d+")
+
+    def numbered(models: Any, config: Any, name: str, *rest: Any, **named: Any) -> str:
+        name = to_global(models, config, name, *rest, **named)
+        ranks, rank = (
+            parallel_state.get_expert_model_parallel_world_size(),
+            parallel_state.get_expert_model_parallel_rank(),
+        )
+        return expert.sub(lambda local: str(int(local[0]) + config.num_moe_experts // ranks * rank), name)
+
+    def gathered(self: Any, *given: Any) -> Any:
+        name, number = self.megatron_param, expert.search(self.megatron_param)
+        self.megatron_param = f"{name}{number[0]}" if number else name  # as grouped experts are named: "weight7"
+        try:
+            return gather(self, *given)
+        finally:
+            self.megatron_param = name
+
+    model_bridge._megatron_local_name_to_global, mapping.gather_from_ep_ranks = numbered, gathered

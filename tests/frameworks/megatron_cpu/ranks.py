@@ -26,6 +26,8 @@ from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec  #
 
 from ssd_plugin.training.megatron import ranks  # noqa: E402
 
+cpu_shim.patch_bridge()
+
 OFF = (
     "gradient_accumulation_fusion", "masked_softmax_fusion", "bias_activation_fusion", "apply_rope_fusion",
     "bias_dropout_fusion", "cross_entropy_loss_fusion", "persist_layer_norm", "moe_grouped_gemm", "moe_permute_fusion",
