@@ -79,7 +79,8 @@ def _patch_megatron() -> None:
 
 
 def _patch_optimizer() -> None:
-    """torch's own AdamW has no step count before its first step, which Megatron asks for when it loads a checkpoint."""
+    """torch's own AdamW has no step count before its first step, which Megatron asks for when it loads a checkpoint; and each
+    parameter has a count of its own, of which Megatron restores the group's alone."""
     from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 
     state_dict = DistributedOptimizer.state_dict
@@ -89,7 +90,16 @@ def _patch_optimizer() -> None:
             self._init_optimizer_states_with_dummy_values()
         return state_dict(self)
 
-    DistributedOptimizer.state_dict = with_state
+    load_state_dict = DistributedOptimizer.load_state_dict
+
+    def with_own_counts(self: Any, state: Any) -> None:
+        load_state_dict(self, state)
+        for group in self.optimizer.param_groups:
+            if group.get("step") is not None:
+                for parameter in group["params"]:
+                    self.optimizer.state[parameter]["step"] = torch.tensor(float(group["step"]))
+
+    DistributedOptimizer.state_dict, DistributedOptimizer.load_state_dict = with_state, with_own_counts
 
 
 def _patch_gloo() -> None:
