@@ -85,10 +85,6 @@ def describe(figure: Measurement) -> str:
         if figure.low is not None and figure.high is not None:
             text += f" [{figure.low:+.3f}, {figure.high:+.3f}]"
         text += f", margin {figure.margin:.3g})" if figure.margin is not None else ")"
-    if figure.status is GateStatus.INSUFFICIENT and _below_margin(figure):
-        text += (
-            ": the baseline is not above the margin, so no loss could show; set a smaller margin or give easier tasks"
-        )
     return text
 
 
@@ -97,6 +93,17 @@ def _below_margin(figure: Measurement) -> bool:
     if figure.less_is_better or figure.baseline is None or figure.margin is None:
         return False
     return figure.baseline <= figure.margin
+
+
+def _cause(insufficient: Sequence[Measurement]) -> str:
+    """Why nothing could be told, where that is the margin's fault, in words; said once for all figures."""
+    blind = sum(map(_below_margin, insufficient))
+    if not blind:
+        return ""
+    where = f" in {blind} of them" if len(insufficient) > 1 else ""
+    return (
+        f"the baseline is not above the margin{where}, so no loss could show; set a smaller margin or give easier tasks"
+    )
 
 
 def conclude(
@@ -108,10 +115,11 @@ def conclude(
     reason = "; ".join(map(describe, named)) or "nothing was measured"
     if status is GateStatus.PASS and len(named) > 1:
         reason = f"{len(named)} figures within their margins, first {describe(named[0])}"
+    cause = _cause(named) if status is GateStatus.INSUFFICIENT else ""
     return GateResult(
         gate=gate,
         status=status,
-        reason=f"{reason}; {note}" if note else reason,
+        reason="; ".join(part for part in (reason, cause, note) if part),
         measurements=tuple(measurements),
         findings=tuple(findings[:MAX_FINDINGS]),
     )

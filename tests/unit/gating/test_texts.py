@@ -10,7 +10,7 @@ import pytest
 
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.gating.distance import measure
-from ssd_plugin.gating.paired import compare, describe
+from ssd_plugin.gating.paired import compare, conclude, describe
 from ssd_plugin.report.gating import print_verdict
 from ssd_plugin.verdict import GateResult, GateStatus, JudgedGate, Tier
 
@@ -64,15 +64,17 @@ def test_a_baseline_below_the_margin_is_named_as_the_cause() -> None:
     before, after = {"a": 0.0, "b": 0.1, "c": 0.1}, {"a": 0.1, "b": 0.0, "c": 0.1}
     figure = compare("pass@1", before, after, margin=0.1, alpha=0.025)
     assert figure.status is GateStatus.INSUFFICIENT
-    assert describe(figure).endswith(
-        "margin 0.1): the baseline is not above the margin, so no loss could show; set a smaller margin or give easier tasks"
+    alone, twice = conclude("g", [figure]).reason, conclude("g", [figure, figure]).reason
+    assert alone.endswith(
+        "margin 0.1); the baseline is not above the margin, so no loss could show; set a smaller margin or give easier tasks"
     )
+    assert twice.count("the baseline is not above the margin in 2 of them, so no loss could show") == 1
     for other in (
         compare("pass@1", {"a": 0.9, "b": 0.8}, {"a": 0.2, "b": 0.9}, margin=0.1, alpha=0.025),
         compare("defects", before, after, margin=0.1, alpha=0.025, less_is_better=True),
     ):
         assert other.status is GateStatus.INSUFFICIENT
-        assert describe(other).endswith("margin 0.1)"), "another cause"
+        assert conclude("g", [other]).reason.endswith("margin 0.1)"), "another cause"
 
 
 def test_the_drift_figure_shows_change_margin_and_chance(check: Any, world: Any, tools: Any) -> None:
