@@ -17,6 +17,21 @@ from ssd_plugin.pipeline import STAGES
 FINAL = ("sample/completions.jsonl", "filter/kept.jsonl", "train/model", "select/choice.json", "evaluate/summary.json")
 
 
+PAUSE = 0.6  # seconds that a stage waits before its work: some are over before anyone could see that they run
+SLOWER = f"""
+import importlib, time
+
+import_module = importlib.import_module
+
+def after_a_pause(name, package=None):
+    if name.startswith("ssd_plugin.stages."):
+        time.sleep({PAUSE})
+    return import_module(name, package)
+
+importlib.import_module = after_a_pause
+"""
+
+
 def command(model: Path, run_dir: Path) -> list[str]:
     changes = {
         "model.ref": model,
@@ -56,11 +71,19 @@ def alive_in(run_dir: Path) -> list[str]:
 
 def kill_during(stage: str, arguments: list[str], run_dir: Path, delay: float) -> None:
     """Start the line, wait until `stage` runs and `delay` seconds more, and kill `ssd` alone: its children must follow."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    (run_dir.parent / "slower").mkdir(exist_ok=True)
+    (run_dir.parent / "slower/sitecustomize.py").write_text(SLOWER)
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(run_dir.parent / "slower")},
+    )
     while process.poll() is None and f"ssd {stage}" not in alive_in(run_dir):
         time.sleep(0.02)
     assert process.poll() is None, f"the line ended before the stage {stage} began"
-    time.sleep(delay)
+    time.sleep(PAUSE + delay)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 20
