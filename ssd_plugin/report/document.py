@@ -26,7 +26,7 @@ from ssd_plugin.rounds import CHAIN
 from ssd_plugin.rounds import SCHEMA as CHAIN_SCHEMA
 from ssd_plugin.spent import KINDS, overhead
 from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas
-from ssd_plugin.verdict import read_verdict
+from ssd_plugin.verdict import in_short, read_verdict
 
 SCHEMA = "ssd-report/2"
 SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}
@@ -71,7 +71,8 @@ def _config(run_dir: Path) -> JsonObject:
 
 
 def _verdict(run_dir: Path) -> JsonObject:
-    return read_verdict(run_dir / "gate" / "verdict.json").to_json()
+    verdict = read_verdict(run_dir / "gate" / "verdict.json")
+    return verdict.to_json() | {"in_short": in_short(verdict)}
 
 
 def _decode(row: Mapping[str, Any]) -> dict[str, float]:
