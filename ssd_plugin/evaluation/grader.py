@@ -68,7 +68,10 @@ class ScoreSummary:
 
 
 class Grading:
-    """Grades samples files of one task file: one boundary, chosen and shown to hold (canaries) once. A context manager."""
+    """Grades samples files of one task file: one boundary, chosen and shown to hold (canaries) once. A context manager.
+
+    `path`: the task file.
+    """
 
     def __init__(self, tasks: Path, options: GradeOptions | None = None) -> None:
         """Nothing is started yet.
@@ -76,7 +79,7 @@ class Grading:
         Raises:
             DataError: malformed or empty tasks, one without tests among them.
         """
-        self._path, self._options = tasks, options or GradeOptions()
+        self.path, self._options = tasks, options or GradeOptions()
         self._tasks = {task.task_id: task for task in load_tasks(tasks)}
         for task in self._tasks.values():
             if task.check is None:
@@ -95,14 +98,14 @@ class Grading:
 
     def score(self, samples: Path, out: Path) -> ScoreSummary:
         """See `score_file`."""
-        total = _validate(self._tasks, self._path, samples)
+        total = _validate(self._tasks, self.path, samples)
         _make_place(out)
         boundary = self._boundary = self._boundary or self._raise_boundary()
         meta: JsonObject = {
             "schema": SCHEMA,
             "grader": __version__,
             "tier": boundary.tier.value,
-            "tasks_sha256": sha256_file(self._path),
+            "tasks_sha256": sha256_file(self.path),
             "samples_sha256": sha256_file(samples),
             "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
             "weak_oracle_tasks": weak_oracle_tasks(list(self._tasks.values())),

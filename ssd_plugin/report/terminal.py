@@ -9,7 +9,7 @@ from rich.table import Table
 from ssd_plugin.evidence.text import visible
 from ssd_plugin.jsonl import read_json
 from ssd_plugin.report.gating import gates_table
-from ssd_plugin.verdict import Outcome, Verdict, in_short
+from ssd_plugin.verdict import Outcome, in_short, read_verdict
 
 NEXT = {
     Outcome.GO: "sign and promote: ssd gate ... --sign KEY, then ssd promote (docs/promotion.md)",
@@ -61,8 +61,7 @@ def print_table(run_dir: Path) -> None:
     """Print the run's closing tables."""
     console = Console()
     summary = read_json(run_dir / "evaluate/summary.json")
-    verdict_file = run_dir / "gate/verdict.json"
-    verdict = Verdict.from_json(read_json(verdict_file), str(verdict_file))
+    verdict = read_verdict(run_dir / "gate/verdict.json")
     console.print(sides_table(summary))
     console.print(domains_table(summary))
     for against, label in (("base", "base"), ("base_best", "base at its best decode")):

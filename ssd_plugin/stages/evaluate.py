@@ -33,7 +33,6 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     results: dict[str, Path] = {}
     with Grading(tasks) as grading:
         split = Split(
-            tasks=tasks,
             grading=grading,
             samples_per_task=config.evaluate.samples_per_task,
             max_new_tokens=config.evaluate.max_new_tokens,

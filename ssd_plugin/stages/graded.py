@@ -29,9 +29,8 @@ class Graded:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A graded split: its task file, what grades it, how often each task is sampled, the longest completion (tokens)."""
+    """A graded split: what grades its task file, how often each task is sampled, the longest completion (tokens)."""
 
-    tasks: Path
     grading: Grading
     samples_per_task: int
     max_new_tokens: int
@@ -45,7 +44,7 @@ def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, fol
     """
     job = CompletionJob(
         label=label,
-        tasks=split.tasks,
+        tasks=split.grading.path,
         out=folder / "samples.jsonl",
         samples_per_task=split.samples_per_task,
         params=SamplingParams(
@@ -57,6 +56,6 @@ def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, fol
     )
     counts = complete(job, model)
     results = folder / "results.jsonl"
-    if not is_graded(results, tasks=split.tasks, samples=job.out):
+    if not is_graded(results, tasks=split.grading.path, samples=job.out):
         split.grading.score(job.out, results)
     return Graded(results=results, counts=counts)

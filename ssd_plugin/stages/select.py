@@ -38,10 +38,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     Raises:
         SamplingError, SandboxError, ResourceError: what was finished is kept.
     """
-    tasks = run / "prompts/dev.jsonl"
-    with Grading(tasks) as grading:
+    with Grading(run / "prompts/dev.jsonl") as grading:
         split = Split(
-            tasks=tasks,
             grading=grading,
             samples_per_task=config.select.samples_per_task,
             max_new_tokens=config.evaluate.max_new_tokens,
