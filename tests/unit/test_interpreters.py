@@ -47,8 +47,8 @@ def run(run, config):
 import time
 
 def run(run, config):
-    (run / "began").touch()
     try:
+        (run / "began").touch()
         time.sleep(60)
     except KeyboardInterrupt:
         (run / "cleaned up").touch()
