@@ -8,10 +8,13 @@ import importlib.util
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ssd_plugin import recipes
+from ssd_plugin.commands import plan
 from ssd_plugin.config import ContainerConfig
 from ssd_plugin.errors import ConfigError
 
@@ -21,6 +24,7 @@ pytest.importorskip("nemo_run", reason="needs nemo-run: make frameworks")
 from nemo_run.config import get_nemorun_home  # noqa: E402
 
 from ssd_plugin.nemo import executors  # noqa: E402
+from ssd_plugin.nemo.check import require_nemo  # noqa: E402
 from ssd_plugin.nemo.render import build_executor, render  # noqa: E402
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -188,3 +192,33 @@ def test_a_wrong_executor_or_field_is_named(name: str, fields: list[str], messag
 def test_a_run_that_does_not_fit_its_nodes_is_refused(fields: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         render(recipes.load("ssd_qwen3")(), "/shared/r", build_executor("slurm", [*SLURM, *fields]))
+
+
+def planned(*fields: str, assumed: str = "") -> dict[str, Any]:
+    """`ssd plan` with a Slurm executor's fields, as its JSON document."""
+    require_nemo()  # imports nemo-toolkit where it is there, which wants a real standard output
+    options = [part for field in (*SLURM, *fields) for part in ("--executor-set", field)]
+    options += ["--assume", assumed] if assumed else []
+    result = CliRunner().invoke(plan.command, ["ssd_qwen3", "--json", "--executor", "slurm", *options])
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert isinstance(result.exception, ConfigError) == bool(document["problems"])
+    return document
+
+
+@pytest.mark.parametrize(
+    ("fields", "assumed", "gpus", "nodes"),
+    [((), "", 8, 1), (("nodes=2",), "", 8, 2), (("gpus_per_node=16",), "", 16, 1), (("nodes=2",), "nodes=4", 8, 4)],
+)
+def test_a_plan_counts_with_the_executors_gpus_and_nodes(
+    fields: tuple[str, ...], assumed: str, gpus: int, nodes: int
+) -> None:
+    document = planned(*fields, assumed=assumed)
+    assert (document["assumptions"]["gpus"], document["assumptions"]["nodes"]) == (gpus, nodes)
+    assert set(document["job_files"]) == {"sample", "train", "evaluate", "gate"}
+
+
+def test_a_plan_of_an_executor_that_cannot_hold_the_run_has_problems_and_no_job_files() -> None:
+    document = planned("gpus_per_node=4")
+    assert document["assumptions"]["gpus"] == 4
+    assert any("does not divide 4 GPUs" in problem for problem in document["problems"])
+    assert document["job_files"] == {}

@@ -13,6 +13,7 @@ import pytest
 from ssd_plugin import recipes
 from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import DataError
+from ssd_plugin.planning.gpus import Gpus
 from ssd_plugin.settings import apply_overrides
 
 pytestmark = pytest.mark.frameworks
@@ -35,6 +36,7 @@ def nemo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nemo:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("nemo_run.cli.api.NEMORUN_SKIP_CONFIRMATION", None)
+    monkeypatch.setattr("ssd_plugin.planning.preflight.find_gpus", lambda: Gpus(count=0, bytes=0))
 
     def invoke(*args: str) -> Any:
         monkeypatch.setattr(sys, "argv", ["nemo", "llm", "finetune", *args])
@@ -93,6 +95,12 @@ def test_a_partial_yaml_lies_over_the_recipe(nemo: Nemo) -> None:
         (["--recipe", "ssd_qwen3", "--dry-rn"], "write section.key=value"),
         (["--recipe", "ssd_qwen3", "--executor", "slrum"], "did you mean slurm"),
         (["--yaml", "missing.yaml", "--recipe", "ssd_qwen3"], "missing.yaml"),
+        (["--recipe", "ssd_qwen3", "container.train=nemo:25.11"], "set python.train to an interpreter"),
+        (["--recipe", "ssd_qwen3", "--executor", "local"], "nvidia-smi shows none here"),
+        (
+            ["--recipe", "ssd_qwen3", "--executor", "slurm", "run.executor.gpus_per_node=4"],
+            "1 x 4 GPUs: 4 GPUs cannot be",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_not_exit_0(nemo: Nemo, args: list[str], message: str) -> None:
@@ -161,3 +169,35 @@ def test_a_misspelt_recipe_of_the_toolkit_is_named(nemo: Nemo) -> None:
     result = nemo("--recipe", "llama3_8bb", "--dryrun")
     assert result.exit_code == 3
     assert "did you mean llama3_8b" in result.output
+
+
+@needs_toolkit
+def test_every_recipe_of_the_toolkit_is_still_there() -> None:
+    from nemo.collections.llm import recipes as theirs
+
+    modules = [module for name, module in vars(theirs).items() if name in theirs.__all__ and inspect.ismodule(module)]
+    tuned = {module.NAME for module in modules if "target=finetune, name=NAME)" in inspect.getsource(module)}
+    assert len(tuned) > 20
+    assert tuned <= command.known_recipes()
+
+
+@needs_toolkit
+def test_a_recipe_of_the_toolkit_reaches_its_own_training(nemo: Nemo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its objects are built and handed to nemo-toolkit's own loop, which is where we stop: it wants GPUs and weights."""
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr("nemo.collections.llm.api.train", lambda **given: calls.append(given))
+    no_gpu = ["trainer.accelerator=cpu", "model.config.apply_rope_fusion=false"]
+    here = [*no_gpu, "trainer.devices=1", "trainer.max_steps=7"]
+    result = nemo("--factory", "llama32_1b", *here, "--yes")
+    assert result.exit_code == 0, result.output
+    (given,) = calls
+    assert type(given["model"]).__module__.startswith("nemo.collections.llm.")
+    assert given["trainer"].max_steps == 7
+
+
+@needs_toolkit
+def test_the_toolkits_other_commands_are_untouched(tmp_path: Path) -> None:
+    args = ["llm", "pretrain", "--factory", "llama32_1b", "trainer.max_steps=7", "--dryrun"]
+    done = subprocess.run([NEMO, *args], cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "max_steps=7" in done.stdout
