@@ -27,12 +27,12 @@ def facts(*packages: str) -> str:
     return f"{model}, {os.cpu_count()} cores, load {load} at the start; Python {platform.python_version()}, {versions}"
 
 
-def gemm_rate() -> float:
-    """FLOP per CPU-second of one thread's float32 matrix product (64 rows, weights packed): what decoding can reach."""
+def gemm_rate(dtype: str = "float32") -> float:
+    """FLOP per CPU-second of one thread's matrix product (64 rows, weights packed and in the cache): what decoding can reach."""
     import torch
 
     torch.set_num_threads(1)
-    rows, weight = torch.randn(64, 1536), torch.randn(1536, 1536)
+    rows, weight = (torch.randn(n, 1536).to(getattr(torch, dtype)) for n in (64, 1536))
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, 64)
     best = float("inf")
     with torch.inference_mode():

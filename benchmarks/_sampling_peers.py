@@ -1,6 +1,6 @@
 """The contestants of sampling.py, each run as `python _sampling_peers.py NAME WORK.json` by the interpreter that has it.
 
-WORK.json: model (directory), gguf (file), prompts (token ids), new_tokens, rows, ends (token ids), and the decode setting.
+WORK.json: model (directory), gguf (file), dtype, prompts (token ids), new_tokens, rows, ends (token ids), and the decode setting.
 Prints tokens, cpu_s, wall_s and peak_gb, loading left out of the seconds and not out of the memory.
 """
 
@@ -29,7 +29,7 @@ def embedded(work: Work) -> dict[str, float]:
     from ssd_plugin.sampling import open_sampler
     from ssd_plugin.sampling.protocol import Request, SamplingParams
 
-    sampler = open_sampler(Path(work["model"]), EngineConfig(dtype="float32", max_rows=work["rows"]))
+    sampler = open_sampler(Path(work["model"]), EngineConfig(dtype=work["dtype"], max_rows=work["rows"]))
     requests = [Request(request_id=str(i), prompt_token_ids=tuple(p), seed=i) for i, p in enumerate(work["prompts"])]
     params = SamplingParams(**work["decode"], max_new_tokens=work["new_tokens"])
     meter = Meter()
@@ -42,7 +42,9 @@ def _transformers(work: Work, attention: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_pretrained(work["model"], dtype=torch.float32, attn_implementation=attention)
+    return AutoModelForCausalLM.from_pretrained(
+        work["model"], dtype=getattr(torch, work["dtype"]), attn_implementation=attention
+    )
 
 
 def generate(work: Work) -> dict[str, float]:
@@ -97,7 +99,7 @@ def vllm(work: Work) -> dict[str, float]:
     from vllm import LLM, SamplingParams
 
     engine = LLM(
-        work["model"], dtype="float32", enforce_eager=True, max_model_len=1024, max_num_seqs=work["rows"],
+        work["model"], dtype=work["dtype"], enforce_eager=True, max_model_len=1024, max_num_seqs=work["rows"],
         distributed_executor_backend="uni",
     )  # fmt: skip
     params = SamplingParams(**work["decode"], max_tokens=work["new_tokens"], stop_token_ids=work["ends"])

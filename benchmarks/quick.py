@@ -39,7 +39,16 @@ def rounds_of(commands: dict[str, list[str]], ours: str, peer: str) -> list[floa
 def engines(folder: Path) -> Ratios:
     """Sampling beside `generate`, training beside TRL's SFTTrainer."""
     small = argparse.Namespace(
-        prompts=16, samples=1, temperature=1.5, top_k=20, top_p=0.8, new_tokens=16, rows=16, examples=4, steps=1
+        dtype="float32",
+        prompts=16,
+        samples=1,
+        temperature=1.5,
+        top_k=20,
+        top_p=0.8,
+        new_tokens=16,
+        rows=16,
+        examples=4,
+        steps=1,
     )
     asked, tuned = folder / "sampling.json", folder / "training.json"
     asked.write_text(json.dumps(sampling.work(small, folder / "not-used.gguf")))

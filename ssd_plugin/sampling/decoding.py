@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import NoReturn
 
 import numpy
 import torch
 from transformers import PreTrainedModel
 
 from ssd_plugin.errors import SamplingError
+from ssd_plugin.sampling import heap
 from ssd_plugin.sampling.prefix import Prefix
 from ssd_plugin.sampling.protocol import Request, SamplingParams
 from ssd_plugin.sampling.slots import SlotCache
@@ -98,6 +99,7 @@ class Batch:
             self.lanes += lanes.values()
             prompts = list(lanes)
             self._cache.extend(self._prefix.prefill(prompts), [len(prompt) - 1 for prompt in prompts])
+            heap.release()  # activations and keys of a thousand tokens, at most a few times a hundred steps
 
     def _new_row(self, request: Request) -> Row:
         room = self._context - len(request.prompt_token_ids)
@@ -132,14 +134,17 @@ class Batch:
             .float()
         )
         rows = self.rows
-        if len(rows) > len(self.lanes):
-            logits = logits.repeat_interleave(torch.tensor([len(lane) for lane in self.lanes], device=device), dim=0)
+        lanes = torch.tensor([slot for slot, lane in enumerate(self.lanes) for _ in lane], device=device)
         uniforms = torch.tensor([row.uniforms.random() for row in rows], dtype=torch.float64, device=device)
-        tokens, logprobs = draw(logits, self._params, uniforms)
-        return list(self._record(rows, tokens.tolist(), logprobs.tolist(), logits))
+        tokens, logprobs = draw(logits, self._params, uniforms, lanes)
+        finite = logprobs.isfinite() & logits[lanes, tokens].isfinite()
+        if not finite.all():
+            self._refuse(rows[int(finite.int().argmin())])
+        return list(self._record(rows, tokens.tolist(), logprobs.tolist()))
 
     def _masks(self, positions: torch.Tensor, visible: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
-        """The mask of every kind of layer, "rows 1 1 extent"."""
+        """What every kind of layer adds to its scores, "rows 1 1 extent": made once a step, where attention would turn a mask
+        of booleans into it layer by layer."""
         if self._window is None:
             return self._as_mask(visible)
         recent = torch.arange(visible.shape[1], device=visible.device) > positions[:, None] - self._window
@@ -147,19 +152,18 @@ class Batch:
 
     def _as_mask(self, visible: torch.Tensor) -> torch.Tensor:
         mask = visible[:, None, None, :]
-        if self._model.config._attn_implementation != "eager":
-            return mask
         lowest = torch.finfo(self._model.dtype).min
         return torch.zeros_like(mask, dtype=self._model.dtype).masked_fill(~mask, lowest)
 
-    def _record(self, rows: list[Row], tokens: list[int], logprobs: list[float], logits: Any) -> Iterator[Row]:
-        for index, (row, token, logprob) in enumerate(zip(rows, tokens, logprobs, strict=True)):
+    def _refuse(self, row: Row) -> NoReturn:
+        raise SamplingError(
+            f"{row.request.request_id}: the model's logits are not finite; check its weights or set engine.dtype=float32"
+        )
+
+    def _record(self, rows: list[Row], tokens: list[int], logprobs: list[float]) -> Iterator[Row]:
+        for row, token, logprob in zip(rows, tokens, logprobs, strict=True):
             if row.finished:
                 continue
-            if logprob != logprob or not torch.isfinite(logits[index, token]):
-                raise SamplingError(
-                    f"{row.request.request_id}: the model's logits are not finite; check its weights or set engine.dtype=float32"
-                )
             row.tokens.append(token)
             row.logprobs.append(logprob)
             row.finished = token in self._end_tokens or len(row.tokens) == row.limit

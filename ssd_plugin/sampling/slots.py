@@ -1,5 +1,8 @@
 """A key-value cache of slots: each row writes at its own position, so rows of different ages decode together."""
 
+import math
+import mmap
+
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
@@ -60,9 +63,18 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformer
         slots, positions = max(slots, have_slots), max(positions, have)
         for name in ("keys", "values"):
             old = getattr(self, name)
-            new = old.new_zeros(slots, old.shape[1], positions, old.shape[3])
+            new = _zeros((slots, old.shape[1], positions, old.shape[3]), old)
             new[:have_slots, :, :have] = old
             setattr(self, name, new)
+
+
+def _zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """Zeros, on the CPU in a mapping of their own: a page that nothing was written to takes no memory, and all of them go when
+    the buffer does, where the C library's heap would keep the hole."""
+    count = math.prod(shape)
+    if like.device.type != "cpu" or not count:
+        return like.new_zeros(shape)
+    return torch.frombuffer(mmap.mmap(-1, count * like.element_size()), dtype=like.dtype, count=count).view(shape)
 
 
 class SlotCache(Cache):
