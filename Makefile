@@ -35,6 +35,7 @@ check: $(STAMP)
 # Everything, on an idle machine; vLLM and llama.cpp join where they are installed (see benchmarks/sampling.py).
 bench: $(STAMP)
 	set -e; for name in sampling training grading static_gates gate_cases growth b200; do $(BIN)/python benchmarks/$$name.py; done
+	$(BIN)/python benchmarks/sampling.py --name sampling_float32 --dtype float32
 	$(BIN)/python benchmarks/sampling.py --name evaluating --prompts 13 --samples 5 --temperature 0.2 --top-k 0 --top-p 0.9
 
 # A small part of it: fails on a ratio that dropped beyond noise since benchmarks/results/quick.json was committed.

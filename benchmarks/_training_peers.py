@@ -1,6 +1,7 @@
 """The contestants of training.py, each run as `python _training_peers.py NAME WORK.json`.
 
-WORK.json: model (directory), examples (token ids of prompts and completions), steps, max_lr. Every step takes all the examples.
+WORK.json: model (directory), examples (token ids of prompts and completions), steps, max_lr, bf16 (mixed precision, as our
+backend picks it here). Every step takes all the examples.
 Prints tokens (that carry loss), losses, cpu_s, wall_s and peak_gb; loading is left out of the seconds and not of the memory.
 """
 
@@ -88,7 +89,7 @@ def sft(work: Work, **changes: Any) -> dict[str, Any]:
             "per_device_train_batch_size": len(rows), "learning_rate": ours.max_lr, "warmup_steps": 0,
             "lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": ours.min_lr},
             "adam_beta1": ours.adam_beta1, "adam_beta2": ours.adam_beta2, "weight_decay": ours.weight_decay,
-            "max_grad_norm": ours.clip_grad, "logging_steps": 1, "report_to": [], "use_cpu": True, "bf16": False,
+            "max_grad_norm": ours.clip_grad, "logging_steps": 1, "report_to": [], "use_cpu": True, "bf16": work["bf16"],
             "completion_only_loss": True,
         }  # fmt: skip
         trainer = SFTTrainer(

@@ -37,6 +37,7 @@ ratio dropped by more than the noise of the rounds themselves. One by one:
 """
 COMMANDS = {
     "sampling": ("sampling.py", "the embedded engine beside transformers, vLLM and llama.cpp"),
+    "sampling_float32": ("sampling.py --name sampling_float32 --dtype float32", "the same in float32"),
     "evaluating": (
         "sampling.py --name evaluating --prompts 13 --samples 5 --temperature 0.2 --top-k 0 --top-p 0.9",
         "the same, as an evaluation samples",
@@ -82,7 +83,8 @@ def sampling(found: Result) -> Iterable[Row]:
     """The engines beside ours, and memory."""
     of_each, temperature = found["options"]["samples"], found["options"]["temperature"]
     what = f"sampling at T={temperature:g}" + (f", {of_each} of each prompt" if of_each > 1 else "")
-    return contest(found, "embedded engine", what, f"{what}, SmolLM2-135M on the CPU,", lambda *_: "")
+    model = f"SmolLM2-135M in {found['options']['dtype']} on the CPU"
+    return contest(found, "embedded engine", what, f"{what}, {model},", lambda *_: "")
 
 
 def training(found: Result) -> Iterable[Row]:
@@ -146,8 +148,8 @@ def overhead(found: Result) -> Iterable[Row]:
 
 
 PARTS: dict[str, Callable[[Result], Iterable[Row]]] = {
-    "sampling": sampling, "evaluating": sampling, "training": training, "grading": grading, "static_gates": static_gates,
-    "agreement": agreement, "growth": growth, "overhead": overhead,
+    "sampling": sampling, "sampling_float32": sampling, "evaluating": sampling, "training": training, "grading": grading,
+    "static_gates": static_gates, "agreement": agreement, "growth": growth, "overhead": overhead,
 }  # fmt: skip
 
 

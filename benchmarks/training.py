@@ -2,9 +2,10 @@
 
     python benchmarks/training.py [--examples 8] [--steps 3] [--rounds 1] [--threads 2]
 
-Same examples in every step, same optimizer and schedule, loss on the completions alone, the same number of threads each, so
-the losses must agree: the column "loss, largest difference" is over all steps, relative to TRL's default. What is timed is
-`Trainer.train` alone, one checkpoint at the end included. Only tokens that carry loss count.
+Same examples in every step, same optimizer and schedule, loss on the completions alone, float32 weights with bfloat16 products
+on all sides where this processor has them, the same number of threads each, so the losses must agree: the column "loss,
+largest difference" is over all steps, relative to TRL's default. What is timed is `Trainer.train` alone, one checkpoint at
+the end included. Only tokens that carry loss count.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from _machine import contest, facts, gemm_rate, rates, ratios, spread, write
 from _training_peers import CONTESTANTS, SEQ_LENGTH
 
 from ssd_plugin.data.sources import BANK
+from ssd_plugin.device import has_fast_bfloat16, pick_device
 from ssd_plugin.records import read_tasks
 from ssd_plugin.sampling.prompting import PromptEncoder
 from ssd_plugin.weights import resolve
@@ -45,7 +47,9 @@ def work(options: argparse.Namespace) -> dict[str, Any]:
         }
         for task in read_tasks(BANK / "heldout.jsonl")[: options.examples]
     ]
-    return {"model": str(path), "examples": rows, "steps": options.steps, "max_lr": 2e-5}
+    return {
+        "model": str(path), "examples": rows, "steps": options.steps, "max_lr": 2e-5, "bf16": has_fast_bfloat16(pick_device()),
+    }  # fmt: skip
 
 
 def commands(file: Path) -> dict[str, list[str]]:
@@ -60,7 +64,7 @@ def largest_difference(ours: list[float], theirs: list[float]) -> float:
 
 def report(options: argparse.Namespace, machine: str, asked: dict[str, Any], found: dict[str, Any]) -> None:
     """The table: loss-bearing tokens per CPU-second, the ratio, memory, and whether the losses are the same."""
-    gemm = gemm_rate()
+    gemm = gemm_rate("bfloat16" if asked["bf16"] else "float32")
     rows = []
     for contestant, measured in found.items():
         if "failed" in measured[-1]:
@@ -73,9 +77,10 @@ def report(options: argparse.Namespace, machine: str, asked: dict[str, Any], fou
             f"{max(row['peak_gb'] for row in measured):.2f}", ", ".join(f"{loss:.5f}" for loss in losses), f"{difference:.1e}",
         ])  # fmt: skip
     read = sum(len(e["prompt_token_ids"]) + len(e["completion_token_ids"]) for e in asked["examples"])
+    products = "bfloat16 products" if asked["bf16"] else "float32"
     note = (
         f"{options.examples} examples ({read} tokens) a step, {options.steps} steps, sequences of at most {SEQ_LENGTH}, "
-        f"SmolLM2-135M, full fine-tune, float32, {options.threads} threads, {options.rounds} rounds. Made by "
+        f"SmolLM2-135M, full fine-tune, {products}, {options.threads} threads, {options.rounds} rounds. Made by "
         f"`python benchmarks/training.py --examples {options.examples} --steps {options.steps} --rounds {options.rounds} "
         f"--threads {options.threads}`."
     )

@@ -50,7 +50,7 @@ def seed_for(run_seed: int, task_id: str, index: int) -> int:
 
 
 class LoadedModel:
-    """A model directory; its sampler is opened at the first need and serves every setting after that."""
+    """A model directory; its sampler and tokenizer are opened at the first need and serve every setting after that."""
 
     def __init__(self, path: Path, config: RunConfig, digest: str = "") -> None:
         """Nothing is loaded yet. `digest`: that of the directory's files, if it is known."""
@@ -71,6 +71,11 @@ class LoadedModel:
             with spent("loading"):
                 self._sampler = open_sampler(self.path, self.config.engine)
         return self._sampler
+
+    @cached_property
+    def encoder(self) -> PromptEncoder:
+        """Renders its prompts."""
+        return PromptEncoder(self.path, self.config.model.system_message)
 
     def close(self) -> None:
         """Free the model, if it was loaded."""
@@ -145,13 +150,12 @@ def complete(job: CompletionJob, model: LoadedModel) -> Counts:
 def _finished(job: CompletionJob, model: LoadedModel, skip: Container[int]) -> Iterator[tuple[int, JsonObject]]:
     """(place in the job's order, row) as they finish, of the completions whose places are not in `skip`."""
     config = model.config
-    encoder = PromptEncoder(model.path, config.model.system_message)
     flying: dict[str, tuple[int, tuple[int, ...]]] = {}  # place and prompt of the requests in flight only
 
     def requests() -> Iterator[Request]:
         for number, (task, sample_id, index) in enumerate(job.ids()):
             if number not in skip:
-                prompt = encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
+                prompt = model.encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
                 flying[sample_id] = number, prompt
                 seed = seed_for(config.seed, task.task_id, index)
                 yield Request(request_id=sample_id, prompt_token_ids=prompt, seed=seed)

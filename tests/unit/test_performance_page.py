@@ -32,7 +32,7 @@ def test_ratios_are_ours_over_the_peers(tmp_path: Path) -> None:
         return {"tokens": tokens, "cpu_s": 10.0, "wall_s": 5.0, "peak_gb": peak}
 
     found = {"embedded engine": [row(300, 1.0)], "slow": [row(100, 2.0)], "broken": [{"failed": "ValueError: no"}]}
-    result = {"machine": "m", "options": {"samples": 5, "temperature": 0.2}, "rounds": found}
+    result = {"machine": "m", "options": {"samples": 5, "temperature": 0.2, "dtype": "float32"}, "rounds": found}
     (tmp_path / "sampling.json").write_text(json.dumps(result))
     (what, name, ratio), (_, _, failed) = rows_of("sampling", tmp_path)[0]
     assert what.startswith("sampling at T=0.2, 5 of each prompt")
