@@ -106,15 +106,22 @@ def _cause(insufficient: Sequence[Measurement]) -> str:
     )
 
 
+SAID_IN_FULL = 3
+"""Figures without an answer, of which a gate may have one a domain, that its reason names one by one; all are in the evidence."""
+
+
 def conclude(
     gate: str, measurements: Sequence[Measurement], findings: Sequence[Finding] = (), note: str = ""
 ) -> GateResult:
-    """The gate's result: the worst of its figures, with the figures of that status as the reason."""
+    """The gate's result: the worst of its figures, with the figures of that status as the reason: every one that is a breach,
+    and of many others the first."""
     status = worst([figure.status for figure in measurements])
     named = [figure for figure in measurements if figure.status is status]
     reason = "; ".join(map(describe, named)) or "nothing was measured"
     if status is GateStatus.PASS and len(named) > 1:
         reason = f"{len(named)} figures within their margins, first {describe(named[0])}"
+    if status is GateStatus.INSUFFICIENT and len(named) > SAID_IN_FULL:
+        reason = f"{len(named)} figures that tell nothing, first {describe(named[0])}"
     cause = _cause(named) if status is GateStatus.INSUFFICIENT else ""
     return GateResult(
         gate=gate,

@@ -69,6 +69,10 @@ def test_a_baseline_below_the_margin_is_named_as_the_cause() -> None:
         "margin 0.1); the baseline is not above the margin, so no loss could show; set a smaller margin or give easier tasks"
     )
     assert twice.count("the baseline is not above the margin in 2 of them, so no loss could show") == 1
+    many = conclude("g", [figure] * 4)
+    assert many.reason.startswith("4 figures that tell nothing, first pass@1 ")
+    assert many.reason.count("pass@1") == 1
+    assert len(many.measurements) == 4
     for other in (
         compare("pass@1", {"a": 0.9, "b": 0.8}, {"a": 0.2, "b": 0.9}, margin=0.1, alpha=0.025),
         compare("defects", before, after, margin=0.1, alpha=0.025, less_is_better=True),
