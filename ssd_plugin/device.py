@@ -41,8 +41,10 @@ def load_quietly() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch (GPU or CPU allocator, a weights file that cannot be mapped) or Python ran out of memory."""
+    """Whether torch (GPU or CPU allocator, a weights file that cannot be mapped), Python or the system ran out of memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     return isinstance(error, RuntimeError) and any(
         words in str(error) for words in ("can't allocate memory", "Cannot allocate memory")

@@ -99,7 +99,7 @@ class Batch:
             self.lanes += lanes.values()
             prompts = list(lanes)
             self._cache.extend(self._prefix.prefill(prompts), [len(prompt) - 1 for prompt in prompts])
-            heap.release()  # activations and keys of a thousand tokens, at most a few times a hundred steps
+            heap.release()  # activations, keys and values of up to PREFILL_TOKENS tokens
 
     def _new_row(self, request: Request) -> Row:
         room = self._context - len(request.prompt_token_ids)

@@ -52,7 +52,7 @@ class EmbeddedSampler:
                         return
                 for row in batch.step():
                     yield self._completion(row)
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, OSError) as error:
             if is_out_of_memory(error):
                 raise ResourceError(
                     f"out of memory with {len(batch.rows)} rows; set engine.max_rows below {self._max_rows}"

@@ -1,5 +1,6 @@
 """Devices: bfloat16 exactly where the processor multiplies it in hardware, and no GPU opened too early."""
 
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,9 @@ def test_an_allocation_that_cannot_be_is_seen_as_out_of_memory() -> None:
         torch.empty(2**50)
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(MemoryError())
+    with pytest.raises(OSError, match="memory") as refused:
+        mmap.mmap(-1, 2**50)
+    assert is_out_of_memory(refused.value)
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
 
 
