@@ -2,8 +2,10 @@
 
     python benchmarks/quick.py [--write]
 
-Each ratio is ours over a peer's, both measured here in interleaved rounds; `results/quick.json` holds the committed rounds.
-The noise is that of the rounds themselves, of both runs (`_compare.py`). `--write` commits what was measured.
+Each ratio is ours over a peer's, both measured here in interleaved rounds; `results/quick.json` holds the committed rounds of
+each processor, since what a packed product gains over a plain one is a matter of the processor. The noise is that of the
+rounds themselves, of both runs (`_compare.py`). `--write` commits what was measured; without it a processor of which nothing is
+committed ends with status 3, before anything is measured.
 """
 
 import argparse
@@ -79,17 +81,29 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="commit what was measured")
     options = parser.parse_args()
     machine = facts("torch", "transformers", "trl")
+    processor = machine.partition(",")[0]
+    committed = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {}
+    if not options.write and processor not in committed:
+        print(f"quick.py: no ratios of {processor} are committed; measure some with --write", file=sys.stderr)
+        sys.exit(3)
     with tempfile.TemporaryDirectory(prefix="ssd-quick-") as name:
         now = engines(Path(name)) | harnesses(Path(name))
     if options.write:
-        rows = [[name, spread(found)] for name, found in now.items()]
-        note = "`python benchmarks/quick.py --write`; `make bench-quick` compares with it."
-        write("quick", "Ratios of the regression guard", machine, note, ["ratio", "median (range)"], rows,
-              {"machine": machine, "ratios": now})  # fmt: skip
+        committed[processor] = {"machine": machine, "ratios": now}
+        rows = [[name, key, spread(rounds)] for key in committed for name, rounds in committed[key]["ratios"].items()]
+        note = "`python benchmarks/quick.py --write`, one processor after the other; `make bench-quick` compares with its own."
+        write(
+            "quick",
+            "Ratios of the regression guard",
+            machine,
+            note,
+            ["ratio", "processor", "median (range)"],
+            rows,
+            committed,
+        )
         return
-    committed = json.loads(COMMITTED.read_text())["ratios"] if COMMITTED.exists() else {}
     failed = 0
-    for found in compare_all(committed, now):
+    for found in compare_all(committed[processor]["ratios"], now):
         failed += bool(found.failure)
         state = f"FAIL {found.failure}" if found.failure else f"ok (noise {found.noise:.0%})"
         print(f"{found.name}: {found.committed:.2f} -> {found.now:.2f}  {state}")
