@@ -150,12 +150,13 @@ def complete(job: CompletionJob, model: LoadedModel) -> Counts:
 def _finished(job: CompletionJob, model: LoadedModel, skip: Container[int]) -> Iterator[tuple[int, JsonObject]]:
     """(place in the job's order, row) as they finish, of the completions whose places are not in `skip`."""
     config = model.config
+    encoder = model.encoder  # here, so that loading it is not charged to the model's compute
     flying: dict[str, tuple[int, tuple[int, ...]]] = {}  # place and prompt of the requests in flight only
 
     def requests() -> Iterator[Request]:
         for number, (task, sample_id, index) in enumerate(job.ids()):
             if number not in skip:
-                prompt = model.encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
+                prompt = encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
                 flying[sample_id] = number, prompt
                 seed = seed_for(config.seed, task.task_id, index)
                 yield Request(request_id=sample_id, prompt_token_ids=prompt, seed=seed)

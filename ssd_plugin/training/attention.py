@@ -34,10 +34,10 @@ def packed_attention(
     repeats = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     outputs = []
-    for start, end in itertools.pairwise(boundaries):
-        part = slice(start, end)
-        mask = _window_mask(end - start, kwargs.get("sliding_window"), query.device)
-        with torch.autocast("cpu", enabled=False):  # which would take float32 back to bfloat16
+    with torch.autocast("cpu", enabled=False):  # which would take float32 back to bfloat16
+        for start, end in itertools.pairwise(boundaries):
+            part = slice(start, end)
+            mask = _window_mask(end - start, kwargs.get("sliding_window"), query.device)
             outputs.append(
                 functional.scaled_dot_product_attention(
                     query[:, :, part], key[:, :, part], value[:, :, part],

@@ -7,11 +7,8 @@ from ssd_plugin.sampling.protocol import SamplingParams
 from ssd_plugin.sampling.truncation import BLOCK, NUCLEUS, draw, truncated
 
 VOCAB = 80 * NUCLEUS  # more than NUCLEUS * WIDER: top-p has two steps to take before it needs all of it
-FLAT, MIDDLING, PEAKED = (
-    0.01,
-    3.0,
-    8.0,
-)  # spreads of the logits: top-p needs most of the vocabulary, some, or a few tokens
+# spreads of the logits: top-p needs most of the vocabulary, some, or a few tokens
+FLAT, MIDDLING, PEAKED = 0.01, 3.0, 8.0
 
 
 def logits(*spreads: float, vocab: int = VOCAB) -> torch.Tensor:
