@@ -4,7 +4,9 @@ import hashlib
 import os
 import stat
 import unicodedata
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from ssd_plugin.jsonl import sha256_json
 
 _MAX_DEPTH = 32  # real model directories are one or two levels deep; a hostile one could exhaust the stack
 _CHUNK = 1 << 20
+_OPEN = 64  # files held open at once, waiting for a core
 
 
 def model_digests(directory: Path) -> dict[str, str]:
     """Hex SHA-256 of every file under `directory`, by its path relative to it ("/" between parts), sorted by path.
 
-    Files are streamed (memory is one chunk). Weights, adapters, tokenizer, chat template, generation config: whatever
+    Files are streamed (memory is a chunk a core), as many at once as there are cores: a model of 60 GB comes in shards, and one
+    core would take a minute for it. Weights, adapters, tokenizer, chat template, generation config: whatever
     is in the directory is in the answer, so nothing can be added to a model without a change here.
 
     Raises:
@@ -26,12 +30,28 @@ def model_digests(directory: Path) -> dict[str, str]:
             pipe, a name with control characters, more than 32 levels, or an unreadable file; the message names the path.
     """
     digests: dict[str, str] = {}
-    for relative, stream in open_files(directory):
+    waiting: deque[tuple[str, Future[str]]] = deque()
+
+    def collect() -> None:
+        relative, digest = waiting.popleft()
         try:
-            digests[relative] = hashlib.file_digest(stream, "sha256").hexdigest()
+            digests[relative] = digest.result()
         except OSError as error:
             raise TrustError(f"{directory / relative}: cannot be read ({error.strerror})") from error
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for relative, stream in open_files(directory):
+            waiting.append((relative, pool.submit(_sha256, os.dup(stream.fileno()))))
+            if len(waiting) == _OPEN:
+                collect()
+        while waiting:
+            collect()
     return dict(sorted(digests.items()))
+
+
+def _sha256(descriptor: int) -> str:
+    with os.fdopen(descriptor, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def model_identity(digests: Mapping[str, str]) -> str:

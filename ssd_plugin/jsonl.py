@@ -114,23 +114,40 @@ def locate_jsonl(path: Path) -> Iterator[tuple[int, int, JsonObject]]:
     Raises:
         DataError: as `read_jsonl`.
     """
+    return ((number, begin, parse_line(line, f"{path}:{number}")) for number, begin, line in read_lines(path))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """`locate_jsonl` with the lines as they are, unread: for whoever needs to count them, or a few of them.
+
+    Raises:
+        DataError: the file is missing.
+    """
     try:
         stream = path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     with stream:
         end = 0
-        for number, raw in enumerate(stream, start=1):
-            begin, end = end, end + len(raw)
-            if not raw.strip():
-                continue
-            try:
-                row = json.loads(raw.decode("utf-8"))
-            except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{path}:{number}: not valid JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
-            yield number, begin, row
+        for number, line in enumerate(stream, start=1):
+            begin, end = end, end + len(line)
+            if line.strip():
+                yield number, begin, line
+
+
+def parse_line(line: bytes, where: str) -> JsonObject:
+    """The object that a line holds.
+
+    Raises:
+        DataError: it is not a JSON object in UTF-8; `where` (file:line) leads the message.
+    """
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return row
 
 
 def sha256_file(path: Path) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,9 +31,11 @@ def digest_path(path: Path) -> str:
         )
         if not files:
             raise RunDirError(f"{path}: missing or empty")
-        lines = [f"{sha256_file(p)}  {p.relative_to(path).as_posix()}\n" for p in files]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # a model's shards
+            digests = list(pool.map(sha256_file, files))
     except DataError as error:
         raise RunDirError(str(error)) from error
+    lines = [f"{digest}  {p.relative_to(path).as_posix()}\n" for digest, p in zip(digests, files, strict=True)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -4,6 +4,7 @@ load_tasks(Path("HumanEval.jsonl.gz"))                         a file as publish
 fetch("livecodebench-v6:2025-02-01:2025-05-31")                by name; LiveCodeBench with a window of contest dates
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -88,25 +89,34 @@ class Window:
         return (not self.start or self.start <= day) and (not self.end or day <= self.end)
 
 
-def load_tasks(path: Path, window: Window | None = None) -> list[Task]:
-    """Read a task file, or a benchmark's file as published (.jsonl, .jsonl.gz, .json with a list, .parquet).
+def stream_tasks(path: Path, window: Window | None = None) -> Iterator[tuple[str, Task]]:
+    """Yield (file:line, task) of a task file, or of a benchmark's file as published (.jsonl, .jsonl.gz, .json with a list,
+    .parquet), one at a time. Ids are not compared, and there may be none in the window.
 
     Raises:
-        DataError: unreadable, empty, malformed (names file and line), or two tasks share an id.
+        DataError: unreadable or malformed (names file and line).
         DependencyError: a .parquet file, and pyarrow is not installed.
     """
-    window = window or Window()
-    tasks: dict[str, Task] = {}
     for number, row in read_rows(path):
         where = f"{path}:{number}"
-        if not window.holds(row, where):
-            continue
-        task = _task(row, where)
+        if window is None or window.holds(row, where):
+            yield where, _task(row, where)
+
+
+def load_tasks(path: Path) -> list[Task]:
+    """All tasks of a file that `stream_tasks` reads.
+
+    Raises:
+        DataError: as there; the file is empty, or two tasks share an id.
+        DependencyError: as there.
+    """
+    tasks: dict[str, Task] = {}
+    for where, task in stream_tasks(path):
         if task.task_id in tasks:
             raise DataError(f"{where}: task_id {task.task_id!r} appears twice")
         tasks[task.task_id] = task
     if not tasks:
-        raise DataError(f"{path}: holds no tasks{' in the window of dates' if window != Window() else ''}")
+        raise DataError(f"{path}: holds no tasks")
     return list(tasks.values())
 
 
@@ -118,21 +128,30 @@ def _task(row: dict[str, Any], where: str) -> Task:
         raise DataError(f"{where}: field {error} is missing") from error
 
 
-def fetch(name: str) -> list[Task]:
-    """The tasks of a benchmark on the hub: `NAME`, or `NAME:START:END` with dates (YYYY-MM-DD, either may be empty).
+def fetch(name: str) -> Iterator[Task]:
+    """The tasks of a benchmark on the hub, one at a time: `NAME`, or `NAME:START:END` with dates (YYYY-MM-DD, either may be
+    empty).
 
     Raises:
-        DataError: no such benchmark, or the file is not the pinned one.
-        DependencyError: huggingface_hub is not installed.
-        HubUnreachableError: the hub did not answer and has no cached copy.
+        DataError: no such benchmark; while streaming: a file is not the pinned one, or no task is in the window.
+        DependencyError: while streaming: huggingface_hub is not installed.
+        HubUnreachableError: while streaming: the hub did not answer and has no cached copy.
     """
     label, *bounds = name.split(":")
     if label not in SOURCES or len(bounds) not in (0, 2):
         known = ", ".join(SOURCES)
         raise DataError(f"benchmark {name!r}: not a file, and not one of {known} (LiveCodeBench: NAME:START:END)")
-    source = SOURCES[label]
-    window = Window(start=bounds[0], end=bounds[1]) if bounds else None
-    return [task for file in source.files for task in load_tasks(_download(source, file), window)]
+    return _fetched(name, SOURCES[label], Window(start=bounds[0], end=bounds[1]) if bounds else None)
+
+
+def _fetched(name: str, source: Source, window: Window | None) -> Iterator[Task]:
+    empty = True
+    for file in source.files:  # LiveCodeBench's are in order of time: a window may leave nothing of one of them
+        for _, task in stream_tasks(_download(source, file), window):
+            empty = False
+            yield task
+    if empty:
+        raise DataError(f"{name}: holds no tasks{' in that window of dates' if window else ''}")
 
 
 def _download(source: Source, file: str) -> Path:

@@ -20,6 +20,9 @@ from ssd_plugin.records import AssertCheck, Check, FunctionCheck, StdioCheck, Ta
 
 Row = Mapping[str, Any]
 _MAX_TESTS_BYTES = 1 << 30
+_WHOLE_PROGRAM = (
+    "Write a whole Python program that reads the input from standard input and prints the answer to standard output."
+)
 
 
 def recognise(row: Row) -> Callable[[Row, str], Task] | None:
@@ -63,18 +66,19 @@ def mbpp(row: Row, where: str) -> Task:
 
 
 def livecodebench(row: Row, where: str) -> Task:
-    """LiveCodeBench's code generation rows, public and private tests together."""
+    """LiveCodeBench's code generation rows, public and private tests together. A statement that comes without code to start
+    from does not say how its tests talk to the program; the benchmark's own prompt does, and so does this one."""
     tests = [*_tests(row["public_test_cases"], where), *_tests(row["private_test_cases"], where)]
     if not tests:
         raise DataError(f"{where}: holds no tests")
-    starter = str(row.get("starter_code") or "")
+    statement, check = str(row["question_content"]), _livecodebench_check(row, tests, where)
     return Task(
         task_id=str(row["question_id"]),
-        prompt=str(row["question_content"]),
+        prompt=f"{statement}\n\n{_WHOLE_PROGRAM}" if isinstance(check, StdioCheck) else statement,
         domain=str(row.get("platform") or "livecodebench"),
         difficulty=str(row.get("difficulty") or ""),
-        check=_livecodebench_check(row, tests, where),
-        starter_code=starter,
+        check=check,
+        starter_code=str(row.get("starter_code") or ""),
     )
 
 

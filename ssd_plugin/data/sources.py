@@ -60,7 +60,7 @@ def _open(data: DataConfig) -> Iterator[Task]:
         _refuse(data, "revision", "config", "split")
         return _file(data, path)
     _refuse(data, "revision", "config", "split", "columns", "where")
-    return iter(benchmarks.fetch(_benchmark(data.source)))
+    return benchmarks.fetch(_benchmark(data.source))
 
 
 def _refuse(data: DataConfig, *names: str) -> None:
@@ -91,7 +91,7 @@ def _benchmark(source: str) -> str:
 def _file(data: DataConfig, path: Path) -> Iterator[Task]:
     if not data.columns:
         _refuse(data, "where")
-        return iter(benchmarks.load_tasks(path))
+        return (task for _, task in benchmarks.stream_tasks(path))
     columns = _columns(data)
     rows = read_rows(path, _wanted(data, columns))
     return _mapped(data, rows, columns, path.name.removesuffix(path.suffix))

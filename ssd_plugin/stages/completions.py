@@ -10,11 +10,21 @@ from typing import Any
 
 from ssd_plugin.code_version import code_digest
 from ssd_plugin.config import RunConfig
-from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.jsonl import (
+    JsonObject,
+    parse_line,
+    read_json,
+    read_jsonl,
+    read_lines,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_jsonl,
+)
 from ssd_plugin.manifest import SAMPLING_TOOLS, tool_versions
 from ssd_plugin.partial import PartialFile
 from ssd_plugin.progress import track
-from ssd_plugin.records import Sample, Task, iter_tasks
+from ssd_plugin.records import Sample, Task, task_from_json
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.prompting import PromptEncoder
 from ssd_plugin.sampling.protocol import Request, Sampler, SamplingParams
@@ -114,11 +124,20 @@ class CompletionJob:
         turns = [config.model.system_message, config.model.prompt_template]
         return sha256_json([asked, turns, model.digest, code_digest(__name__), tool_versions(SAMPLING_TOOLS)])
 
-    def ids(self) -> Iterator[tuple[Task, str, int]]:
-        """(task, sample id, index) of every completion, in order."""
-        for task in iter_tasks(self.tasks):
-            for index in range(self.samples_per_task):
-                yield task, f"{task.task_id}#{index}", index
+    def __len__(self) -> int:
+        """How many completions it asks for."""
+        return sum(1 for _ in read_lines(self.tasks)) * self.samples_per_task
+
+    def missing(self, done: Container[int]) -> Iterator[tuple[int, Task, int]]:
+        """(place in the job's order, task, which of its samples) of every completion whose place is not in `done`. Tasks with
+        nothing missing are not parsed, so that a late restart begins as soon as an early one."""
+        for place, (number, _, line) in enumerate(read_lines(self.tasks)):
+            first = place * self.samples_per_task
+            if wanted := [index for index in range(self.samples_per_task) if first + index not in done]:
+                where = f"{self.tasks}:{number}"
+                task = task_from_json(parse_line(line, where), where)
+                for index in wanted:
+                    yield first + index, task, index
 
 
 def complete(job: CompletionJob, model: LoadedModel) -> Counts:
@@ -134,7 +153,7 @@ def complete(job: CompletionJob, model: LoadedModel) -> Counts:
     if _is_done(job.out, signature):
         deque(counts.counted(row for _, row in read_jsonl(job.out)), maxlen=0)
         return counts
-    total = sum(1 for _ in job.ids())
+    total = len(job)
     with PartialFile(job.out, signature) as partial:
         if len(partial) < total:
             with track(job.label, total, len(partial)) as advance:
@@ -147,28 +166,28 @@ def complete(job: CompletionJob, model: LoadedModel) -> Counts:
     return counts
 
 
-def _finished(job: CompletionJob, model: LoadedModel, skip: Container[int]) -> Iterator[tuple[int, JsonObject]]:
-    """(place in the job's order, row) as they finish, of the completions whose places are not in `skip`."""
+def _finished(job: CompletionJob, model: LoadedModel, done: Container[int]) -> Iterator[tuple[int, JsonObject]]:
+    """(place in the job's order, row) as they finish, of the completions whose places are not in `done`."""
     config = model.config
     encoder = model.encoder  # here, so that loading it is not charged to the model's compute
     flying: dict[str, tuple[int, tuple[int, ...]]] = {}  # place and prompt of the requests in flight only
 
     def requests() -> Iterator[Request]:
-        for number, (task, sample_id, index) in enumerate(job.ids()):
-            if number not in skip:
-                prompt = encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
-                flying[sample_id] = number, prompt
-                seed = seed_for(config.seed, task.task_id, index)
-                yield Request(request_id=sample_id, prompt_token_ids=prompt, seed=seed)
+        for number, task, index in job.missing(done):
+            prompt = encoder.encode(config.model.prompt_template.replace("{prompt}", user_text(task)))
+            sample_id = f"{task.task_id}#{index}"
+            flying[sample_id] = number, prompt
+            seed = seed_for(config.seed, task.task_id, index)
+            yield Request(request_id=sample_id, prompt_token_ids=prompt, seed=seed)
 
-    for done in spent_on_each("model", model.sampler.sample(requests(), job.params)):
-        number, prompt = flying.pop(done.request_id)
+    for completion in spent_on_each("model", model.sampler.sample(requests(), job.params)):
+        number, prompt = flying.pop(completion.request_id)
         sample = Sample(
-            task_id=done.request_id.rpartition("#")[0],
-            sample_id=done.request_id,
-            completion=done.text,
-            finish_reason=done.finish_reason,
-            token_ids=done.token_ids,
+            task_id=completion.request_id.rpartition("#")[0],
+            sample_id=completion.request_id,
+            completion=completion.text,
+            finish_reason=completion.finish_reason,
+            token_ids=completion.token_ids,
         )
         yield number, sample.to_json() | {"prompt_token_ids": list(prompt)}
 

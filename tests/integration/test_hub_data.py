@@ -146,3 +146,26 @@ def test_a_benchmark_that_is_not_the_pinned_file_is_refused(tmp_path: Path) -> N
     assert "evalplus/humanevalplus test.jsonl: is not the pinned file" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def contest(number: int, date: str) -> bytes:
+    """A row of LiveCodeBench's, as it is published."""
+    test = {"input": "1\n", "output": "2\n", "testtype": "stdin"}
+    row = {
+        "question_id": f"abc{number}", "question_content": "Add one.", "platform": "atcoder", "contest_date": date,
+        "public_test_cases": json.dumps([test]), "private_test_cases": "[]", "metadata": "{}",
+    }  # fmt: skip
+    return json.dumps(row).encode() + b"\n"
+
+
+def test_livecodebench_is_cut_to_its_window_over_all_files_of_the_release(tmp_path: Path) -> None:
+    source = SOURCES["livecodebench-v6"]
+    dates = ["2023-05-07", "2024-04-01", "2024-06-01", "2024-08-01", "2025-01-04T00:00:00", "2025-02-08T00:00:00"]
+    files = {name: contest(n, date) for n, (name, date) in enumerate(zip(source.files, dates, strict=True))}
+    files["test6.jsonl"] += contest(6, "2025-05-31") + contest(7, "2025-06-01")
+    with serving(Hub(name=source.repository, commit=source.revision, files=files)) as stub:
+        asked = ["livecodebench:v6", "livecodebench:v5", "livecodebench:v6:2030-01-01:"]
+        held_out, development, none = load(tmp_path, stub.url, *({"source": name} for name in asked))
+    assert [task["task_id"] for task in held_out] == ["abc5", "abc6"]
+    assert [task["task_id"] for task in development] == ["abc0", "abc1", "abc2", "abc3", "abc4"]
+    assert none == "DataError: livecodebench-v6:2030-01-01:: holds no tasks in that window of dates"

@@ -1,5 +1,6 @@
 """A stand-in for the model hub on the loopback interface: serves one data set's files as the hub's own protocol does."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,11 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._missing("EntryNotFound")
                 return
             body, status = hub.files[name], 200
-            headers = {"ETag": f'"{len(body):x}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
+            headers = {
+                "ETag": f'"{hashlib.sha256(body).hexdigest()}"',
+                "X-Repo-Commit": hub.commit,
+                "Accept-Ranges": "bytes",
+            }
             if wanted := self.headers.get("Range", "").removeprefix("bytes="):
                 first, _, last = wanted.partition("-")
                 end = min(int(last or len(body) - 1), len(body) - 1)

@@ -92,6 +92,14 @@ def test_a_hub_cache_s_links_to_its_own_blobs_are_followed(tmp_path: Path) -> No
         (snapshot / "out.json").unlink()
 
 
+def test_more_files_than_are_held_open_at_once(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}.bin").write_text(str(number))
+    found = model_digests(tmp_path)
+    assert found == {f"{n}.bin": hashlib.sha256(str(n).encode()).hexdigest() for n in range(200)}
+    assert list(found) == sorted(found)
+
+
 def test_nothing_to_digest_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(TrustError, match=r"not a directory|has no files"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.data.benchmarks import Window, fetch, load_tasks
+from ssd_plugin.data.benchmarks import Window, fetch, load_tasks, stream_tasks
 from ssd_plugin.errors import DataError
 from ssd_plugin.records import AssertCheck, FunctionCheck, StdioCheck
 
@@ -143,6 +143,7 @@ def test_livecodebench_stdio(tmp_path: Path) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", livecodebench()))
     assert task.check == StdioCheck(inputs=("1\n", "3\n"), expected=("2\n", "4\n"))
     assert (task.domain, task.difficulty) == ("atcoder", "easy")
+    assert task.prompt.startswith("Add one.\n\nWrite a whole Python program that reads the input from standard input")
 
 
 def test_livecodebench_functional(tmp_path: Path) -> None:
@@ -150,17 +151,17 @@ def test_livecodebench_functional(tmp_path: Path) -> None:
     row = livecodebench(public_test_cases=json.dumps(tests), private_test_cases=pack([]), metadata='{"func_name": "g"}')
     (task,) = load_tasks(write(tmp_path / "t.jsonl", row))
     assert task.check == FunctionCheck(entry_point="Solution.g", inputs=(([1, 2], 3),), expected=([1, 3],))
+    assert task.prompt == "Add one."
 
 
 def test_windows_of_dates(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", livecodebench(), livecodebench(question_id="b", contest_date="2025-06-01"))
-    assert [task.task_id for task in load_tasks(path, Window(start="2025-02-01", end="2025-05-31"))] == ["abc1_a"]
-    with pytest.raises(DataError, match="in the window"):
-        load_tasks(path, Window(start="2030-01-01"))
+    inside = stream_tasks(path, Window(start="2025-02-01", end="2025-05-31"))
+    assert [task.task_id for _, task in inside] == ["abc1_a"]
     with pytest.raises(DataError, match="YYYY-MM-DD"):
         Window(start="May")
     with pytest.raises(DataError, match="no contest_date"):
-        load_tasks(write(tmp_path / "h.jsonl", HUMANEVAL), Window(start="2025-01-01"))
+        list(stream_tasks(write(tmp_path / "h.jsonl", HUMANEVAL), Window(start="2025-01-01")))
 
 
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:
