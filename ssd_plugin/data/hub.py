@@ -1,6 +1,7 @@
 """Rows of a data set on the hub, or in a local directory, streamed through `datasets`: nothing is downloaded as a whole."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ssd_plugin.data.files import require_columns
@@ -44,12 +45,36 @@ def _open(name: str, config: str, split: str, revision: str, columns: Sequence[s
     from datasets.load import load_dataset_builder
 
     pinned: dict[str, Any] = {"name": config or None, "revision": revision or None}
+    if config and (files := _declared_files(name, config, revision)):
+        pinned["data_files"] = files
     builder = load_dataset_builder(name, **pinned)
     rows: Any = builder.as_streaming_dataset(split=split)
     if not columns or not hasattr(builder.config, "columns"):
         return rows
     require_columns(columns, rows.column_names or (), f"data set {name}")
     return load_dataset_builder(name, **pinned, columns=list(columns)).as_streaming_dataset(split=split)
+
+
+def _declared_files(name: str, config: str, revision: str) -> Any:
+    """The files that the data set's card declares for `config`; None where it declares none, or cannot be read.
+
+    Without them `datasets` takes the format of all configurations from the first one, and reads the Parquet files of one as
+    JSON because another's are (as in microsoft/rStar-Coder at the recipes' revision).
+    """
+    from datasets.utils.metadata import MetadataConfigs
+    from huggingface_hub import DatasetCard, hf_hub_download
+
+    try:
+        local = Path(name) / "README.md"
+        card = (
+            local
+            if local.is_file()
+            else hf_hub_download(name, local.name, repo_type="dataset", revision=revision or None)
+        )
+        declared = MetadataConfigs.from_dataset_card_data(DatasetCard.load(card, ignore_metadata_errors=True).data)
+    except (OSError, ValueError):  # the loader, which asks next, says what is wrong
+        return None
+    return declared.get(config, {}).get("data_files")
 
 
 def _line(error: Exception) -> str:

@@ -23,7 +23,18 @@ from ssd_plugin.jsonl import read_jsonl, write_jsonl
 
 pa: Any = pyarrow
 NAME, COMMIT = "acme/Coder", "0123456789abcdef0123456789abcdef01234567"
-CARD = "---\nconfigs:\n- config_name: seed_sft\n  data_files:\n  - split: train\n    path: seed_sft/*.parquet\n---\n"
+CARD = """---
+configs:
+- config_name: synthetic_sft
+  data_files:
+  - split: train
+    path: synthetic_sft.jsonl
+- config_name: seed_sft
+  data_files:
+  - split: train
+    path: seed_sft/*.parquet
+---
+"""  # as at the recipes' revision: the first configuration is of another format, and its file may be anything
 STATEMENTS = [("Add  two.", ""), ("Add two.", ""), ("Sub.", "def f():"), ("", ""), ("Mul.", None)]
 
 
@@ -42,7 +53,11 @@ def write_parquet(path: Path, response_bytes: int = 10) -> None:
 def hub(tmp_path: Path) -> Iterator[Hub]:
     data = tmp_path / "stub" / "train-00000.parquet"
     write_parquet(data, response_bytes=3_000_000)
-    files = {"README.md": CARD.encode(), "seed_sft/train-00000.parquet": data.read_bytes()}
+    files = {
+        "README.md": CARD.encode(),
+        "synthetic_sft.jsonl": b'{"question": "x"}\n',
+        "seed_sft/train-00000.parquet": data.read_bytes(),
+    }
     with serving(Hub(name=NAME, commit=COMMIT, files=files)) as stub:
         yield stub
 
