@@ -1,6 +1,7 @@
 """What all recipes of the paper (arXiv:2604.01193) share, and the function that makes one from a model's own numbers."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ssd_plugin.config import (
     DataConfig,
@@ -64,14 +65,14 @@ def recipe(
     base: DecodeConfig,
     schedule: Schedule,
     parallel: ParallelConfig,
-    system_message: str = SYSTEM_MESSAGE,
+    reasoning_effort: Literal["", "low", "medium", "high"] = "",
 ) -> RunConfig:
     """One model of the paper on a node of 8 B200. `sampling` is T_train's setting, `evaluation` the paper's T_eval's, which
     it chose on its test set: we select from a grid around it. `base` is how the base model is usually decoded."""
     around = tuple(round(evaluation.temperature + step / 10, 1) for step in (-2, -1, 0, 1, 2))
     return RunConfig(
         recipe=name,
-        model=ModelConfig(ref=model, system_message=system_message),
+        model=ModelConfig(ref=model, system_message=SYSTEM_MESSAGE, reasoning_effort=reasoning_effort),
         engine=EngineConfig(name="vllm", tensor_parallel=8, max_model_len=CONTEXT),  # paper: vLLM, tensor parallel 8
         prompts=PROMPTS,
         sampling=SamplingConfig(

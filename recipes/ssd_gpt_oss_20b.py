@@ -9,7 +9,7 @@ def recipe() -> RunConfig:
     return paper.recipe(
         name="ssd_gpt_oss_20b",
         model="openai/gpt-oss-20b",
-        system_message="Reasoning: high",  # paper: high reasoning effort
+        reasoning_effort="high",  # paper
         sampling=DecodeConfig(temperature=1.2),  # paper, table of settings
         evaluation=DecodeConfig(temperature=1.0, top_k=20, top_p=0.95),  # same table
         base=DecodeConfig(temperature=1.0),  # paper

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ssd_plugin.analysis.forks import Program
 from ssd_plugin.analysis.syntax_class import classify
+from ssd_plugin.config import ModelConfig
 from ssd_plugin.device import is_out_of_memory, pick_device
 from ssd_plugin.errors import ModelError, ResourceError
 from ssd_plugin.progress import Advance
@@ -23,7 +24,7 @@ MAX_TOKENS = 256  # of a program's code; later tokens are not measured
 
 
 def read_programs(
-    model_dir: Path, system_message: str, tasks: Sequence[Task]
+    model_dir: Path, model: ModelConfig, tasks: Sequence[Task]
 ) -> tuple[list[Program], list[tuple[int, ...]]]:
     """Each task's reference as the model would write it, in a fenced block after the prompt; and the ids before the code.
 
@@ -32,7 +33,7 @@ def read_programs(
     Raises:
         ModelError: the tokenizer gives no character offsets.
     """
-    encoder = PromptEncoder(model_dir, system_message)
+    encoder = PromptEncoder(model_dir, model.system_message, model.reasoning_effort)
     tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
     if not tokenizer.is_fast:
         raise ModelError(f"{model_dir}: its tokenizer gives no character offsets; a tokenizer.json is needed")

@@ -44,7 +44,7 @@ def analyze_run(run_dir: Path, *, programs: int = PROGRAMS, documents: int = DOC
     if not candidate.is_dir():
         raise RunDirError(f"{candidate}: no trained model yet; make it with: ssd train --run-dir {run_dir}")
     base = base_model(run, config).path
-    found, contexts = read_programs(base, config.model.system_message, read_tasks(run / "prompts/heldout.jsonl"))
+    found, contexts = read_programs(base, config.model, read_tasks(run / "prompts/heldout.jsonl"))
     if len(found) < 2:
         raise DataError(f"{run / 'prompts/heldout.jsonl'}: two tasks or more need a 'reference' program to read")
     kept = evenly(len(found), programs)

@@ -33,7 +33,7 @@ def slurm(
     partition: str = "batch",
     nodes: int = 1,
     gpus_per_node: int = 8,
-    time: str = "04:00:00",
+    time: str = "08:00:00",
     container_image: str | None = None,
     container_mounts: list[str] | None = None,
 ) -> run.Config[run.SlurmExecutor]:

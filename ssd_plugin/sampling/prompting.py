@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
@@ -17,14 +18,15 @@ BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
 
 
 class PromptEncoder:
-    """Renders a task as the user's turn, after the system message if there is one.
+    """Renders a task as the user's turn, after the system message if there is one. `reasoning_effort`: for templates that have
+    a place for it; empty leaves it to the template.
 
     Raises:
         ModelError: no chat template, the template refuses the turns, or the prompt's last token would merge with a
             completion's first characters (the model would then be sampled and trained on a seam it never saw).
     """
 
-    def __init__(self, model_dir: Path, system_message: str = "") -> None:
+    def __init__(self, model_dir: Path, system_message: str = "", reasoning_effort: str = "") -> None:
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         if not self._tokenizer.chat_template:
             raise ModelError(
@@ -33,6 +35,9 @@ class PromptEncoder:
         self._template = _on_fixed_date(self._tokenizer.chat_template)
         self._model_dir = model_dir
         self._system_message = system_message
+        self._variables: dict[str, Any] = {"date_string": TEMPLATE_DATE.strftime("%d %b %Y")}
+        if reasoning_effort:
+            self._variables["reasoning_effort"] = reasoning_effort
         self._check_boundary()
 
     def render(self, prompt: str) -> str:
@@ -44,8 +49,8 @@ class PromptEncoder:
                     [*system, {"role": "user", "content": prompt}],
                     tokenize=False,
                     add_generation_prompt=True,
-                    date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
                     chat_template=self._template,
+                    **self._variables,
                 )
             )
         except TemplateError as error:

@@ -14,8 +14,8 @@ from ssd_plugin.config import EngineConfig
 from ssd_plugin.errors import SamplingError, SsdError
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 
-AHEAD = 64
-"""Requests handed to a replica beyond those it is known to have finished: enough to keep its batch full."""
+AHEAD = 512
+"""Requests handed to a replica beyond those it is known to have finished: twice vLLM's smaller default batch, to keep it full."""
 PATIENCE = 5.0  # seconds between looks at whether the replicas still live
 DEVICES = "CUDA_VISIBLE_DEVICES"
 

@@ -17,8 +17,8 @@ from ssd_plugin.sampling.replicas import Replicas
 from ssd_plugin.weights import check_model_dir
 
 OLDEST = Version("0.11.0")
-IN_FLIGHT = 512
-"""Requests inside the engine at once: twice vLLM's own batch, so that it always has the next one at hand."""
+IN_FLIGHT = 2
+"""Requests inside the engine at once, in multiples of vLLM's own batch, so that it always has the next one at hand."""
 
 
 Take = Callable[[int, bool], list[Request]]
@@ -93,11 +93,12 @@ class Engine:
     def drain(self, take: Take, params: SamplingParams) -> Iterator[Completion]:
         """Complete what `take` gives until it gives nothing to an idle engine."""
         engine = self._llm.llm_engine
+        most = IN_FLIGHT * engine.vllm_config.scheduler_config.max_num_seqs
         unfinished: set[str] = set()
         try:
             while True:
                 busy = engine.get_num_unfinished_requests()
-                for request in take(IN_FLIGHT - busy, busy == 0):
+                for request in take(most - busy, busy == 0):
                     prompt = {"prompt_token_ids": list(request.prompt_token_ids)}
                     engine.add_request(request.request_id, prompt, self._params(request, params))
                     unfinished.add(request.request_id)
@@ -123,6 +124,7 @@ class Engine:
 
     def _params(self, request: Request, params: SamplingParams) -> Any:
         from vllm import SamplingParams as VllmParams
+        from vllm.sampling_params import RequestOutputKind
 
         room = self._context - len(request.prompt_token_ids)
         if room < 1:
@@ -138,6 +140,7 @@ class Engine:
             max_tokens=min(params.max_new_tokens, room),
             stop_token_ids=sorted(self._end_tokens),
             detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,  # by default every step builds an answer for every request
         )
 
     def _completion(self, output: Any) -> Completion:

@@ -85,7 +85,7 @@ class LoadedModel:
     @cached_property
     def encoder(self) -> PromptEncoder:
         """Renders its prompts."""
-        return PromptEncoder(self.path, self.config.model.system_message)
+        return PromptEncoder(self.path, self.config.model.system_message, self.config.model.reasoning_effort)
 
     def close(self) -> None:
         """Free the model, if it was loaded."""
@@ -121,7 +121,7 @@ class CompletionJob:
             asdict(config.engine),
             sha256_file(self.tasks),
         ]
-        turns = [config.model.system_message, config.model.prompt_template]
+        turns = [config.model.system_message, config.model.reasoning_effort, config.model.prompt_template]
         return sha256_json([asked, turns, model.digest, code_digest(__name__), tool_versions(SAMPLING_TOOLS)])
 
     def __len__(self) -> int:

@@ -1,6 +1,5 @@
 """The trained model as a directory that transformers and vLLM load: new weights, everything else the base model's own."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,8 +7,10 @@ from typing import Any
 
 import torch
 
+from ssd_plugin.jsonl import read_json, write_json
 from ssd_plugin.weights import check_model_dir
 
+CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 CARRIED_SUFFIXES = {".json", ".jinja", ".txt", ".model"}
 
@@ -31,13 +32,23 @@ def export(model: Any, base_model: Path, output: Path) -> None:
 
 
 def carry_over(base_model: Path, target: Path) -> None:
-    """Copy config, tokenizer, chat template and generation config byte for byte: training changes none of them."""
+    """Copy config, tokenizer, chat template and generation config byte for byte: training changes none of them. But for a
+    quantised base (gpt-oss: MXFP4): the trained weights are plain numbers, so the config must not announce packed ones."""
     for file in sorted(base_model.iterdir()):
         if file.suffix in CARRIED_SUFFIXES and file.name != INDEX:
             shutil.copyfile(file, target / file.name)
+    config = read_json(base_model / CONFIG)
+    if "quantization_config" in config:
+        plain = {name: value for name, value in config.items() if name != "quantization_config"}
+        write_json(target / CONFIG, plain | {"torch_dtype": _stored_name(config)})
+
+
+def _stored_name(config: dict[str, Any]) -> str:
+    """The base's number format. A quantised model that names none computes in bfloat16."""
+    otherwise = "bfloat16" if "quantization_config" in config else "float32"
+    return str(config.get("dtype") or config.get("torch_dtype") or otherwise)
 
 
 def _stored_dtype(base_model: Path) -> torch.dtype:
-    config = json.loads((base_model / "config.json").read_text(encoding="utf-8"))
-    name = config.get("dtype") or config.get("torch_dtype") or "float32"
+    name = _stored_name(read_json(base_model / CONFIG))
     return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(name, torch.float32)

@@ -23,6 +23,12 @@ def test_the_prompt_is_the_templates_text(tmp_path: Path, template: str) -> None
     assert system.render("Add 1.").startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")
 
 
+def test_a_template_that_asks_for_a_reasoning_effort_is_told(tmp_path: Path) -> None:
+    asking = "{{ 'Reasoning: ' + (reasoning_effort if reasoning_effort is defined else 'medium') }}\n" + PLAIN
+    assert encoder(tmp_path, asking).render("x").startswith("Reasoning: medium\n")
+    assert PromptEncoder(tmp_path, reasoning_effort="high").render("x").startswith("Reasoning: high\n")
+
+
 @pytest.mark.parametrize("template", [PLAIN, TAGGED])
 @pytest.mark.parametrize("completion", ["def f(x):\n    return x", "```python\nx = 1\n```", "  indented", "1 + 1", "é"])
 def test_prompt_and_completion_tokenise_as_they_do_together(tmp_path: Path, template: str, completion: str) -> None:

@@ -34,8 +34,9 @@ from megatron.bridge.training.config import (
     TrainingConfig,
 )
 
-from ssd_plugin.config import ParallelConfig, TrainConfig
+from ssd_plugin.config import TrainConfig
 from ssd_plugin.training.megatron.job import checkpoints_of
+from ssd_plugin.training.megatron.provider import set_parallelism, set_plain_loss
 from ssd_plugin.training.megatron.rows import Rows, multiple_of, read_examples
 from ssd_plugin.training.protocol import TrainJob
 
@@ -69,26 +70,8 @@ def model_provider(base_model: Path, config: TrainConfig) -> tuple[Any, Any]:
     if config.parallel.pipeline > 1:  # rows are as long as their examples; Megatron's default dispatcher refuses that,
         provider.variable_seq_lengths = True  # even in a model without experts
         provider.moe_token_dispatcher_type = "alltoall"
-    provider.calculate_per_token_loss = True  # a step's loss is the mean over its labels, whatever rank they are on
-    provider.cross_entropy_loss_fusion = False
+    set_plain_loss(provider)
     return bridge, provider
-
-
-def set_parallelism(provider: Any, parallel: ParallelConfig) -> None:
-    """Megatron's parallel sizes and recomputation. Experts are not split further (their tensor parallelism is 1)."""
-    provider.tensor_model_parallel_size = parallel.tensor
-    provider.pipeline_model_parallel_size = parallel.pipeline
-    provider.pipeline_dtype = torch.bfloat16
-    provider.context_parallel_size = parallel.context
-    provider.cp_comm_type = "p2p" if parallel.context > 1 else None
-    provider.sequence_parallel = parallel.sequence
-    if getattr(provider, "num_moe_experts", None):
-        provider.expert_model_parallel_size = parallel.expert
-        provider.expert_tensor_parallel_size = 1
-    if parallel.recompute == "full":
-        provider.recompute_granularity, provider.recompute_method, provider.recompute_num_layers = "full", "uniform", 1
-    elif parallel.recompute == "selective":
-        provider.recompute_granularity = "selective"
 
 
 def optimizer(config: TrainConfig) -> tuple[OptimizerConfig, SchedulerConfig]:

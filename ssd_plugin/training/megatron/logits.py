@@ -1,26 +1,45 @@
 """Is the exported model the trained one? Its logits, by transformers, against those that `export.py` kept of Megatron's."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}
-"""Largest relative difference by the exported weights' number format: what other kernels round differently stays below it.
-The second one has not been measured on a GPU yet."""
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Allowed relative difference of the middle token's logits and of the worst token's."""
+
+    middle: float
+    worst: float
 
 
-def relative_gap(expected: torch.Tensor, found: torch.Tensor) -> float:
-    """Root-mean-square difference of logits "tokens vocabulary" over their spread, of the worst token. A constant added to
-    all of a token's logits changes no probability and does not count."""
+# What other kernels round differently stays below these. In bfloat16 a router's near tie may send a token to another expert,
+# which moves that token's logits far and says nothing about the conversion: there the middle token counts. Not measured on a
+# GPU yet.
+EXACT, ROUNDED = Tolerance(middle=1e-3, worst=1e-3), Tolerance(middle=0.05, worst=0.5)
+
+
+def relative_gaps(expected: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    """Root-mean-square difference of logits "tokens vocabulary" over their spread, "tokens". A constant added to all of a
+    token's logits changes no probability and does not count."""
     expected, found = (logits.double() - logits.double().mean(-1, keepdim=True) for logits in (expected, found))
-    gaps = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
-    return float(gaps.max())
+    gaps: torch.Tensor = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
+    return gaps
 
 
-def compare(model_dir: Path, kept: Path, probes: list[list[int]]) -> tuple[float, float]:
-    """The largest gap over the probe examples, and what is allowed for weights of this format.
+def fault(gaps: torch.Tensor, allowed: Tolerance) -> str:
+    """What is wrong with gaps ("tokens") as `relative_gaps` has them; empty when nothing is. A NaN is never right."""
+    for name, gap, limit in (("middle", gaps.median(), allowed.middle), ("worst", gaps.max(), allowed.worst)):
+        if not float(gap) <= limit:
+            return f"logits of the {name} token differ by {float(gap):.2g} of their spread, {limit:.2g} is allowed"
+    return ""
+
+
+def compare(model_dir: Path, kept: Path, probes: list[list[int]]) -> str:
+    """What tells the exported model from the trained one on the probe examples; empty when nothing does.
 
     Args:
         model_dir: the exported model.
@@ -31,9 +50,9 @@ def compare(model_dir: Path, kept: Path, probes: list[list[int]]) -> tuple[float
         model_dir, local_files_only=True, use_safetensors=True, torch_dtype="auto"
     )
     trained = load_file(kept)
-    gaps = torch.zeros(len(probes))
+    gaps = []
     for number, ids in enumerate(probes):
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([ids])).logits[0]
-        gaps[number] = relative_gap(trained[str(number)], logits)
-    return float(gaps.max()), TOLERANCE.get(model.dtype, TOLERANCE[torch.bfloat16])  # a NaN is the largest
+        gaps.append(relative_gaps(trained[str(number)], logits))
+    return fault(torch.cat(gaps), EXACT if model.dtype is torch.float32 else ROUNDED)
