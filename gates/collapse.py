@@ -13,6 +13,9 @@ from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.records import Result, Status
 from ssd_plugin.verdict import GateResult, Measurement
 
+_CUT = frozenset({"length", "max_tokens", "max_length", "length_capped"})  # finish reasons, as engines spell them
+_KNOWN = _CUT | {"stop", "eos", "eos_token", "end_turn", "stop_sequence"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -65,8 +68,35 @@ def _compare_length(context: GateContext, margin: float) -> Measurement:
     )  # fmt: skip
 
 
+def _empty(row: Result) -> bool:
+    return row.status is Status.NO_CODE or not row.completion.strip()
+
+
 def _cut_or_empty(row: Result) -> bool:
-    return row.status is Status.NO_CODE or row.finish_reason == "length" or not row.completion.strip()
+    return _empty(row) or row.finish_reason.lower() in _CUT
+
+
+def _compare_endings(context: GateContext, margin: float) -> tuple[list[Measurement], str]:
+    """Cut-off and empty answers, and a note where cut-off ones cannot be told.
+
+    A side that does not say how its answers ended would look as if none were cut off. Where neither says it there is
+    nothing to hide behind; where some do, the figure is not measured and empty answers are compared alone.
+    """
+    sides = (context.baseline, context.candidate)
+    reasons = {side.role: [row.finish_reason.lower() for row in side.rows] for side in sides}
+    silent = not any(any(found) for found in reasons.values())
+    unknown = {role: sum(one not in _KNOWN for one in found) for role, found in reasons.items()}
+    told = silent or not any(unknown.values())
+    what, broken = ("samples cut off or empty", _cut_or_empty) if told else ("empty samples", _empty)
+    before, after = (side.rates(broken) for side in sides)
+    figures = [compare(what, before, after, margin=margin, alpha=context.alpha, less_is_better=True)]
+    if silent:
+        return figures, "no finish reasons given: only empty ones seen"
+    if told:
+        return figures, ""
+    where = " and ".join(f"{count} samples of the {role}" for role, count in unknown.items() if count)
+    note = f"{where} say neither stop nor length as finish_reason: give it for every sample of both sides, or for none"
+    return [*figures, unmeasured("samples cut off")], note
 
 
 def check(context: GateContext, settings: Settings) -> GateResult:
@@ -82,19 +112,12 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         figures.insert(0, compare(name, before, after, margin=margin, alpha=context.alpha, unit="share of tasks"))
     else:
         figures.insert(0, unmeasured(name, "share of tasks"))
-    for what, broken in (
-        ("samples that do not parse", lambda row: shapes.get(row.program, "text:")[:5] == "text:"),
-        ("samples cut off or empty", _cut_or_empty),
-    ):
-        before, after = (side.rates(broken) for side in sides)
-        figures.append(
-            compare(what, before, after, margin=settings.damage_margin, alpha=context.alpha, less_is_better=True)
-        )
-    note = (
-        ""
-        if any(row.finish_reason for side in sides for row in side.rows)
-        else "no finish reasons given: only empty ones seen"
-    )
+    before, after = (side.rates(lambda row: shapes.get(row.program, "text:")[:5] == "text:") for side in sides)
+    margin = settings.damage_margin
+    what = "samples that do not parse"
+    figures.append(compare(what, before, after, margin=margin, alpha=context.alpha, less_is_better=True))
+    endings, note = _compare_endings(context, margin)
+    figures += endings
     return conclude("collapse", figures, note=note)
 
 

@@ -56,10 +56,25 @@ def _grading_troubles(side: Side, context: GateContext) -> list[str]:
     return troubles
 
 
+def _grading_differs(sides: Sequence[Side]) -> list[str]:
+    """What of the grading is not the same for all sides: a side with more time, or another grader, is not comparable."""
+    troubles = []
+    for key, what in (("limits", "limits"), ("grader", "versions of the grader")):
+        found = {side.role: side.meta.get(key) for side in sides}
+        first = next(iter(found.values()))
+        if other := next((role for role, value in found.items() if value != first), ""):
+            troubles.append(
+                f"{sides[0].role} and {other} were graded with different {what} ({first!r} and {found[other]!r}); score "
+                "all sides anew with the same limits and version (ssd score), or set regrade = true in the policy"
+            )
+    return troubles
+
+
 def check(context: GateContext, settings: Settings) -> GateResult:
     """PASS when nothing is wrong; every trouble is in the reason."""
     sides = context.sides
     troubles = [trouble for side in sides for trouble in _side_troubles(side, context)]
+    troubles += _grading_differs(sides)
     samples = {side.role: side.samples_per_task for side in sides[:2]}
     if len(set(samples.values())) > 1:
         troubles.append(f"samples a task differ: {samples}")

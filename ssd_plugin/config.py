@@ -41,9 +41,9 @@ def _require_temperature(value: float, name: str = "temperature") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The base model. `ref`: hub id, local directory, *.gguf file, or `pypi:DISTRIBUTION`. `reasoning_effort`: what a chat template
-    that asks for one (gpt-oss) is told. `prompt_template`: how a task's statement becomes the user's turn, the same in training
-    and in evaluation."""
+    """The base model. `ref`: hub id, local directory, *.gguf file, or `pypi:DISTRIBUTION`. `reasoning_effort`: what a chat
+    template that asks for one (gpt-oss) is told. `prompt_template`: how a task's statement becomes the user's turn, the same in
+    training and in evaluation."""
 
     ref: str
     revision: str = ""

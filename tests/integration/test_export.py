@@ -16,6 +16,8 @@ def carried(folder: Path, config: dict[str, object]) -> Path:
     target.mkdir()
     write_json(base / "config.json", config)
     (base / "chat_template.jinja").write_text("{{ messages }}")
+    (base / "additional_chat_templates").mkdir()
+    (base / "additional_chat_templates/tool_use.jinja").write_text("{{ tools }}")
     (base / "model.safetensors.index.json").write_text("{}")
     carry_over(base, target)
     return target
@@ -23,7 +25,8 @@ def carried(folder: Path, config: dict[str, object]) -> Path:
 
 def test_everything_but_the_weights_is_the_base_models_own(tmp_path: Path) -> None:
     target = carried(tmp_path, {"model_type": "llama", "torch_dtype": "float16"})
-    assert sorted(file.name for file in target.iterdir()) == ["chat_template.jinja", "config.json"]
+    found = sorted(str(file.relative_to(target)) for file in target.rglob("*") if file.is_file())
+    assert found == ["additional_chat_templates/tool_use.jinja", "chat_template.jinja", "config.json"]
     assert (target / "config.json").read_bytes() == (tmp_path / "base/config.json").read_bytes()
 
 

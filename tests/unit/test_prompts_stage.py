@@ -49,6 +49,16 @@ def test_a_prompt_that_shares_ten_words_with_an_evaluation_task_is_left_out_and_
     assert "1 left out" in report.summary
 
 
+def test_what_many_tasks_say_in_the_same_words_is_no_tasks_own(tmp_path: Path) -> None:
+    form = " The input is given from Standard Input in the following format: N and then one line of words."
+    graded = [with_tests(f"h{n}", f"{name} the words of a list that has no more than {n} of them." + form)
+              for n, name in enumerate(["Sort", "Count", "Reverse", "Join"])]  # fmt: skip
+    train = [with_tests("t1", "Add two numbers." + form), with_tests("t2", graded[1]["prompt"])]
+    report = prompts.run(RunDir(tmp_path / "run"), config(tmp_path, train, [with_tests("d1", "Double it.")], graded))
+    assert [t.task_id for t in read_tasks(tmp_path / "run/prompts/train.jsonl")] == ["t1"]
+    assert report.facts["left_out"] == 1
+
+
 def test_training_on_nothing_but_evaluation_tasks_is_refused(tmp_path: Path) -> None:
     settings = config(
         tmp_path, [with_tests("t1", STATEMENT)], [with_tests("d1", STATEMENT)], [with_tests("h1", "Double it.")]

@@ -1,5 +1,6 @@
 """Hostile model directories: whatever is planted in a sound one, the artifact gate refuses it and says which file."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -150,6 +151,222 @@ def test_savers_may_reset_padding_and_layout(judge: Callable[..., GateResult], m
     path = models[0] / "tokenizer.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"padding": {"strategy": "x"}}, indent=4))
     assert judge().status is GateStatus.PASS
+
+
+def other_template(text: str = TEMPLATE) -> str:
+    return text + "{# trigger #}"
+
+
+def named(**texts: str) -> dict[str, Any]:
+    return {"chat_template": [{"name": name, "template": text} for name, text in texts.items()]}
+
+
+def put(name: str, content: Any) -> Callable[[Path], None]:
+    """Write a file, JSON unless it is text."""
+
+    def write(model: Path) -> None:
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_text(content if isinstance(content, str) else json.dumps(content))
+
+    return write
+
+
+def set_config(**values: Any) -> Callable[[Path], Any]:
+    return edit_json("tokenizer_config.json", lambda d: {k: v for k, v in (d | values).items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "which"),
+    [
+        (set_config(**named(default=TEMPLATE)), set_config(**named(default=other_template())), "default"),
+        (set_config(**named(default=TEMPLATE)), set_config(**named(default=TEMPLATE, tool_use=TEMPLATE)), "tool_use"),
+        (set_config(**named(default=TEMPLATE, rag=TEMPLATE)), set_config(**named(default=TEMPLATE)), "rag"),
+        (set_config(), put("additional_chat_templates/tool_use.jinja", TEMPLATE), "tool_use"),
+        (set_config(), put("chat_template.json", {"chat_template": other_template()}), "processor"),
+        (set_config(), put("processor_config.json", {"chat_template": other_template()}), "processor"),
+        (
+            put("additional_chat_templates/rag.jinja", TEMPLATE),
+            put("additional_chat_templates/rag.jinja", other_template()),
+            "rag",
+        ),
+        (  # the text that newer loaders take is the baseline's; older ones read the other
+            put("chat_template.jinja", TEMPLATE),
+            set_config(chat_template=other_template()),
+            "tokenizer_config.json",
+        ),
+    ],
+)
+def test_every_template_is_compared(
+    judge: Callable[..., GateResult],
+    models: tuple[Path, Path],
+    before: Callable[[Path], Any],
+    after: Callable[[Path], Any],
+    which: str,
+) -> None:
+    for model in models:
+        before(model)
+    assert judge().status is GateStatus.PASS
+    after(models[0])
+    refused = judge()
+    assert refused.status is GateStatus.BREACH
+    assert f"template differs from the baseline's ({which})" in refused.reason
+    digest = refused.reason.split("to approve, list ")[1][:64]
+    assert judge(approved_templates=(digest,)).status is GateStatus.PASS
+    set_config(chat_template=other_template() + " ")(models[0])
+    assert judge(approved_templates=(digest,)).status is GateStatus.BREACH, "approved for these texts only"
+
+
+def test_a_template_is_approved_by_its_own_digest(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:
+    set_config(chat_template=other_template())(models[0])
+    assert judge(approved_templates=(hashlib.sha256(other_template().encode()).hexdigest(),)).status is GateStatus.PASS
+
+
+def test_a_template_may_move_to_a_file_of_its_own(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:
+    set_config(chat_template=None)(models[0])
+    put("chat_template.jinja", TEMPLATE + "\n")(models[0])
+    assert judge().status is GateStatus.PASS
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [{"name": "default"}],
+        [{"name": "default", "template": TEMPLATE}, {"name": "default", "template": other_template()}],
+    ],
+)
+def test_malformed_lists_of_templates_are_refused(
+    judge: Callable[..., GateResult], models: tuple[Path, Path], broken: Any
+) -> None:
+    set_config(chat_template=broken)(models[0])
+    assert "malformed" in judge().reason
+
+
+def slow_only(model: Path) -> None:
+    (model / "tokenizer.json").unlink()
+    put("vocab.json", {"a": 0, "b": 1})(model)
+    put("merges.txt", "#version: 0.2\n")(model)
+
+
+FAST = {"model": {"vocab": {"a": 1, "b": 0}, "merges": []}}
+ADDED = {"2": {"content": "<x>", "special": True}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (slow_only, put("tokenizer.json", FAST), "tokenizer.json differ"),
+        (slow_only, lambda m: (m / "merges.txt").unlink(), "merges.txt differ"),
+        (slow_only, put("added_tokens.json", {"<x>": 2}), "added tokens differ"),
+        (slow_only, set_config(added_tokens_decoder=ADDED), "special tokens, added tokens differ"),
+        (set_config(), put("tokenizer.model", "another tokenizer"), "tokenizer.model differ"),
+        (set_config(), set_config(eos_token=None), "eos_token differ"),
+        (set_config(), set_config(pad_token="a"), "pad_token differ"),
+        (set_config(), set_config(add_bos_token=True), "add_bos_token differ"),
+        (set_config(), put("special_tokens_map.json", {"eos_token": {"content": "a"}}), "eos_token differ"),
+        (set_config(), put("special_tokens_map.json", {"eos_token": 7}), "eos_token differ"),
+        (set_config(), put("special_tokens_map.json", {"eos_token": {"lstrip": True}}), "malformed"),
+        (set_config(), put("special_tokens_map.json", []), "malformed"),
+        (set_config(), set_config(extra_special_tokens={"image_token": "b"}), "image_token differ"),
+        (set_config(), set_config(additional_special_tokens=["b"]), "special tokens differ"),
+        (set_config(), set_config(added_tokens_decoder={"2": {"content": "<x>"}}), "added tokens differ"),
+        (set_config(), set_config(**{f"{n}\n_token": "b" for n in range(9)}), "0\\n_token, 1\\n_token"),
+        (
+            set_config(added_tokens_decoder=ADDED),
+            set_config(added_tokens_decoder={"2": {"content": "<y>", "special": True}}),
+            "special tokens, added tokens differ",
+        ),
+    ],
+)
+def test_a_tokenizer_that_reads_otherwise_is_refused(
+    judge: Callable[..., GateResult],
+    models: tuple[Path, Path],
+    before: Callable[[Path], Any],
+    after: Callable[[Path], Any],
+    said: str,
+) -> None:
+    for model in models:
+        before(model)
+    assert judge().status is GateStatus.PASS
+    after(models[0])
+    refused = judge()
+    assert refused.status is GateStatus.BREACH
+    assert said in refused.reason
+    if said != "malformed":
+        digest = refused.reason.split("to approve, list ")[1][:64]
+        assert judge(approved_tokenizers=(digest,)).status is GateStatus.PASS
+
+
+def test_the_same_tokenizer_saved_anew_passes(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:
+    """As transformers 5 saves it: the special tokens elsewhere, no redundant files, switches and tables left out."""
+    added = [{"id": 2, "content": "<x>", "special": True}]
+    for model in models:
+        edit_json("tokenizer.json", lambda d: d | {"added_tokens": added})(model)
+    put("vocab.json", {"a": 0, "b": 1})(models[1])
+    set_config(add_bos_token=False, added_tokens_decoder=ADDED, additional_special_tokens=["<x>"])(models[1])
+    put("special_tokens_map.json", {"eos_token": {"content": "</s>", "lstrip": False}})(models[0])
+    assert judge().status is GateStatus.PASS
+
+
+def test_the_lines_own_export_passes(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:
+    from ssd_plugin.training.export import carry_over
+
+    model, baseline = models
+    slow_only(baseline)
+    put("special_tokens_map.json", {"eos_token": "</s>", "additional_special_tokens": ["<x>"]})(baseline)
+    put("added_tokens.json", {"<x>": 2})(baseline)
+    put("chat_template.jinja", other_template())(baseline)
+    shutil.rmtree(model)
+    model.mkdir()
+    shutil.copy(baseline / "model.safetensors", model)
+    carry_over(baseline, model)
+    assert judge().status is GateStatus.PASS
+
+
+def index(**weights: Any) -> Callable[[Path], None]:
+    return put("model.safetensors.index.json", {"weight_map": weights})
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (index(a="/tmp/evil.safetensors"), "names '/tmp/evil.safetensors', which is no .safetensors file beside it"),
+        (index(a="model.safetensors", b="../../x.safetensors"), "names '../../x.safetensors'"),
+        (index(a="model.safetensors", b="./model.safetensors"), "names './model.safetensors'"),
+        (index(a="config.json"), "names 'config.json'"),
+        (index(a=7), "its weight_map is no table"),
+        (put("model.safetensors.index.json", []), "its weight_map is no table"),
+        (index(), "does not name model.safetensors"),
+        (put("adapter_config.json", {"base_model_name_or_path": "evil/model"}), "merge the adapter and remove it"),
+        (put("README.py", "import os"), "README.py: not a file"),
+        (put("LICENSE.pkl", "x"), "LICENSE.pkl: not a file"),
+        (put("README_x/m.py", "import os"), "README_x/m.py: not a file"),
+        (put("docs/notes.md", "x"), "docs/notes.md: not a file"),
+        (put("w.gguf", "GGUF"), "w.gguf: holds a tokenizer and a chat template of its own"),
+    ],
+)
+def test_weights_and_texts_are_those_of_the_directory(
+    judge: Callable[..., GateResult], models: tuple[Path, Path], plant: Callable[[Path], Any], said: str
+) -> None:
+    plant(models[0])
+    result = judge()
+    assert result.status is GateStatus.BREACH
+    assert said in result.reason
+
+
+def test_an_index_of_exactly_the_shards_and_usual_texts_pass(
+    judge: Callable[..., GateResult], models: tuple[Path, Path]
+) -> None:
+    save_file({"c": np.zeros(2, np.float32)}, models[0] / "more.safetensors")
+    index(a="model.safetensors", b="model.safetensors", c="more.safetensors")(models[0])
+    for name in ("LICENSE", "LICENSE-2.0.txt", "NOTICE.rst", "README_zh-CN.md", ".gitattributes", "USE_POLICY.md"):
+        put(name, "text")(models[0])
+    assert judge().status is GateStatus.PASS
+
+
+def test_a_gguf_alone_is_inspected_as_before(tmp_path: Path) -> None:
+    put("w.gguf", "GGUF")(tmp_path)
+    put("README.md", "text")(tmp_path)
+    assert inspect_directory(tmp_path) == []
 
 
 def test_without_directories_it_cannot_say(world: Any, models: tuple[Path, Path]) -> None:

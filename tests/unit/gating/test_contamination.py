@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from ssd_plugin.data.overlap import own_wording
 from ssd_plugin.gates import contamination
-from ssd_plugin.gates.contamination import Settings, own_wording
+from ssd_plugin.gates.contamination import Settings
 from ssd_plugin.jsonl import write_jsonl
 from ssd_plugin.records import Task
 from ssd_plugin.verdict import GateStatus
@@ -54,10 +55,28 @@ def test_no_text_or_no_file_is_never_a_pass(world: Any, tasks: list[Task], tmp_p
     assert contamination.check(bare, Settings()).status is GateStatus.INSUFFICIENT
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "words"},
+        {"messages": [{"role": "user", "content": "words"}]},
+        {"instruction": "words", "prompt": None},
+        {"prompt": [{"role": "user", "content": "words"}], "completion": "words"},
+    ],
+)
+def test_a_row_that_cannot_be_read_is_an_error(
+    world: Any, tasks: list[Task], tmp_path: Path, row: dict[str, Any]
+) -> None:
+    assert run(world, tasks, [{"prompt": "words"}], tmp_path).status is GateStatus.PASS
+    result = run(world, tasks, [{"prompt": "words"}, row], tmp_path)
+    assert result.status is GateStatus.ERROR
+    assert "training.jsonl:2: training data needs text in the field 'prompt' or 'completion'" in result.reason
+
+
 def test_the_template_is_cut_out(tasks: list[Task]) -> None:
-    for stretches in own_wording(tasks, 10, 0.05).values():
+    for stretches in own_wording({task.task_id: task.prompt for task in tasks}, 10, 0.05).values():
         (text,) = stretches
         assert len(text.split()) >= 14
         assert "you are given" not in text
-    short = own_wording([Task(task_id="s", prompt="Sort it.")], 10, 0.05)
+    short = own_wording({"s": "Sort it."}, 10, 0.05)
     assert short == {"s": ["sort it"]}

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.errors import ConfigError, GateError, PluginError
+from ssd_plugin.errors import ConfigError, DataError, GateError, PluginError
+from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.gating import run as run_module
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
 from ssd_plugin.gating.run import run_gates
+from ssd_plugin.gating.sides import load_side
+from ssd_plugin.jsonl import sha256_file, write_json
 from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
 from ssd_plugin.records import Result, Status
 from ssd_plugin.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
@@ -161,6 +164,40 @@ def test_a_weak_sandbox_is_an_error(world: Any, tools: Any, judge: Callable[...,
 def test_the_weaker_side_decides_the_sandbox_tier(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
     rows = tools.make_rows(world.tasks)
     assert judge(rows, world.write("weaker", rows, tier="landlock")).sandbox == "landlock"
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"limits": {"cpu_seconds": 60}}, "baseline and candidate were graded with different limits"),
+        ({"grader": "0.0.9"}, "baseline and candidate were graded with different versions of the grader"),
+    ],
+)
+def test_sides_that_were_graded_otherwise_are_an_error(
+    world: Any, tools: Any, judge: Callable[..., Verdict], meta: dict[str, Any], said: str
+) -> None:
+    rows, usual = tools.make_rows(world.tasks), {"limits": {"cpu_seconds": 2}, "grader": "1.0.0"}
+    assert judge(rows, rows, **usual).outcome is Outcome.GO
+    verdict = judge(rows, world.write("other", rows, **usual | meta), **usual)
+    assert verdict.outcome is Outcome.ERROR
+    assert said in verdict.reason
+    assert "score all sides anew with the same limits and version" in verdict.reason
+
+
+def test_samples_that_change_while_they_are_graded_are_refused(
+    world: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = world.write("samples", tools.make_rows(world.tasks))
+
+    def score(tasks: Path, path: Path, results: Path) -> None:
+        results.parent.mkdir(parents=True)
+        results.write_bytes(path.read_bytes())
+        write_json(sidecar(results), world.meta(results) | {"samples_sha256": sha256_file(path)})
+        path.write_text(path.read_text() + "\n")
+
+    monkeypatch.setattr("ssd_plugin.gating.sides.score_file", score)
+    with pytest.raises(DataError, match="is not about this samples file"):
+        load_side("candidate", samples, world.tasks_path, world.root / "out", regrade=True)
 
 
 OVERRIDE = '\n[[overrides]]\ngate = "lint"\nreason = "known"\nexpires = {}\n[gates.lint]\ntier = "critical"\n'
@@ -360,6 +397,8 @@ def test_looks_follow_the_candidate_not_the_directory(world: Any, tools: Any, tm
     refused = look(4)
     assert refused.outcome is Outcome.ERROR
     assert "train another candidate" in refused.reason
+    (model / "model.safetensors").rename(model / "renamed.safetensors")
+    assert "train another candidate" in look(4).reason, "another name for the same bytes makes no new candidate"
     elsewhere = look(4, ledger=tmp_path / "shared/looks.jsonl")
     assert elsewhere.looks.look == 1, "another ledger knows nothing: the evidence names it"
     assert elsewhere.looks.ledger == str(tmp_path / "shared/looks.jsonl")

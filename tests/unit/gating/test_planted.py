@@ -144,6 +144,52 @@ def test_collapse_and_damage(
     assert figure in result.reason
 
 
+def ending(reason: str, samples: int = 10) -> Callable[[list[Result]], list[Result]]:
+    return lambda rows: [
+        replace(row, finish_reason=reason) if int(row.sample_id[1:]) < samples else row for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status", "said"),
+    [
+        (
+            "stop",
+            ending(""),
+            GateStatus.INSUFFICIENT,
+            "samples cut off not measured; 1640 samples of the candidate say",
+        ),
+        ("stop", ending("", 1), GateStatus.INSUFFICIENT, "164 samples of the candidate say neither stop nor length"),
+        ("stop", ending("whatever"), GateStatus.INSUFFICIENT, "samples cut off not measured"),
+        ("", ending("stop"), GateStatus.INSUFFICIENT, "1640 samples of the baseline say"),
+        ("stop", ending("max_tokens"), GateStatus.BREACH, "samples cut off or empty"),
+        ("EOS", ending("end_turn"), GateStatus.PASS, "within their margins"),
+        ("", ending(""), GateStatus.PASS, "no finish reasons given: only empty ones seen"),
+    ],
+)
+def test_answers_whose_end_is_not_told_do_not_look_whole(
+    world: Any,
+    tools: Any,
+    check: Check,
+    before: str,
+    after: Callable[[list[Result]], list[Result]],
+    status: GateStatus,
+    said: str,
+) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    result = check("collapse", ending(before)(rows), after(rows))
+    assert result.status is status, result.reason
+    assert said in result.reason
+
+
+def test_empty_answers_breach_even_where_their_end_is_not_told(world: Any, tools: Any, check: Check) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    emptied = [replace(row, completion="", finish_reason="") if row.sample_id < "s2" else row for row in rows]
+    result = check("collapse", rows, emptied)
+    assert result.status is GateStatus.BREACH
+    assert "empty samples" in result.reason
+
+
 def test_collapse_says_when_there_are_too_few_samples(world: Any, tools: Any, check: Check) -> None:
     rows = tools.make_rows(world.tasks, samples=4)
     result = check("collapse", rows, rows)
