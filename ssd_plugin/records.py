@@ -1,5 +1,6 @@
 """Tasks, samples and results: the three line formats that the stages, the grader and the gates exchange."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,11 +52,16 @@ class AssertCheck:
 
 
 Check = FunctionCheck | StdioCheck | AssertCheck
+MOST_SECONDS_PER_TEST = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One problem. A training prompt may have no check (SSD needs none); a graded task must have one."""
+    """One problem. A training prompt may have no check (SSD needs none); a graded task must have one.
+
+    `prelude` is run in the program's namespace before the program, for a benchmark that lets its programs leave imports
+    out; what was graded is still the model's text alone. `seconds_per_test`: 0 is the grader's own limit.
+    """
 
     task_id: str
     prompt: str
@@ -64,11 +70,14 @@ class Task:
     check: Check | None = None
     reference: str = ""
     starter_code: str = ""
+    prelude: str = ""
+    seconds_per_test: float = 0
 
     def to_json(self) -> JsonObject:
         """The task-file row; `task_from_json(task.to_json()) == task`."""
         row: JsonObject = {"task_id": self.task_id, "prompt": self.prompt, "domain": self.domain}
-        row |= {k: v for k in ("difficulty", "reference", "starter_code") if (v := getattr(self, k))}
+        optional = ("difficulty", "reference", "starter_code", "prelude", "seconds_per_test")
+        row |= {k: v for k in optional if (v := getattr(self, k))}
         match self.check:
             case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected):
                 row |= {"kind": "function", "entry_point": entry}
@@ -144,6 +153,31 @@ def _list(row: Mapping[str, Any], key: str, where: str) -> list[Any]:
     return value
 
 
+def check_forms(forms: list[Any], where: str) -> None:
+    """Refuse what no line of JSON can say, and so no later file could repeat: bare NaN and infinities above all.
+
+    Raises:
+        DataError: `where` (file:line) leads the message.
+    """
+    try:
+        json.dumps(forms, allow_nan=False)
+    except ValueError:
+        raise DataError(
+            f'{where}: inputs and expected values must be finite; write {{"$float": "nan"}}, "inf" or "-inf"'
+        ) from None
+    except (TypeError, RecursionError, OverflowError) as error:
+        raise DataError(f"{where}: inputs and expected values must be JSON ({error})") from error
+
+
+def _seconds(row: Mapping[str, Any], where: str) -> float:
+    value = row.get("seconds_per_test", 0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_SECONDS_PER_TEST:
+        raise DataError(
+            f"{where}: field 'seconds_per_test' must be a number from 0 to {MOST_SECONDS_PER_TEST}, is {value!r:.60}"
+        )
+    return value
+
+
 def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
     kind = row.get("kind")
     if kind is None:
@@ -158,6 +192,7 @@ def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
     if kind == "function":
         if not all(isinstance(args, list) for args in inputs):
             raise DataError(f"{where}: each entry of 'inputs' must be a list of arguments")
+        check_forms([inputs, expected], where)
         arguments = tuple(tuple(args) for args in inputs)
         return FunctionCheck(entry_point=_text(row, "entry_point", where), inputs=arguments, expected=tuple(expected))
     if not all(isinstance(text, str) for text in (*inputs, *expected)):
@@ -179,6 +214,8 @@ def task_from_json(row: Mapping[str, Any], where: str = "task") -> Task:
         check=_check_from_json(row, where),
         reference=_text(row, "reference", where, ""),
         starter_code=_text(row, "starter_code", where, ""),
+        prelude=_text(row, "prelude", where, ""),
+        seconds_per_test=_seconds(row, where),
     )
 
 

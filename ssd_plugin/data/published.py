@@ -1,7 +1,7 @@
 """Rows of HumanEval(+), MBPP(+) and LiveCodeBench, as their authors publish them, to tasks.
 
-Nothing here is executed or unpickled: LiveCodeBench packs its private tests as a pickled text, which is read by an
-unpickler that refuses every object but text.
+Nothing here is executed or unpickled: LiveCodeBench packs its private tests as a pickled text, of which only the opcodes
+are read, and which may hold nothing but one text.
 """
 
 import ast
@@ -9,17 +9,48 @@ import base64
 import binascii
 import io
 import json
-import pickle
+import pickletools
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ssd_plugin.data.evalplus import evalplus
 from ssd_plugin.errors import DataError
-from ssd_plugin.records import AssertCheck, Check, FunctionCheck, StdioCheck, Task
+from ssd_plugin.records import AssertCheck, Check, FunctionCheck, StdioCheck, Task, check_forms
 
 Row = Mapping[str, Any]
 _MAX_TESTS_BYTES = 1 << 30
+_TEXT_OPCODES = frozenset({"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
+_OTHER_OPCODES = frozenset({"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "STOP"})
+# LiveCodeBench runs every program with these modules imported, both by name and all their names, with `typing`'s names and a
+# deep stack, and gives it six seconds a test (lcb_runner/evaluation/testing_util.py). The builtins come last, so that no
+# `pow` or `open` of a module hides them; `typing` first, so that `Counter` is the real one.
+_MODULES = (
+    "bisect",
+    "collections",
+    "copy",
+    "datetime",
+    "functools",
+    "heapq",
+    "io",
+    "itertools",
+    "json",
+    "math",
+    "random",
+    "re",
+    "statistics",
+    "string",
+    "operator",
+    "sys",
+)
+_PRELUDE = "\n".join(
+    [
+        *(f"from {name} import *" for name in ("typing", *_MODULES, "builtins")),
+        *(f"import {name}" for name in _MODULES),
+        "sys.setrecursionlimit(50_000)\n",
+    ]
+)
+_SECONDS_PER_TEST = 6
 _WHOLE_PROGRAM = (
     "Write a whole Python program that reads the input from standard input and prints the answer to standard output."
 )
@@ -40,20 +71,21 @@ def recognise(row: Row) -> Callable[[Row, str], Task] | None:
 
 def humaneval(row: Row, where: str) -> Task:
     """HumanEval's rows, and those of the HumanEval+ data set on the hub (`test` holds `check(candidate)`)."""
+    prompt = _text(row, "prompt", where)
     return Task(
         task_id=str(row["task_id"]),
-        prompt=row["prompt"],
+        prompt=prompt,
         domain="humaneval",
-        check=AssertCheck(entry_point=row["entry_point"], test=_field(row, "test", where)),
-        reference=row["prompt"] + row["canonical_solution"],
+        check=AssertCheck(entry_point=_text(row, "entry_point", where), test=_text(row, "test", where)),
+        reference=prompt + _text(row, "canonical_solution", where),
     )
 
 
 def mbpp(row: Row, where: str) -> Task:
     """MBPP (full and sanitized) and MBPP+ (whose `test` holds all inputs)."""
-    tests: list[str] = [str(test) for test in row["test_list"]]
+    tests = [str(test) for test in _listed(row, "test_list", where)]
     entry_point = _called(tests, str(row["code"]), where)
-    imports = "\n".join(row.get("test_imports") or ()) or str(row.get("test_setup_code") or "")
+    imports = "\n".join(map(str, _listed(row, "test_imports", where))) or str(row.get("test_setup_code") or "")
     suite = str(row["test"]) if row.get("test") else "\n".join([imports, *tests])
     statement = str(row.get("text") or _field(row, "prompt", where))
     return Task(
@@ -79,6 +111,8 @@ def livecodebench(row: Row, where: str) -> Task:
         difficulty=str(row.get("difficulty") or ""),
         check=check,
         starter_code=str(row.get("starter_code") or ""),
+        prelude=_PRELUDE,
+        seconds_per_test=_SECONDS_PER_TEST,
     )
 
 
@@ -90,28 +124,44 @@ def _livecodebench_check(row: Row, tests: list[dict[str, str]], where: str) -> C
         name = json.loads(row["metadata"])["func_name"]
         calls = tuple(tuple(json.loads(line) for line in test["input"].split("\n") if line.strip()) for test in tests)
         values = tuple(json.loads(test["output"]) for test in tests)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise DataError(f"{where}: its functional tests cannot be read ({error})") from error
+    check_forms([calls, values], where)
     return FunctionCheck(entry_point=f"Solution.{name}", inputs=calls, expected=values)
-
-
-class _TextOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"the tests hold {module}.{name}, not text")
 
 
 def _tests(field: Any, where: str) -> list[dict[str, str]]:
     """The test list of a field: JSON, or base64 of zlib of a pickled JSON text."""
     try:
         return _test_list(json.loads(field), where)
-    except (json.JSONDecodeError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     try:
         packed = base64.b64decode(str(field), validate=True)
         unpacked = zlib.decompressobj().decompress(packed, _MAX_TESTS_BYTES)
-        return _test_list(json.loads(_TextOnly(io.BytesIO(unpacked)).load()), where)
-    except (binascii.Error, zlib.error, pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
+        return _test_list(json.loads(_pickled_text(unpacked)), where)
+    except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
         raise DataError(f"{where}: its tests cannot be decoded ({error})") from error
+
+
+def _pickled_text(data: bytes) -> str:
+    """The text that was pickled, found without running the pickle's machine: it has no stack or memo to be abused.
+
+    Raises:
+        ValueError: anything but one text was pickled, or the data are malformed.
+    """
+    texts = list(_texts(data))
+    if len(texts) != 1:
+        raise ValueError(f"{len(texts)} texts were pickled, not one")
+    return texts[0]
+
+
+def _texts(data: bytes) -> Iterator[str]:
+    for opcode, argument, _ in pickletools.genops(io.BytesIO(data)):
+        if opcode.name in _TEXT_OPCODES:
+            yield str(argument)
+        elif opcode.name not in _OTHER_OPCODES:
+            raise ValueError(f"a pickle with {opcode.name} is not text")
 
 
 def _test_list(value: Any, where: str) -> list[dict[str, str]]:
@@ -119,6 +169,21 @@ def _test_list(value: Any, where: str) -> list[dict[str, str]]:
         isinstance(test, dict) and "input" in test and "output" in test for test in value
     ):
         raise DataError(f"{where}: its tests must be a list of objects with input and output")
+    return value
+
+
+def _text(row: Row, name: str, where: str) -> str:
+    value = _field(row, name, where)
+    if not isinstance(value, str):
+        raise DataError(f"{where}: field '{name}' must be text, is {value!r:.60}")
+    return value
+
+
+def _listed(row: Row, name: str, where: str) -> list[Any]:
+    """A field that holds a list; a missing or empty one holds none."""
+    value = row.get(name) or []
+    if not isinstance(value, list):
+        raise DataError(f"{where}: field '{name}' must be a list, is {value!r:.60}")
     return value
 
 
@@ -135,6 +200,6 @@ def _called(tests: list[str], code: str, where: str) -> str:
         for node in ast.walk(ast.parse("\n".join(tests))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in defined:
                 return node.func.id
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{where}: its code or tests do not parse ({error})") from error
     raise DataError(f"{where}: its tests call no function that its code defines")

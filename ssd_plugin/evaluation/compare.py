@@ -12,6 +12,7 @@
 
 import json
 import math
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -19,6 +20,8 @@ from ssd_plugin.sandbox.values import tag_of
 
 ABSOLUTE, RELATIVE = 1e-6, 1e-7
 _SETS = ("$set", "$frozenset")
+# What Decimal reads beside this is not what a program prints as a number: 1_000, other scripts' digits, sNaN.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def equal(expected: Any, actual: Any) -> bool:
@@ -118,7 +121,7 @@ def same_output(expected: str, actual: str) -> bool:
     """Whether standard output is what a stdio task expects.
 
     Line by line, without spaces at the ends of lines and without empty lines at the beginning and end; two lines
-    are also equal when both are the same count of decimal numbers with equal values (`1.50` and `1.5`).
+    are also equal when both are the same count of decimal numbers, in ASCII digits, with equal values (`1.50` and `1.5`).
     """
     wanted, found = _lines(expected), _lines(actual)
     return len(wanted) == len(found) and all(map(_same_line, wanted, found))
@@ -133,8 +136,14 @@ def _same_line(expected: str, actual: str) -> bool:
         return True
     if len(actual) > 2 * len(expected) + 64:
         return False
-    try:
-        wanted, found = [[Decimal(word) for word in line.split()] for line in (expected, actual)]
-    except (InvalidOperation, ValueError):
+    wanted, found = expected.split(), actual.split()
+    return len(wanted) == len(found) and all(map(_same_word, wanted, found))
+
+
+def _same_word(expected: str, actual: str) -> bool:
+    if not (_NUMBER.fullmatch(expected) and _NUMBER.fullmatch(actual)):
         return False
-    return wanted == found and all(number.is_finite() for number in wanted)
+    try:
+        return Decimal(expected) == Decimal(actual)
+    except InvalidOperation:  # an exponent beyond what a Decimal holds
+        return False

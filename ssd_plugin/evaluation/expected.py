@@ -1,10 +1,10 @@
 """Expected values that a benchmark leaves to its reference solution (EvalPlus' own files), found in the sandbox."""
 
-import json
 from dataclasses import replace
 from functools import partial
 
 from ssd_plugin.errors import DataError
+from ssd_plugin.evaluation.judge import limits_for, program_of, report_lines
 from ssd_plugin.records import FunctionCheck, Task
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
@@ -35,10 +35,11 @@ def _fill(task: Task, limits: Limits, worker: Worker) -> Task:
     check = task.check
     if not isinstance(check, FunctionCheck):
         raise DataError(f"task {task.task_id!r}: only function tasks can be completed from their reference")
+    limits = limits_for(task, limits)
     patient = replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
-    payload = {"program": task.reference, "entry_point": check.entry_point, "inputs": check.inputs}
+    payload = program_of(task, task.reference) | {"entry_point": check.entry_point, "inputs": check.inputs}
     report = worker.run("function", [payload], patient, report_bytes=_REPORT_BYTES)
-    lines = [json.loads(line) for line in report.report.splitlines()]
+    lines = report_lines(report.report)
     if len(lines) != len(check.inputs) + 1 or not all("value" in line for line in lines[:-1]):
         raise DataError(f"task {task.task_id!r}: its reference does not give a value for each input")
     return replace(task, check=replace(check, expected=tuple(line["value"] for line in lines[:-1])))

@@ -1,6 +1,8 @@
 """Which part of a model's answer is the program. One rule, the same for every sample, model and side.
 
+0. What a reasoning model thinks aloud is not its answer (`final_answer`); an answer it never came to holds no program.
 1. The last complete code fence (three backticks on lines of their own) that is tagged as Python or not tagged.
+   Inside an open fence a tagged one (```python) begins anew: the first was never closed.
 2. Without one: if the prompt is code that ends inside `entry_point` and prompt + answer parses, the answer continues it.
 3. Without that: the longest run of whole lines that parses as Python and does something.
 4. Without that: no program.
@@ -12,11 +14,17 @@ import ast
 import functools
 import re
 import warnings
+from dataclasses import dataclass
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+_TICKS, _BLANK = "```", " \t"
+_TAG = re.compile(r"[\w+#.-]*")
 _PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3"})
 _MAX_SPAN_CHARACTERS = 1 << 16
 _MAX_PARSES = 200
+_MAX_PARSED = 1 << 20  # characters, in all parses of one answer: a second or two
+_THINKING = re.compile(r"^[ \t]*<think>", re.MULTILINE)
+_END_OF_THINKING = "</think>"
+_ANALYSIS, _FINAL = "analysis", "assistantfinal"
 
 
 def build_program(completion: str, *, prompt: str = "", entry_point: str = "") -> str | None:
@@ -24,7 +32,7 @@ def build_program(completion: str, *, prompt: str = "", entry_point: str = "") -
 
     `prompt` and `entry_point` matter only for tasks whose prompt is the beginning of the program (HumanEval's form).
     """
-    text = completion.replace("\r\n", "\n").lstrip("\ufeff")
+    text = final_answer(completion.replace("\r\n", "\n").lstrip("\ufeff"))
     head = _preamble(prompt, entry_point)
     fenced = last_fence(text)
     if fenced is None and head is not None and not _defines(text, entry_point):
@@ -39,30 +47,97 @@ def build_program(completion: str, *, prompt: str = "", entry_point: str = "") -
     return _continuation(prompt, program) or program
 
 
+def final_answer(text: str) -> str:
+    """What a model answers after it has thought aloud; the whole text of one that does not, nothing where no answer came.
+
+    Two forms, each as it is in the text once special tokens are left out:
+
+    - `<think>...</think>answer` (DeepSeek-R1, QwQ, Qwen3: huggingface.co/Qwen/Qwen3-4B, "Thinking Mode"). The last
+      `</think>` counts, as on that page; the opening tag may be missing, because chat templates put it into the prompt.
+    - `analysis...assistantfinalanswer` (gpt-oss, github.com/openai/harmony, "Message format"): the message of channel
+      `analysis`, then the role and channel of the next ones, glued together where their delimiters stood.
+    """
+    _, closed, answer = text.rpartition(_END_OF_THINKING)
+    if closed:
+        return answer
+    if _THINKING.search(text):
+        return ""
+    if text.startswith(_ANALYSIS):
+        return text.rpartition(_FINAL)[2]
+    return text
+
+
 def last_fence(text: str) -> str | None:
     """The body of the last complete fence tagged as Python or untagged; an empty body is no code."""
-    bodies = [match[2] for match in _FENCE.finditer(text) if match[1].lower() in _PYTHON_TAGS and match[2].strip()]
-    return bodies[-1] if bodies else None
+    lines = text.split("\n")
+    opened: tuple[int, str] | None = None
+    found: tuple[int, int] | None = None
+    for number, line in enumerate(lines):
+        tag = _fence(line)
+        if tag is None:
+            continue
+        if opened is None or tag:
+            opened = number + 1, tag
+        elif _is_closing(line):
+            first, language = opened
+            opened = None
+            if language in _PYTHON_TAGS and any(map(str.strip, lines[first:number])):
+                found = first, number
+    return "".join(line + "\n" for line in lines[found[0] : found[1]]) if found else None
+
+
+def _fence(line: str) -> str | None:
+    """The tag, in small letters, of a line that may open a fence, empty for none; None for any other line.
+
+    By hand, because a pattern for the whole line takes quadratic time on a long line that is none.
+    """
+    line = line.lstrip(_BLANK)
+    if not line.startswith(_TICKS) or "`" in line[len(_TICKS) :]:
+        return None
+    tag = _TAG.match(line[len(_TICKS) :].lstrip(_BLANK))
+    return tag[0].lower() if tag else ""
+
+
+def _is_closing(line: str) -> bool:
+    return line.strip(_BLANK) == _TICKS
+
+
+@dataclass
+class _Effort:
+    """How much more may be parsed for one answer: an error near the end of a long text is found again for each line that
+    is cut off, which would be quadratic."""
+
+    parses: int = _MAX_PARSES
+    characters: int = _MAX_PARSED
+
+    def is_left(self) -> bool:
+        return self.parses > 0 and self.characters > 0
+
+    def parse(self, source: str) -> tuple[ast.Module | None, int]:
+        """`_parse`, at the price of what the parser reads before it stops."""
+        tree, error_line = _parse(source)
+        self.parses -= 1
+        self.characters -= len(source) if tree else sum(map(len, source.split("\n")[:error_line])) + error_line
+        return tree, error_line
 
 
 def longest_parsable_span(text: str) -> str | None:
     """The longest run of whole lines, starting at a line without indent, that parses and is more than names and prose.
 
-    Looks at the first 65,536 characters and tries at most 200 parses, so hostile text cannot stall the caller.
+    Looks at the first 65,536 characters and bounds the parses (`_Effort`), so hostile text cannot stall the caller.
     """
     lines = text[:_MAX_SPAN_CHARACTERS].split("\n")
-    best, start, budget = "", 0, _MAX_PARSES
-    while start < len(lines) and budget > 0:
+    best, start, effort = "", 0, _Effort()
+    while start < len(lines) and effort.is_left():
         if not lines[start].strip() or lines[start][0] in " \t":
             start += 1
             continue
         stop = len(lines)
-        while stop > start and budget > 0:
-            budget -= 1
+        while stop > start and effort.is_left():
             source = "\n".join(lines[start:stop])
             if len(source) <= len(best):
                 break
-            found, error_line = _parse(source)
+            found, error_line = effort.parse(source)
             if found is not None:
                 if _does_something(found):
                     best = source.rstrip() + "\n"
@@ -113,14 +188,18 @@ def _preamble(prompt: str, entry_point: str) -> str | None:
 
 
 def _continuation(prompt: str, text: str) -> str | None:
-    """Prompt + answer, cut after the last line with which it parses, if the answer adds a statement."""
-    lines = text.split("\n")
-    stop, first = len(lines), prompt.count("\n")
-    for _ in range(_MAX_PARSES):
-        whole = prompt + "\n".join(lines[:stop])
-        if not "".join(lines[:stop]).strip():
+    """Prompt + answer, cut after the last line with which it parses, if the answer adds a statement.
+
+    Looks at the first 65,536 characters of the answer, with the same bound on the parses as `longest_parsable_span`.
+    """
+    lines = text[:_MAX_SPAN_CHARACTERS].split("\n")
+    stop, first, effort = len(lines), prompt.count("\n"), _Effort()
+    while effort.is_left():
+        answer = "\n".join(lines[:stop])
+        if not answer.strip():
             return None
-        tree, error_line = _parse(whole)
+        whole = prompt + answer
+        tree, error_line = effort.parse(whole)
         if tree is not None:
             return whole.rstrip() + "\n"
         stop = min(error_line - 1 - first, stop - 1)

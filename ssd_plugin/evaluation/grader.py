@@ -5,11 +5,11 @@ One worker a core, each with a zygote of its own. A program that ran out of time
 with a CPU limit calibrated on the task's reference, before the timeout counts.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial as partial_call
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from ssd_plugin.evaluation.canaries import run_canaries
 from ssd_plugin.evaluation.expected import fill_expected
 from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
-from ssd_plugin.evaluation.judge import Judgement, judge, slowest_reference, weak_oracle_tasks
+from ssd_plugin.evaluation.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.preload import worth_loading
 from ssd_plugin.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.partial import PartialFile
@@ -87,6 +87,7 @@ class Grading:
                     f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
                 )
             _check_forms(task, tasks)
+            _check_prelude(task, tasks)
         self._stack = ExitStack()
         self._boundary: _Boundary | None = None
 
@@ -236,10 +237,23 @@ def _check_forms(task: Task, tasks: Path) -> None:
     if isinstance(task.check, FunctionCheck):
         try:
             decode([*task.check.inputs, *task.check.expected])
-        except (ValueError, TypeError, LookupError, RecursionError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, RecursionError, AttributeError, OverflowError) as error:
             raise DataError(
                 f"{tasks}: task {task.task_id!r} has inputs or expected values that are no value ({error})"
             ) from error
+
+
+def _check_prelude(task: Task, tasks: Path) -> None:
+    """Refuse a prelude that does not compile: each program would be said to have the syntax error."""
+    try:
+        _compile(task.prelude)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"{tasks}: task {task.task_id!r} has a prelude that does not compile ({error})") from error
+
+
+@functools.lru_cache(maxsize=8)  # a benchmark's tasks share theirs
+def _compile(prelude: str) -> None:
+    compile(prelude, "<prelude>", "exec", dont_inherit=True)
 
 
 def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:
@@ -287,7 +301,7 @@ def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partia
                 yield (number, sample, program), _job(by_id[sample.task_id], program, options.limits)
 
     for (number, sample, program), judgement in pool.run(jobs()):
-        if judgement.again:
+        if judgement.again and not _is_final(judgement, by_id[sample.task_id]):
             again.add(number)
         else:
             record(number, sample, program, judgement)
@@ -296,14 +310,20 @@ def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partia
         task = by_id[sample.task_id]
         program = _program(sample, task) or ""
         if task.task_id not in calibrated:
-            calibrated[task.task_id] = pool.alone(partial_call(_calibrate, task, options))
+            calibrated[task.task_id] = pool.alone(functools.partial(_calibrate, task, options))
         limits = calibrated[task.task_id]
         record(number, sample, program, pool.alone(_job(task, program, limits)))
 
 
+def _is_final(judgement: Judgement, task: Task) -> bool:
+    """Whether another try is not worth it: the time a benchmark gives its tests was used up, and there is no reference by
+    which it could be too little. One by one, those tries would take longer than all else."""
+    return judgement.status is Status.TIMEOUT and task.seconds_per_test > 0 and not task.reference
+
+
 def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
     """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
-    floor = options.limits
+    floor = limits_for(task, options.limits)
     patient = replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)
     cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, patient))
     return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))

@@ -14,7 +14,7 @@ import json
 import secrets
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ssd_plugin.errors import DataError
@@ -28,6 +28,8 @@ _SMALL_REPORT = 4096
 _A_CASE = 512  # room for one case's error text
 # A result equal to the expected one can be written longer (tags, digits), but not this much longer.
 _LONGER = 16
+# For tasks with a time limit of their own: all calls of a function task together, and the least address space.
+_MOST_CALL_SECONDS, _ROOMY_MIB = 60.0, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +49,36 @@ def judge(worker: Worker, task: Task, program: str, limits: Limits) -> Judgement
         SandboxError: the sandbox failed; nothing can be said about the program.
         DataError: the task has no check.
     """
+    limits, payload = limits_for(task, limits), program_of(task, program)
     match task.check:
         case FunctionCheck() as check:
-            return _judge_function(worker, check, program, limits)
+            return _judge_function(worker, check, payload, limits)
         case StdioCheck() as check:
-            return _judge_stdio(worker, check, program, limits)
+            return _judge_stdio(worker, check, payload, limits)
         case AssertCheck() as check:
-            return _judge_suite(worker, check, task.prompt, program, limits)
+            return _judge_suite(worker, check, task.prompt, payload, limits)
         case None:
             raise DataError(f"task {task.task_id!r} has no tests (kind, inputs and expected): it cannot be graded")
 
 
-def _judge_function(worker: Worker, check: FunctionCheck, program: str, limits: Limits) -> Judgement:
-    payload = {"program": program, "entry_point": check.entry_point, "inputs": check.inputs}
+def limits_for(task: Task, limits: Limits) -> Limits:
+    """The limits, never lower, with the time that a task gives each of its tests: for a function task, whose calls share a
+    process, all of them together, up to a minute."""
+    if not task.seconds_per_test:
+        return limits
+    calls = len(task.check.inputs) if isinstance(task.check, FunctionCheck) else 1
+    own = max(task.seconds_per_test, min(calls * task.seconds_per_test, _MOST_CALL_SECONDS))
+    cpu, memory = max(limits.cpu_seconds, own), max(limits.memory_mib, _ROOMY_MIB)
+    return replace(limits, cpu_seconds=cpu, wall_seconds=max(limits.wall_seconds, 2 * cpu), memory_mib=memory)
+
+
+def program_of(task: Task, program: str) -> dict[str, Any]:
+    """What is sent of a program, whatever its check."""
+    return {"program": program, "prelude": task.prelude} if task.prelude else {"program": program}
+
+
+def _judge_function(worker: Worker, check: FunctionCheck, program: dict[str, Any], limits: Limits) -> Judgement:
+    payload = program | {"entry_point": check.entry_point, "inputs": check.inputs}
     size = len(json.dumps(check.expected))
     return _judge_calls(worker, payload, _Answers(values=check.expected, size=size, same=equal), limits)
 
@@ -78,7 +97,7 @@ def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, li
     room = _LONGER * expected.size + _A_CASE * calls + _SMALL_REPORT
     report = worker.run("function", [payload], limits, report_bytes=room)
     cpu = report.ends[0].cpu
-    lines = _lines(report.report)
+    lines = report_lines(report.report)
     for index, value in enumerate(expected.values):
         line = lines[index] if index < len(lines) else None
         if line is None:
@@ -94,15 +113,15 @@ def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, li
     return Judgement(status=Status.PASS, cpu=cpu)
 
 
-def _judge_stdio(worker: Worker, check: StdioCheck, program: str, limits: Limits) -> Judgement:
+def _judge_stdio(worker: Worker, check: StdioCheck, program: dict[str, Any], limits: Limits) -> Judgement:
     slowest = 0.0
     for index, (given, expected) in enumerate(zip(check.inputs, check.expected, strict=True)):
         room = 4 * len(expected.encode("utf-8", "surrogatepass")) + (1 << 16)
-        payload = {"program": program, "stdin": given}
+        payload = program | {"stdin": given}
         report = worker.run("stdio", [payload], limits, report_bytes=_SMALL_REPORT, output_bytes=room)
         end, where = report.ends[0], f"test {index + 1} of {len(check.inputs)}"
         slowest = max(slowest, end.cpu)
-        line = (_lines(report.report) or [{}])[0]
+        line = (report_lines(report.report) or [{}])[0]
         if early := _not_loaded(line):
             return early
         if report.reason or end.code < 0:
@@ -114,18 +133,18 @@ def _judge_stdio(worker: Worker, check: StdioCheck, program: str, limits: Limits
     return Judgement(status=Status.PASS, cpu=slowest)
 
 
-def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: str, limits: Limits) -> Judgement:
+def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: dict[str, Any], limits: Limits) -> Judgement:
     if plain := literal_suite(check.test, check.entry_point):
-        payload = {"program": program, "entry_point": check.entry_point, "inputs": plain.inputs}
+        payload = program | {"entry_point": check.entry_point, "inputs": plain.inputs}
         answers = _Answers(values=plain.expected, size=len(repr(plain.expected)), same=same_value)
         return _judge_calls(worker, payload, answers, limits)
     token = secrets.token_hex(16)
     suite = {"entry_point": check.entry_point, "test": check.test, "preamble": _helpers(prompt), "token": token}
-    payloads = [{"program": program, "entry_point": check.entry_point}, suite]
+    payloads = [program | {"entry_point": check.entry_point}, suite]
     report = worker.run("assert", payloads, limits, report_bytes=_SMALL_REPORT)
     of_program, of_suite = report.ends
     cpu = max(of_program.cpu, of_suite.cpu)
-    lines = _lines(report.report)
+    lines = report_lines(report.report)
     line = lines[0] if lines else {}
     if line == {"token": token} and len(lines) == 1 and of_suite.code == 0:
         return Judgement(status=Status.PASS, cpu=cpu)
@@ -145,13 +164,13 @@ def _helpers(prompt: str) -> str:
     for source in (prompt, prompt + "\n    pass\n"):
         try:
             compile(source, "<prompt>", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         return source
     return ""
 
 
-def _lines(report: bytes) -> list[dict[str, Any]]:
+def report_lines(report: bytes) -> list[dict[str, Any]]:
     """The report's complete lines up to the first that is not a JSON object."""
     found: list[dict[str, Any]] = []
     for text in report.split(b"\n")[:-1]:

@@ -15,10 +15,10 @@ _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 
 
 def worth_loading(tasks: Sequence[Task]) -> list[str]:
-    """Standard modules that at least 2 % of the tasks import (statement, reference or suite); numpy if any suite does."""
+    """Standard modules that at least 2 % of the tasks import (statement, reference, prelude, suite); numpy if any suite does."""
     users: dict[str, int] = {}
     for task in tasks:
-        for name in set(_IMPORT.findall("\n".join((task.prompt, task.reference, _suite(task))))):
+        for name in set(_IMPORT.findall("\n".join((task.prompt, task.reference, task.prelude, _suite(task))))):
             users[name] = users.get(name, 0) + 1
     found = [name for name in sorted(_LOADABLE) if users.get(name, 0) > _LEAST_SHARE * len(tasks)]
     return [*found, *(["numpy"] if any("numpy" in _suite(task) for task in tasks) else [])]

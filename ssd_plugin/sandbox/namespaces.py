@@ -53,6 +53,7 @@ def enter(
     if was_root:
         become_nobody()
     libc.drop_capabilities()
+    libc.prctl(libc.PDEATHSIG, int(SIGKILL))  # again: a change of user clears it
 
 
 def become_nobody() -> str:

@@ -5,11 +5,13 @@ report. That text holds results, which are judged by the parent, where the expec
 """
 
 import atexit
+import builtins
 import json
 import os
 import sys
 import threading
 import types
+from _sitebuiltins import Quitter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -17,6 +19,8 @@ from ssd_plugin.sandbox.values import decode, encode
 
 REPORT, PEER = 3, 4  # descriptors: the report to the parent; the other process of an assert suite
 _MESSAGE = 300
+# A script has these from the module `site`, which the bare interpreter leaves out.
+_LEAVE = {name: Quitter(name, "Ctrl-D (i.e. EOF)") for name in ("exit", "quit")}
 
 
 class ProgramLoadError(Exception):
@@ -39,8 +43,10 @@ def send(descriptor: int, message: dict[str, Any]) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def load(source: str, name: str) -> dict[str, Any]:
-    """Run the program's top level as module `name`; returns its namespace.
+def load(source: str, name: str, prelude: str = "") -> dict[str, Any]:
+    """Run the program's top level as module `name`, after the task's `prelude`; returns its namespace.
+
+    Two runs in one namespace, because a program may begin with `from __future__ import ...`, which nothing may precede.
 
     Raises:
         ProgramLoadError: with `{"syntax": ...}` or `{"load": ...}`.
@@ -51,7 +57,10 @@ def load(source: str, name: str) -> dict[str, Any]:
         raise ProgramLoadError({"syntax": describe(error)}) from error
     module = types.ModuleType(name)
     sys.modules[name] = module
+    vars(builtins).update(_LEAVE)
     try:
+        if prelude:
+            exec(compile(prelude, "<prelude>", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the task's own
         exec(code, module.__dict__)  # noqa: S102 - this process exists to run it
     except BaseException as error:
         raise ProgramLoadError({"load": describe(error)}) from error
@@ -77,7 +86,7 @@ def find(namespace: dict[str, Any], entry_point: str) -> Callable[..., Any]:
 def run_function(job: dict[str, Any]) -> None:
     """Call the entry point with each argument list; one line a call (`{"value": form}` or `{"raised": text}`)."""
     try:
-        function = find(load(job["program"], "solution"), job["entry_point"])
+        function = find(load(job["program"], "solution", job.get("prelude", "")), job["entry_point"])
     except ProgramLoadError as error:
         send(REPORT, error.args[0])
         return
@@ -99,7 +108,7 @@ def run_stdio(job: dict[str, Any]) -> NoReturn:
     sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
     sys.stdout = output = os.fdopen(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
     try:
-        load(job["program"], "__main__")
+        load(job["program"], "__main__", job.get("prelude", ""))
     except ProgramLoadError as error:
         cause = error.__cause__
         if isinstance(cause, SystemExit):
@@ -133,7 +142,7 @@ def serve(job: dict[str, Any]) -> None:
         return handles[form["$handle"]]
 
     try:
-        namespace = load(job["program"], "solution")
+        namespace = load(job["program"], "solution", job.get("prelude", ""))
         functions = {job["entry_point"]: find(namespace, job["entry_point"])}
     except ProgramLoadError as error:
         send(PEER, error.args[0])

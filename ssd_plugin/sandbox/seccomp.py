@@ -117,7 +117,7 @@ def _body(name: str, program: bool) -> list[Instruction]:
         case "clone" if not program:
             return _no_namespaces()
         case "prctl" if not program:
-            return [*_require(_OneOf(argument=0, values=(15, 16, _SECCOMP_PRCTL))), _verdict(_ALLOW)]
+            return [*_require(_OneOf(argument=0, values=(libc.PDEATHSIG, 15, 16, _SECCOMP_PRCTL))), _verdict(_ALLOW)]
         case "clone3":  # its flags are in memory; ENOSYS makes the C library fall back to clone
             return [_verdict(_ENOSYS)]
         case "clone":

@@ -64,7 +64,7 @@ class Watch:
                 return ""
             for descriptor, _ in ready:
                 if descriptor == self.control.fileno():
-                    return self._cancelled()
+                    return self._cancelled(watched)
                 poll.unregister(descriptor)  # the program's process ended first; its suite will notice
             if not self.scratch_bounded and scratch.is_over(self.scratch, room):
                 return "scratch"
@@ -82,10 +82,18 @@ class Watch:
                     return "wall"
                 wall, before = now + room.wall_seconds, sum(used)
 
-    def _cancelled(self) -> str:
-        if not self.control.recv(_MESSAGE):
-            os._exit(0)  # the supervisor is gone
-        return "output"
+    def _cancelled(self, watched: dict[int, int]) -> str:
+        message = b""
+        with contextlib.suppress(ConnectionError):
+            message = self.control.recv(_MESSAGE)
+        if message:
+            return "output"
+        # The supervisor is gone. Where no namespace ends with the zygote, nobody else would end what runs.
+        for descriptor, child in watched.items():
+            self._end(descriptor, child)
+        if self.orphans:
+            _end_orphans()
+        os._exit(0)
 
     def _end(self, descriptor: int, child: int) -> dict[str, Any]:
         """Kill a child, unless it has ended, and reap it."""

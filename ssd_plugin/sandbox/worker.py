@@ -179,12 +179,13 @@ class Worker:
                     poll.unregister(descriptor)
             over = any(len(data[name]) > cap for name, cap in caps.items())
             if over and not cancelled:
-                self._control.send(_CANCEL)
+                with contextlib.suppress(ConnectionError):  # its end of the socket says the same just below
+                    self._control.send(_CANCEL)
                 cancelled = True
             if control in ready:
                 break
-        answer = json.loads(self._control.recv(_CHUNK) or b"{}")
-        if not answer or answer["reason"] == "unlocked":
+        answer = self._answer()
+        if answer["reason"] == "unlocked":
             raise SandboxError("a child of the sandbox's process could not be confined")
         for descriptor, name in readers.items():
             os.set_blocking(descriptor, False)
@@ -195,6 +196,16 @@ class Worker:
         over = any(len(data[name]) > cap for name, cap in caps.items())
         reason = "output" if over else answer["reason"]
         return Report(report=bytes(data["report"]), output=bytes(data.get("output", b"")), ends=ends, reason=reason)
+
+    def _answer(self) -> dict[str, Any]:
+        """What the zygote says of the job; a socket that it left is at its end, or reset where it left our message unread."""
+        message = b""
+        with contextlib.suppress(ConnectionError):
+            message = self._control.recv(_CHUNK)
+        if not message:
+            raise SandboxError("the sandbox's process ended in the middle of a job")
+        answer: dict[str, Any] = json.loads(message)
+        return answer
 
 
 def _take(descriptor: int, data: bytearray, cap: int) -> bool:

@@ -75,7 +75,7 @@ class Zygote:
             control=control, locked=locked, scratch=self.scratch, scratch_bounded=self.tier == "namespaces",
             orphans=self.tier == "rlimits",
         )  # fmt: skip
-        self._locks = Locks(rules=None, filter=None, mark=self._mark, threads=self._threads)
+        self._locks = self._make_locks(None, None)
 
     def confine(self, setup: dict[str, Any]) -> None:
         """Enter the tier.
@@ -100,9 +100,13 @@ class Zygote:
             libc.prctl(libc.CHILD_SUBREAPER, 1)
         else:
             rules, filter_ = self._make_rules(setup), Filter(seccomp.for_program(libc.machine()))
-            self._locks = Locks(rules=rules, filter=filter_, mark=self._mark, threads=self._threads)
+            self._locks = self._make_locks(rules, filter_)
             Filter(seccomp.for_zygote(libc.machine())).install()
         os.chdir(self.scratch)
+
+    def _make_locks(self, rules: int | None, filter_: Filter | None) -> Locks:
+        """Anew once confined: namespaces change the process id."""
+        return Locks(rules=rules, filter=filter_, mark=self._mark, threads=self._threads, parent=os.getpid())
 
     def _make_rules(self, setup: dict[str, Any]) -> int | None:
         wanted = [*setup["readable"], *setup["binds"], *setup["site"], *namespaces.DEVICES]

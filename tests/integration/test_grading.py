@@ -191,6 +191,37 @@ def test_a_slow_reference_raises_the_limit(tmp_path: Path) -> None:
     assert [row.status for row in read_graded(tmp_path / "r.jsonl").rows] == [Status.PASS]
 
 
+def test_a_benchmarks_own_time_without_a_reference_is_not_tried_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrated: list[str] = []
+
+    def calibrate(task: Any, options: GradeOptions, worker: Any) -> Limits:
+        calibrated.append(task.task_id)
+        return options.limits
+
+    monkeypatch.setattr("ssd_plugin.evaluation.grader._calibrate", calibrate)
+    own = {"seconds_per_test": 0.2}
+    tasks: list[dict[str, Any]] = [
+        ADD | own,
+        ADD | own | {"task_id": "bare", "reference": ""},
+        ADD | {"task_id": "plain", "reference": ""},
+    ]
+    samples = [sample("while True: pass\n", 0, task["task_id"]) for task in tasks]
+    samples.append(sample('print("3")\ndef add(a, b): return a + b\n', 1, "bare"))
+    out, options = tmp_path / "r.jsonl", GradeOptions(limits=Limits(cpu_seconds=0.3))
+    score_file(write(tmp_path / "t.jsonl", *tasks), write(tmp_path / "s.jsonl", *samples), out, options=options)
+    assert [row.status for row in read_graded(out).rows] == ["timeout"] * 3 + ["pass"]
+    assert calibrated == ["add", "plain"]
+
+
+def test_a_hostile_output_does_not_stop_the_run(tmp_path: Path) -> None:
+    task = {"task_id": "add", "prompt": "Add.", "kind": "stdio", "inputs": ["1\n"], "expected": ["3\n"]}
+    samples = write(tmp_path / "s.jsonl", *(sample(f"print({text!r})\n", n) for n, text in enumerate(("sNaN", "3.0"))))
+    score_file(write(tmp_path / "t.jsonl", task), samples, tmp_path / "r.jsonl")
+    assert [row.status for row in read_graded(tmp_path / "r.jsonl").rows] == ["fail", "pass"]
+
+
 def test_a_killed_run_continues(tmp_path: Path) -> None:
     tasks = write(tmp_path / "t.jsonl", ADD)
     quick = [sample("def add(a, b): return a + b\n", number) for number in range(30)]
@@ -282,6 +313,13 @@ def test_a_misjudged_canary_stops_the_run(tmp_path: Path, monkeypatch: pytest.Mo
             "'add' has inputs or expected values",
         ),
         ([ADD | {"expected": [{"$int": 3}, 1]}], [sample("x")], "'add' has inputs or expected values"),
+        ([ADD | {"expected": [{"$complex": [10**400, 1]}, 1]}], [sample("x")], "'add' has inputs or expected values"),
+        (
+            [ADD | {"expected": [float("nan"), 1]}],
+            [sample("x")],
+            "t.jsonl:1: inputs and expected values must be finite",
+        ),
+        ([ADD | {"prelude": "import ("}], [sample("x")], "'add' has a prelude that does not compile"),
         ([ADD, ADD], [sample("x")], "t.jsonl:2: task_id 'add' appears twice"),
     ],
 )

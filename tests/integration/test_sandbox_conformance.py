@@ -1,16 +1,22 @@
 """One suite that every sandbox tier runs; what a tier does not promise is skipped with the reason."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ssd_plugin.data.published import livecodebench
+from ssd_plugin.errors import SandboxError
 from ssd_plugin.evaluation.canaries import run_canaries
 from ssd_plugin.evaluation.judge import Judgement, judge
 from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
@@ -142,6 +148,10 @@ def test_threads_with_large_stacks_work(worker: Worker) -> None:
         ("import sys\nprint(int(input()) + 1)\nsys.exit()\n", Status.PASS),
         ("if __name__ == '__main__': print(int(input()) + 1)\n", Status.PASS),
         ("import sys\nprint(int(input()) + 1)\nsys.exit(3)\n", Status.FAIL),
+        ("print(int(input()) + 1)\nexit()\n", Status.PASS),
+        ("def main():\n    print(int(input()) + 1)\n    quit(0)\nmain()\n", Status.PASS),
+        ("print(int(input()) + 1)\nexit(3)\n", Status.FAIL),
+        ("exit()\nprint(int(input()) + 1)\n", Status.FAIL),
         ("print(int(input()) + 1)\nraise ValueError\n", Status.FAIL),
         ("print(input())\n", Status.FAIL),
         ("print(", Status.SYNTAX),
@@ -219,6 +229,33 @@ def test_worker_recovers_after_its_zygote_died(tier: SandboxTier) -> None:
         assert pool.alone(kill_then_judge).status is Status.PASS
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_zygote_that_dies_in_a_job_is_the_sandboxs_failure(tier: SandboxTier, stopped: bool) -> None:
+    """Also one that dies before it has read the job: the socket is then reset, not just at its end."""
+    mark = f"ssd-{os.urandom(4).hex()}"
+    busy = f"import ctypes\nctypes.CDLL(None).prctl(15, {mark.encode()!r})\nwhile True: pass\n"
+    with Worker(tier, Limits()) as worker:
+        zygotes = _descendants(worker._process.pid) | {worker._process.pid}
+
+        def kill() -> None:
+            if stopped:
+                time.sleep(0.3)
+            else:
+                _until(lambda: bool(_processes_that_say(mark)))
+            for zygote in sorted(zygotes):
+                os.kill(zygote, signal.SIGKILL)
+
+        if stopped:
+            for zygote in zygotes:
+                os.kill(zygote, signal.SIGSTOP)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(SandboxError, match="ended in the middle of a job"):
+            call(worker, busy, cpu_seconds=60.0)
+        killer.join()
+    assert not _processes_that_say(mark)
+
+
 def test_zygote_ends_when_the_grader_is_killed(tier: SandboxTier) -> None:
     program = (
         "import sys, time\nfrom ssd_plugin.sandbox.worker import Worker\nfrom ssd_plugin.sandbox.limits import Limits\n"
@@ -291,3 +328,114 @@ def test_waiting_for_a_processor_is_not_sleeping(worker: Worker) -> None:
     assert call(worker, busy + "    return 'ok'\n", wall_seconds=0.3, busy_share=0.002).status is Status.PASS
     dozing = "import time\ndef f():\n    for _ in range(200): time.sleep(0.02)\n    return 'ok'\n"
     assert call(worker, dozing, wall_seconds=0.5, busy_share=0.9).status is Status.TIMEOUT
+
+
+def _processes_that_say(mark: str) -> list[int]:
+    """The processes that have named themselves `mark`, as programs here do with prctl."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (entry / "comm").read_text().strip() == mark and ") Z" not in (entry / "stat").read_text():
+                    found.append(int(entry.name))
+    return found
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize("end", ["grader", "zygote"])
+def test_no_program_outlives_what_watches_it(tier: SandboxTier, end: str) -> None:
+    """A grader that is killed in the middle of a job, and a zygote that is, take the program with them."""
+    mark = f"ssd-{os.urandom(4).hex()}"
+    busy = f"import ctypes\nctypes.CDLL(None).prctl(15, {mark.encode()!r})\nwhile True:\n    pass\n"
+    grader = "import sys\nfrom ssd_plugin.sandbox.worker import Worker\nfrom ssd_plugin.sandbox.limits import Limits\n"
+    grader += f"w = Worker({tier.value!r}, Limits())\nprint(w._process.pid, flush=True)\n"
+    grader += f"job = {{'program': {busy!r}, 'entry_point': 'f', 'inputs': []}}\n"
+    grader += "w.run('function', [job], Limits(cpu_seconds=120.0, wall_seconds=120.0), report_bytes=99)\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", grader], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as started:
+        assert started.stdout
+        zygote = int(started.stdout.readline())
+        assert _until(lambda: bool(_processes_that_say(mark)))
+        if end == "grader":
+            started.kill()
+        else:
+            os.kill(zygote, signal.SIGKILL)
+        ended = _until(lambda: not _processes_that_say(mark))
+        for left in _processes_that_say(mark):
+            os.kill(left, signal.SIGKILL)
+        started.kill()
+    assert ended
+
+
+def test_a_program_cannot_foresee_where_its_directories_are_moved_to(worker: Worker) -> None:
+    trap = "import os\ndef f():\n    for number in range(9):\n"
+    trap += "        os.makedirs(f'.moved-{os.getppid()}-{number}/c')\n    os.makedirs('a/b/c')\n    return 'ok'\n"
+    look = "import os\ndef f():\n    return 'ok' if os.listdir('.') == [] else os.listdir('.')\n"
+    for program in (trap, look):
+        assert call(worker, program).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    "hide", ["os.mkdir('d', 0o300)", "[(os.mkdir(name), os.chdir(name)) for name in 21 * ['d' * 250]]"]
+)
+def test_what_cannot_be_counted_is_over_the_bound(tier: SandboxTier, worker: Worker, hide: str) -> None:
+    if tier is SandboxTier.NAMESPACES:
+        pytest.skip("the kernel bounds the scratch directory here")
+    program = f"import os, time\ndef f():\n    {hide}\n    time.sleep(3)\n    return 'ok'\n"
+    found = call(worker, program)
+    assert (found.status, "wrote more than" in found.detail) == (Status.CRASH, True), found.detail
+
+
+def test_half_a_surrogate_pair_is_a_possible_input(worker: Worker) -> None:
+    task = Task(task_id="t", prompt="", check=StdioCheck(inputs=("\ud800x",), expected=("4",)))
+    found = judge(worker, task, "import sys\nprint(len(sys.stdin.buffer.read()))\n", Limits())
+    assert found.status is Status.PASS, found.detail
+
+
+def _livecodebench(kind: str, given: str, output: str) -> Task:
+    row = {"question_id": "q", "question_content": "Do it.", "metadata": '{"func_name": "g"}'}
+    tests = json.dumps([{"input": given, "output": output, "testtype": kind}])
+    return livecodebench(row | {"public_test_cases": tests, "private_test_cases": "[]"}, "t.jsonl:1")
+
+
+BARE = "{}class Solution:\n    def g(self, numbers: List[int]) -> Optional[int]:\n        heap = deque(numbers)\n"
+BARE += "        return max(Counter(heap)) if inf > 0 and cache and heappush and math.pi else pow(2, 3, 5)\n"
+
+
+@pytest.mark.parametrize("first", ["", "from __future__ import annotations\n"])
+def test_livecodebench_programs_may_leave_imports_out(worker: Worker, first: str) -> None:
+    task, program = _livecodebench("functional", "[1, 3, 2]", "3"), BARE.format(first)
+    found = judge(worker, task, program, Limits())
+    assert found.status is Status.PASS, found.detail
+    assert judge(worker, replace(task, prelude=""), BARE.format(""), Limits()).status is Status.FAIL
+    script = program + "print(Solution().g([*map(int, stdin.read().split())]))\n"
+    found = judge(worker, _livecodebench("stdin", "1 3 2\n", "3\n"), script, Limits())
+    assert found.status is Status.PASS, found.detail
+    suite = AssertCheck(entry_point="Solution", test="assert Solution()\n")
+    found = judge(worker, replace(task, check=suite), program, Limits())
+    assert found.status is Status.PASS, found.detail
+
+
+def test_a_prelude_that_fails_is_no_pass(worker: Worker) -> None:
+    task = replace(_livecodebench("stdin", "", "3\n"), prelude="import no_such_module\n")
+    found = judge(worker, task, "print(3)\n", Limits())
+    assert (found.status, "no_such_module" in found.detail) == (Status.FAIL, True)
+
+
+def test_a_tasks_own_seconds_and_memory(worker: Worker) -> None:
+    burn = "import time\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass\n"
+    script = burn + "room = bytearray(1500 << 20)\nprint(3)\n"
+    task, little = _livecodebench("stdin", "", "3\n"), Limits(cpu_seconds=0.2)
+    assert judge(worker, task, script, little).status is Status.PASS
+    assert judge(worker, replace(task, seconds_per_test=0), burn + "print(3)\n", little).status is Status.TIMEOUT
+    assert (
+        judge(worker, replace(task, seconds_per_test=0), "room = bytearray(1500 << 20)\nprint(3)", Limits()).status
+        is Status.FAIL
+    )

@@ -158,6 +158,15 @@ def test_malformed_tags_are_refused(form: Any) -> None:
         ("nan\n", "NaN\n", False),
         ("10", "1e1", True),
         ("a 1.0", "a 1", False),
+        ("3", "sNaN", False),
+        ("sNaN", "3", False),
+        ("sNaN", "snan", False),
+        ("3", "NaN", False),
+        ("1000", "1_000", False),
+        ("12", "\u0661\u0662", False),
+        ("-.5 +2.", "-0.50 2", True),
+        ("1", "1e99999999999999999999", False),
+        ("1 2", "1", False),
     ],
 )
 def test_output_lines(expected: str, actual: str, same: bool) -> None:

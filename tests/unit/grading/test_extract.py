@@ -1,12 +1,13 @@
 """Which part of an answer is the program: one documented rule."""
 
 import ast
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.evaluation.extract import build_program, last_fence, longest_parsable_span
+from ssd_plugin.evaluation.extract import build_program, final_answer, last_fence, longest_parsable_span
 
 PROMPT = 'from typing import List\n\n\ndef helper(x):\n    return x\n\n\ndef f(x: List[int]) -> int:\n    """Doc."""\n'
 
@@ -94,3 +95,66 @@ def test_bombs_end(text: str) -> None:
 
 def test_last_fence_ignores_other_languages() -> None:
     assert last_fence("```bash\nls\n```\n") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("```python\na = 1\n```python\nb = 2\n```\n", "b = 2\n"),
+        ("```markdown\n# T\n```python\nb = 2\n```\n", "b = 2\n"),
+        ("```python\na = 1\n```\n```python\nb = 2\n", "a = 1\n"),
+        ("  ``` Python title=x\na = 1\n\t```  ", "a = 1\n"),
+        ("```python `x`\na = 1\n```\nb = 2\n```", "b = 2\n"),
+        ("```python\na = 1\x0b\n```", "a = 1\x0b\n"),
+    ],
+)
+def test_fences(text: str, body: str) -> None:
+    assert last_fence(text) == body
+
+
+GOOD = "```python\nprint(1)\n```"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"<think>First:\n```python\nx = 0\nno, wait.\n</think>\n\n{GOOD}",
+        f"First:\n```python\nx = 0\n```\nno.\n</think>\n{GOOD}",
+        f"<think>One.</think>```python\nx = 0\n```\n<think>Two.</think>\n{GOOD}",
+        f"\ufeff<think>a</think>{GOOD}",
+        f"analysisWe need to print.\n```python\nx = 0\nassistantfinal{GOOD}",
+        f"analysisIt may say assistantfinalLater.assistantcommentaryHm.assistantfinal{GOOD}",
+    ],
+)
+def test_thoughts_are_not_the_answer(answer: str) -> None:
+    assert build_program(answer) == "print(1)\n"
+
+
+@pytest.mark.parametrize("answer", [f"<think>\n{GOOD}", f"Well.\n <think>\n{GOOD}", f"{GOOD}</think>", "<think>"])
+def test_thoughts_without_an_answer_hold_no_program(answer: str) -> None:
+    assert build_program(answer) is None
+    assert build_program(answer, prompt=PROMPT, entry_point="f") is None
+
+
+@pytest.mark.parametrize("text", ["analysis = 1\n", "x = '<think>'\n", "print('assistantfinal')\n", "analysis: none"])
+def test_other_answers_are_whole(text: str) -> None:
+    assert final_answer(text) == text
+
+
+@pytest.mark.parametrize(
+    ("answer", "prompt"),
+    [
+        ("```" + "a" * 200_000, ""),
+        ("```" + "a" * 200_000 + "`\n```", ""),
+        ("```python\n" * 50_000, ""),
+        ("```\n" * 50_001, ""),
+        ("``` " * 50_000, ""),
+        ("    try:\n" + "        x = 1\n" * 40_000, PROMPT),
+        ("    x = 1\n" * 60_000 + "    try:\n" + "        x = 1\n" * 60_000, PROMPT),
+        ("class A:\n def f(self):\n  try:\n" + "   x = [1, 2, 3]\n" * 4_000, ""),
+    ],
+)
+def test_time_is_linear(answer: str, prompt: str) -> None:
+    started = time.process_time()
+    build_program(answer, prompt=prompt, entry_point="f" if prompt else "")
+    assert time.process_time() - started < 10  # it was from 14 seconds to hours

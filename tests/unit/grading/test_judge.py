@@ -2,13 +2,16 @@
 
 import json
 import signal
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.evaluation.judge import judge, one_line
+from ssd_plugin.errors import DataError
+from ssd_plugin.evaluation.expected import fill_expected
+from ssd_plugin.evaluation.judge import judge, limits_for, one_line
 from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.worker import End, Report
@@ -130,3 +133,50 @@ def test_a_lack_of_threads_is_tried_again() -> None:
 
 def test_hostile_text_is_shown_harmless() -> None:
     assert one_line("a\x1b[31m\nb\u202e" + "c" * 999) == "a [31m b " + "c" * 291
+
+
+def test_a_prompt_too_deep_to_compile_has_no_helpers() -> None:
+    task = Task(task_id="t", prompt="x = a" + ".a" * 50_000, check=AssertCheck(entry_point="f", test="assert f() is f"))
+    assert judge(Reports(b"", b"", "", end(), end()), task, "p", LIMITS).status is Status.CRASH  # type: ignore[arg-type]
+
+
+def test_a_prelude_is_sent_beside_the_program() -> None:
+    for check in (
+        FUNCTION,
+        StdioCheck(inputs=("x",), expected=("y",)),
+        AssertCheck(entry_point="f", test="assert f() is f"),
+    ):
+        worker = Reports(b"", b"", "", end(), end())
+        judge(worker, Task(task_id="t", prompt="", check=check, prelude="import os"), "p", LIMITS)  # type: ignore[arg-type]
+        assert (worker.sent[0]["program"], worker.sent[0]["prelude"]) == ("p", "import os")
+
+
+def test_a_tasks_own_seconds_never_lower_a_limit() -> None:
+    stdio = Task(task_id="t", prompt="", check=StdioCheck(inputs=("x",) * 9, expected=("y",) * 9), seconds_per_test=6)
+    assert limits_for(stdio, Limits()) == Limits(cpu_seconds=6, wall_seconds=12, memory_mib=4096)
+    generous = Limits(cpu_seconds=9, wall_seconds=99, memory_mib=9999)
+    assert limits_for(stdio, generous) == generous
+    for calls, seconds in ((2, 12), (3, 18), (99, 60)):
+        check = FunctionCheck(entry_point="f", inputs=((1,),) * calls, expected=(1,) * calls)
+        found = limits_for(Task(task_id="t", prompt="", check=check, seconds_per_test=6), Limits())
+        assert (found.cpu_seconds, found.wall_seconds) == (seconds, 2 * seconds)
+    assert limits_for(Task(task_id="t", prompt="", check=FUNCTION), LIMITS) is LIMITS
+
+
+class OnePool:
+    """Runs each job on the worker it was given."""
+
+    def __init__(self, worker: Reports) -> None:
+        self.worker = worker
+
+    def run(self, jobs: Iterable[tuple[str, Callable[[Any], Any]]]) -> Iterator[tuple[str, Any]]:
+        return ((key, job(self.worker)) for key, job in jobs)
+
+
+@pytest.mark.parametrize("report", [b'{"value": 3}\n{"val', b"3\n4\n{}\n", b"", b"\xff\n"])
+def test_a_reference_that_is_cut_short_is_named(report: bytes) -> None:
+    task = Task(
+        task_id="t", prompt="", check=FunctionCheck(entry_point="f", inputs=((1,), (2,)), expected=()), reference="p"
+    )
+    with pytest.raises(DataError, match="'t': its reference does not give a value for each input"):
+        fill_expected(OnePool(Reports(report)), [task], LIMITS)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ def test_modules_that_enough_tasks_import() -> None:
     tasks += [Task(task_id=f"d{n}", prompt="", check=CALL, reference=dated) for n in range(3)]
     assert worth_loading(tasks) == ["datetime"]
     assert worth_loading(tasks[:98]) == []
+    assert worth_loading([Task(task_id="p", prompt="", check=CALL, prelude="from random import *\n")]) == ["random"]
 
 
 def test_numpy_for_one_suite_is_enough() -> None:

@@ -1,9 +1,11 @@
 """Benchmarks load as they are published: rows in each published form."""
 
 import base64
+import collections
 import gzip
 import json
 import pickle
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from ssd_plugin.data.benchmarks import Window, fetch, load_tasks, stream_tasks
 from ssd_plugin.errors import DataError
-from ssd_plugin.records import AssertCheck, FunctionCheck, StdioCheck
+from ssd_plugin.records import AssertCheck, FunctionCheck, StdioCheck, task_from_json
 
 HUMANEVAL = {
     "task_id": "HumanEval/0",
@@ -152,6 +154,119 @@ def test_livecodebench_functional(tmp_path: Path) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", row))
     assert task.check == FunctionCheck(entry_point="Solution.g", inputs=(([1, 2], 3),), expected=([1, 3],))
     assert task.prompt == "Add one."
+
+
+def test_livecodebench_brings_its_prelude_and_its_time(tmp_path: Path) -> None:
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", livecodebench()))
+    assert task.seconds_per_test == 6
+    names: dict[str, Any] = {}
+    limit = sys.getrecursionlimit()
+    try:
+        exec(task.prelude, names)
+        assert sys.getrecursionlimit() == 50_000
+    finally:
+        sys.setrecursionlimit(limit)
+    code = "[List[int], Optional[int], deque(), Counter('a'), inf, cache, heappush, heapq.heappop, defaultdict(int)]\n"
+    code += (
+        "[bisect.bisect, bisect_left, math.gcd, gcd, lru_cache, accumulate, ascii_lowercase, re.sub, random.choice]\n"
+    )
+    code += (
+        "[datetime.datetime, mean, operator.add, itemgetter, copy.deepcopy, deepcopy, StringIO, json.dumps, stdin]\n"
+    )
+    exec(code, names)
+    assert (names["pow"], names["open"], names["abs"], names["Counter"]) == (pow, open, abs, collections.Counter)
+    assert task_from_json(task.to_json()) == task
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_packed_tests_of_any_protocol(tmp_path: Path, protocol: int) -> None:
+    private = [{"input": "\u00e4" * 100_000, "output": "4\n", "testtype": "stdin"}]
+    packed = pickle.dumps(json.dumps(private, ensure_ascii=False), protocol=protocol)
+    row = livecodebench(private_test_cases=base64.b64encode(zlib.compress(packed)).decode())
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", row))
+    assert isinstance(task.check, StdioCheck)
+    assert len(task.check.inputs[1]) == 100_000
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"Vabc\n(Vx\ne.",
+        b"Vabc\nr\xff\xff\xff\x7f.",
+        b"Vabc\nVabc\n.",
+        b".",
+        b"Vabc\n",
+        b"I1\n.",
+        pickle.dumps("[" * 100_000),
+        pickle.dumps(["[]"]),
+    ],
+)
+def test_crafted_pickles_are_refused_in_one_line(tmp_path: Path, packed: bytes) -> None:
+    field = base64.b64encode(zlib.compress(packed)).decode()
+    with pytest.raises(DataError, match=r"t\.jsonl:1: its tests cannot be decoded"):
+        load_tasks(write(tmp_path / "t.jsonl", livecodebench(private_test_cases=field)))
+
+
+def functional(given: Any, output: Any) -> dict[str, Any]:
+    tests = [{"input": given, "output": output, "testtype": "functional"}]
+    return livecodebench(
+        public_test_cases=json.dumps(tests), private_test_cases=pack([]), metadata='{"func_name": "g"}'
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        HUMANEVAL | {"prompt": 3},
+        HUMANEVAL | {"canonical_solution": None},
+        HUMANEVAL | {"entry_point": ["f"]},
+        HUMANEVAL | {"test": {}},
+        MBPP | {"code": "x = a" + ".a" * 50_000},
+        MBPP | {"code": "\0"},
+        MBPP | {"test_list": "assert f(1) == 1"},
+        MBPP | {"test_imports": 5},
+        functional("[1]", "NaN"),
+        functional("1e999", "1"),
+        functional(1, "1"),
+        functional("[1]", "[" * 100_000),
+        functional("1" * 5_000, "1"),
+        livecodebench(private_test_cases="[" * 100_000),
+        livecodebench(metadata=None, public_test_cases=json.dumps([{"input": "", "output": "", "testtype": "x"}])),
+    ],
+)
+def test_crafted_rows_are_refused_in_one_line(tmp_path: Path, row: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"t\.jsonl:1: ") as refused:
+        load_tasks(write(tmp_path / "t.jsonl", row))
+    assert "\n" not in str(refused.value)
+
+
+OWN = {"task_id": "a", "prompt": "p", "kind": "function", "entry_point": "f", "inputs": [[1]], "expected": [1]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expected": [float("nan")]},
+        {"expected": [[1, {"a": float("inf")}]]},
+        {"inputs": [[float("-inf")]]},
+        {"seconds_per_test": -1},
+        {"seconds_per_test": True},
+        {"seconds_per_test": float("nan")},
+        {"seconds_per_test": 10**9},
+        {"seconds_per_test": "6"},
+        {"prelude": 5},
+    ],
+)
+def test_task_rows_that_cannot_be_graded_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"t\.jsonl:1: "):
+        load_tasks(write(tmp_path / "t.jsonl", OWN | changes))
+
+
+def test_prelude_and_seconds_are_written_only_when_set(tmp_path: Path) -> None:
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", OWN))
+    assert task.to_json().keys() == {*OWN, "domain"}
+    (task,) = load_tasks(write(tmp_path / "t.jsonl", OWN | {"prelude": "import os\n", "seconds_per_test": 1.5}))
+    assert (task.prelude, task.seconds_per_test, task_from_json(task.to_json())) == ("import os\n", 1.5, task)
 
 
 def test_windows_of_dates(tmp_path: Path) -> None:
