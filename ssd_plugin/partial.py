@@ -59,7 +59,7 @@ class PartialFile:
                 break
             checksum, _, row = line.partition(b" ")
             if checksum != b"%08x" % zlib.crc32(row):
-                raise RunDirError(f"{self.path}: corrupt at byte {offset}; delete it to redo this part")
+                raise self._corrupt(offset)
             self._place(int(row.split(b" ", 1)[0]), offset)
             offset += len(line)
 
@@ -83,10 +83,21 @@ class PartialFile:
         self._place(number, offset)
 
     def rows(self, count: int) -> Iterator[JsonObject]:
-        """The rows 0 to `count` - 1, all of which are there, in the order of their numbers."""
+        """The rows 0 to `count` - 1, all of which are there, in the order of their numbers.
+
+        Raises:
+            RunDirError: a row is not the one that was written there.
+        """
         for number in range(count):
-            self._stream.seek(self._offsets[number])
-            yield json.loads(self._stream.readline().split(b" ", 2)[2])
+            offset = self._stream.seek(self._offsets[number])
+            checksum, _, row = self._stream.readline().partition(b" ")
+            found, _, content = row.partition(b" ")
+            if checksum != b"%08x" % zlib.crc32(row) or found != b"%d" % number:
+                raise self._corrupt(offset)
+            yield json.loads(content)
+
+    def _corrupt(self, offset: int) -> RunDirError:
+        return RunDirError(f"{self.path}: corrupt at byte {offset}; delete it to redo this part")
 
     def __exit__(self, *_: object) -> None:
         """Close the file; it stays until `remove`."""

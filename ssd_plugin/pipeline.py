@@ -5,13 +5,14 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin import manifest
 from ssd_plugin.code_version import code_digest
 from ssd_plugin.config import RunConfig
-from ssd_plugin.errors import RunDirError
+from ssd_plugin.errors import DataError, RunDirError
 from ssd_plugin.fingerprints import outside_file, outside_model
 from ssd_plugin.interpreters import Interpreters
 from ssd_plugin.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
@@ -20,6 +21,7 @@ from ssd_plugin.planning.preflight import machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
 from ssd_plugin.rundir import RunDir, digest_path
 from ssd_plugin.settings import config_to_json
+from ssd_plugin.verdict import Outcome, decide, read_verdict
 
 MANIFEST = "manifest.json"
 GATES = Path(__file__).parent / "gates"  # found at run time, so no import leads from the stage to them
@@ -28,7 +30,8 @@ GATES = Path(__file__).parent / "gates"  # found at run time, so no import leads
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One step of the line: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
-    modules are slow to import there (for the embedded engine and trainer: vLLM and Megatron start processes of their own)."""
+    modules are slow to import there (for the embedded engine and trainer: vLLM and Megatron start processes of their own).
+    `holds`: whether what it wrote counts today; time alone can end that."""
 
     name: str
     reads: tuple[str, ...]
@@ -38,6 +41,7 @@ class Stage:
     python: Callable[[RunConfig], str] = lambda _: ""
     imports: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
     tools: tuple[str, ...] = ()
+    holds: Callable[[RunDir], bool] = lambda _: True
     rewritten: bool = False  # `ssd report` writes the same files anew when there is more to tell
 
 
@@ -49,6 +53,23 @@ def _sources(config: RunConfig) -> dict[str, str]:
 def _judges(config: RunConfig) -> dict[str, str]:
     files = (config.gate.policy, config.gate.origin, config.gate.sign_key)
     return {path: outside_file(path) for path in files if path} | {"gates": digest_path(GATES)}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _still_holds(run: RunDir) -> bool:
+    """Whether the verdict would be the same today: neither it nor an override that it rests on has expired. An ERROR is no
+    judgement: it is tried again, since what its reason names may have been mended.
+    """
+    try:
+        verdict = read_verdict(run / VERDICT)
+        expires = datetime.fromisoformat(verdict.expires)
+    except (DataError, ValueError):
+        return False
+    outcome, _ = decide(verdict.gates, _now().date())
+    return verdict.outcome is outcome is not Outcome.ERROR and _now() < expires
 
 
 def _engine(config: RunConfig) -> tuple[str, ...]:
@@ -120,9 +141,8 @@ LINE = (
         reads=(HELD_OUT, MODEL, CANDIDATE, EXAMPLES, *GRADED),
         writes=(VERDICT,),
         settings=lambda c: [c.gate],
-        outside=lambda c: {
-            path: outside_file(path) for path in (c.gate.policy, c.gate.origin, c.gate.sign_key) if path
-        },
+        outside=_judges,
+        holds=_still_holds,
         tools=("ruff", "bandit", "scipy"),
     ),
     Stage(
@@ -178,7 +198,8 @@ def _advance(
     """Bring one stage up to date and say so in a line."""
     record = _expected(config, stage, records)
     done = records.get(stage.name)
-    if done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done):
+    same = done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done)
+    if done is not None and same and stage.holds(run):
         print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
         return
     started = time.monotonic()

@@ -64,9 +64,11 @@ class Policy:
                 raise ConfigError(f"{key} = {value!r} is not allowed; allowed: {allowed}")
         self._require_something()
         self._check_overrides()
-        if self.promotable and "artifact" not in self.gates:
+        artifact = self.gates.get("artifact")
+        if self.promotable and (artifact is None or artifact.tier is not Tier.CRITICAL):
             raise ConfigError(
-                "promotable = true needs [gates.artifact]: a model that nobody looked at cannot be promoted"
+                "promotable = true needs [gates.artifact] with tier = 'critical': a model whose files nobody held to anything "
+                "cannot be promoted"
             )
         if self.promotable and self.sandbox == "rlimits":
             raise ConfigError("promotable = true needs sandbox = 'landlock' or 'namespaces': rlimits stop no attack")
@@ -134,11 +136,13 @@ def load_policy(reference: str) -> Policy:
     path = shipped.get(reference) or Path(reference)
     if not path.is_file():
         raise ConfigError(f"policy {reference!r}: neither a file nor one of {', '.join(shipped)}")
-    raw = path.read_bytes()
     try:
+        raw = path.read_bytes()
         table = tomllib.loads(raw.decode("utf-8"))
         return _from_table(table, hashlib.sha256(raw).hexdigest())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ConfigError(f"{path}: not TOML ({error})") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

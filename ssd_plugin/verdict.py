@@ -123,8 +123,9 @@ class PolicyRef:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A file that the verdict speaks of. `role`: tasks, training, (baseline | candidate | origin)_(samples | results), model,
-    baseline_model. `path`: inside the model directory for the two model roles, else relative to the verdict's directory."""
+    """A file that the verdict speaks of. `role`: tasks, training, model, baseline_model, or
+    (baseline | candidate | origin)_(samples | results | sidecar).
+    `path`: inside the model directory for the two model roles, else relative to the verdict's directory."""
 
     role: str
     path: str

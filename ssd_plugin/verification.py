@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ssd_plugin.digests import first_difference, model_digests
 from ssd_plugin.errors import DataError, TrustError
-from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.evidence.dsse import unseal
 from ssd_plugin.evidence.files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
 from ssd_plugin.evidence.keyless import Identity, unseal_keyless
@@ -125,7 +124,7 @@ def _check_evidence(folder: Path, digests: Mapping[str, str]) -> None:
 def _refuse_others(folder: Path, digests: Mapping[str, str], verdict: Verdict) -> None:
     """A file that nobody signed must not lie among those that somebody did. Judged files may: they are checked by digest."""
     judged = {Path(os.path.normpath(s.path)) for s in verdict.subjects if s.role not in ("model", "baseline_model")}
-    known = {*map(Path, digests), Path(ENVELOPE), Path(BUNDLE), *judged, *map(sidecar, judged)}
+    known = {*map(Path, digests), Path(ENVELOPE), Path(BUNDLE), *judged}
     for path in sorted(folder.rglob("*")):
         if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder) not in known:
             raise TrustError(f"{path}: is no part of the signed evidence; move it out of that directory")

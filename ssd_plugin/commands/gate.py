@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from ssd_plugin.commands.options import json_option
 from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
+from ssd_plugin.evidence.text import visible
 
 if TYPE_CHECKING:
     from ssd_plugin.gating.apart import Answer
@@ -101,7 +102,7 @@ def command(
             print_power(rows)
 
     def say_gate(name: str, answer: "Answer") -> None:
-        click.echo(f"{name}: {answer.failure or answer.results[0].status} ({answer.seconds:.1f} s)", err=True)
+        click.echo(f"{name}: {visible(answer.failure) or answer.results[0].status} ({answer.seconds:.1f} s)", err=True)
 
     signer = Keyless(config=sigstore_config) if keyless else None
     verdict = judge_and_record(request, sign, keyless=signer, on_power=say_power, on_gate=say_gate)

@@ -10,6 +10,7 @@ import click
 
 from ssd_plugin.commands.options import json_option
 from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
+from ssd_plugin.evidence.text import visible
 
 _TIERS = ("namespaces", "landlock", "rlimits")
 
@@ -77,7 +78,7 @@ def command(
     if summary.weak_oracle_tasks:
         click.echo(f"weak oracle: {summary.weak_oracle_tasks} of {summary.tasks} tasks are judged by assertions alone")
     for group, figures in pass_at.items():
-        click.echo(f"{group}: " + ", ".join(_figure(name, figure) for name, figure in figures.items()))
+        click.echo(f"{visible(group)}: " + ", ".join(_figure(name, figure) for name, figure in figures.items()))
     click.echo(f"written: {out}")
 
 
@@ -129,7 +130,7 @@ def _pass_at_k(tasks: Path, results: Path, ks: tuple[int, ...]) -> dict[str, dic
             warnings.simplefilter("always")
             by_task = pass_at_k_by_task(read_results(results), k)
         for warning in caught:
-            click.echo(f"ssd: warning: {warning.message}", err=True)
+            click.echo(f"ssd: warning: {visible(str(warning.message))}", err=True)
         for label, group in groups.items():
             if label != "all tasks" and len({group(task) for task in found}) < 2:
                 continue

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,14 @@ def _gzipped(path: Path) -> Iterator[tuple[int, JsonObject]]:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     yield number, _object(json.loads(line), f"{path}:{number}")
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"{path}: is not readable gzipped JSON lines ({error})") from error
 
 
 def _json_list(path: Path) -> Iterator[tuple[int, JsonObject]]:
     try:
         rows = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not readable JSON ({error})") from error
     if not isinstance(rows, list):
         raise DataError(f"{path}: expected a list of objects")

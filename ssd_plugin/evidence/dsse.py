@@ -62,7 +62,7 @@ def unseal(envelope: bytes, trusted: Mapping[str, Ed25519PublicKey], payload_typ
 def _parse(envelope: bytes) -> Any:
     try:
         content = json.loads(envelope.decode())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise TrustError("is not a signing envelope (DSSE)") from None
     if not _well_formed(content) or _file(content) != envelope:
         raise TrustError("is not a signing envelope (DSSE) as `ssd gate --sign` writes it: it was changed")

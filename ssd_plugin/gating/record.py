@@ -9,7 +9,7 @@ from ssd_plugin.evidence.programs import ProgramKey, key_of
 from ssd_plugin.evidence.write import write_evidence
 from ssd_plugin.gating.apart import Answer
 from ssd_plugin.gating.request import GateRequest
-from ssd_plugin.gating.run import run_gates
+from ssd_plugin.gating.run import held, load_bench, run_gates
 from ssd_plugin.records import read_results
 from ssd_plugin.signing import load_private_key
 from ssd_plugin.verdict import PowerRow, Verdict
@@ -42,14 +42,16 @@ def judge_and_record(
 
     Raises:
         TrustError: the key cannot be used, or there is no identity to sign with (said before any work).
-        ConfigError, GateError: as `run_gates`.
+        ConfigError, PluginError: as `run_gates`.
+        GateError: another process uses `out`.
     """
     if sign_key is not None:
         load_private_key(sign_key)
     if keyless is not None:
         require_credential()
-    verdict = run_gates(request, on_power=on_power, on_gate=on_gate)
-    write_evidence(
-        verdict, out=request.out, programs=finding_programs(verdict, request.out), sign_key=sign_key, keyless=keyless
-    )
+    load_bench(request.policy)  # a policy that cannot be used is refused before there is a directory to hold
+    with held(request.out):
+        verdict = run_gates(request, on_power=on_power, on_gate=on_gate)
+        programs = finding_programs(verdict, request.out)
+        write_evidence(verdict, out=request.out, programs=programs, sign_key=sign_key, keyless=keyless)
     return verdict

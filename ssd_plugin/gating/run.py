@@ -1,10 +1,12 @@
 """One gate run, top to bottom: policy, gates, sides, power, integrity, looks, every other gate apart, verdict."""
 
+import fcntl
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,7 +16,8 @@ from typing import Any
 
 from ssd_plugin.data.benchmarks import load_tasks
 from ssd_plugin.digests import model_digests
-from ssd_plugin.errors import ConfigError, PluginError, SsdError
+from ssd_plugin.errors import ConfigError, GateError, PluginError, SsdError
+from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.looks import default_ledger, identify, record_look
@@ -129,6 +132,7 @@ def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]
     for side in context.sides:
         source = named[side.role]
         found.append(_subject(f"{side.role}_results", side.results, request.out))
+        found.append(_subject(f"{side.role}_sidecar", sidecar(side.results), request.out))
         if source is not None and source != side.results:
             found.append(_subject(f"{side.role}_samples", source, request.out))
     return (
@@ -136,6 +140,63 @@ def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]
         *_model_subjects("model", request.model),
         *_model_subjects("baseline_model", request.baseline_model),
     )
+
+
+def _require_own_samples(request: GateRequest, subjects: Sequence[Subject]) -> None:
+    """Refuse one file as the samples of two models: the candidate's own were forgotten.
+
+    Raises:
+        GateError: both sides are one file, and the models given for them differ.
+    """
+    models = [{s.path: s.sha256 for s in subjects if s.role == role} for role in ("model", "baseline_model")]
+    if all(models) and models[0] != models[1] and request.candidate.samefile(request.baseline):
+        raise GateError(
+            f"{request.candidate}: is given as the samples of the baseline and of the candidate, whose models differ; "
+            "name each one's own with --baseline and --candidate"
+        )
+
+
+def _require_unchanged(before: Sequence[Subject], now: Sequence[Subject]) -> None:
+    """What the verdict names by digest must be what the gates looked at.
+
+    Raises:
+        GateError: names the first file that is another one than before the gates ran.
+    """
+    if changed := sorted(set(before) ^ set(now), key=lambda subject: (subject.role, subject.path)):
+        raise GateError(
+            f"{changed[0].role} {changed[0].path}: was changed while the gates ran; leave it alone and run ssd gate again"
+        )
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Make `out` and keep other gate runs out of it, by a lock on the directory itself (a file of ours would lie among the
+    evidence) that ends with the process.
+
+    Raises:
+        GateError: another process holds it, or the directory cannot be made.
+    """
+    descriptor = _locked(out)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(out: Path) -> int:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise GateError(f"{out}: cannot be used as an output directory ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise GateError(f"{out}: in use by another process; wait for it or give another --out") from None
+        raise GateError(f"{out}: cannot be locked ({error.strerror}); give another --out") from error
+    return descriptor
 
 
 def _tools(bench: Bench) -> tuple[Tool, ...]:
@@ -168,7 +229,7 @@ def _call(gate: Gate, context: GateContext, settings: Any) -> list[GateResult]:
 
 def shortage(policy: Policy, context: GateContext) -> str:
     """What there is less of than the policy's minimum, in words; empty when there is enough."""
-    samples = min(context.baseline.samples_per_task, context.candidate.samples_per_task)
+    samples = min(side.samples_per_task for side in context.sides)
     if len(context.tasks) < policy.min_tasks:
         return f"{len(context.tasks)} tasks, the policy asks for {policy.min_tasks}"
     if samples < policy.min_samples:
@@ -246,7 +307,7 @@ def run_gates(
     on_power: Callable[[Sequence[PowerRow]], None] = lambda _: None,
     on_gate: Callable[[str, Answer], None] = lambda *_: None,
 ) -> Verdict:
-    """Judge the candidate and write `out`/verdict.json.
+    """Judge the candidate and write `out`/verdict.json; the caller holds `out` (`held`).
 
     `on_power` hears the power table before any gate sees the candidate; `on_gate` each gate as it ends. Once the policy is
     read, whatever prevents a judgement (unreadable sides, a sandbox that cannot be trusted, no looks left) is an ERROR verdict.
@@ -278,6 +339,7 @@ def _run(
     policy = bench.policy
     context = load_context(request, policy, work, policy.alpha / policy.looks)
     subjects = _subjects(request, context)
+    _require_own_samples(request, subjects)
     drop_other_sides(request.out, [request.out / one.path for one in subjects])
     power = power_table(bench, context.baseline, context.alpha)
     on_power(power)
@@ -294,6 +356,7 @@ def _run(
         else GateResult(gate=name, status=GateStatus.INSUFFICIENT, reason=_NOT_RUN)
         for name, found in bench.gates.items()
     }
+    _require_unchanged(subjects, _subjects(request, context))
     judged = judge(bench, results, {name: answer.seconds for name, answer in answers.items()})
     return _verdict(bench, judged, looks, subjects=subjects, sandbox=weakest_tier(context.sides), power=power)
 

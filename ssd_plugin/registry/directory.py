@@ -1,8 +1,10 @@
 """A registry in a local directory. The alias is a symbolic link, moved by one rename: it is whole at every moment.
 
 REGISTRY/NAME/champion -> versions/000002/model     what serving loads
-REGISTRY/NAME/versions/000002/{model,evidence}/     read-only copies, release.json
-REGISTRY/NAME/history.jsonl                         every move of the alias, written before the move
+REGISTRY/NAME/versions/000002/{model,evidence}/     read-only copies, release.json; `served` once it was champion
+REGISTRY/NAME/history.jsonl                         every move of the alias, written before the move ("moved": false until then)
+
+What ever was champion is never deleted: only versions that are neither marked `served` nor in the history are cleared away.
 """
 
 import fcntl
@@ -24,6 +26,7 @@ from ssd_plugin.typed import build
 
 _HISTORY = "history.jsonl"
 _RELEASE = "release.json"
+_SERVED = "served"
 _STAGING = ".staging"
 _VERSION = re.compile(r"\d{6,}")
 
@@ -66,7 +69,13 @@ class DirectoryRegistry:
         """See `Registry.champion`."""
         with _failures(self._home):
             if not os.path.lexists(self._alias):
+                self._require_never_moved()
                 return None
+            if not self._alias.is_symlink():
+                raise RegistryError(
+                    f"{self._alias}: is not a symbolic link (was the registry copied without its links?); "
+                    "replace it by a link to versions/NUMBER/model"
+                )
             target = self._alias.readlink()
         if len(target.parts) != 3 or target.parts[0] != "versions" or target.parts[2] != "model":
             raise RegistryError(
@@ -81,8 +90,7 @@ class DirectoryRegistry:
     def add(self, model: Path, evidence: Mapping[str, Path], release: Release) -> Release:
         """See `Registry.add`. The copy is complete and on disk before it gets its version's name."""
         with _failures(self._home):
-            taken = [int(path.name) for path in self._versions.iterdir() if _VERSION.fullmatch(path.name)]
-            version = f"{max(taken, default=0) + 1:06d}"
+            version = f"{max(map(int, self._numbered()), default=0) + 1:06d}"
             added = replace(release, version=version)
             staging = self._versions / _STAGING
             try:
@@ -115,28 +123,68 @@ class DirectoryRegistry:
         """See `Registry.point`. The history line comes first: a move that is not in the history cannot happen."""
         with _failures(self._home):
             row = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, **asdict(release)}
-            write_jsonl(self._home / _HISTORY, [*self._history(), row])
-            sync_directory(self._home)
+            earlier = self._history()
+            self._write_history([*earlier, row | {"moved": False}])
             new = self._home / f".{ALIAS}.new"
             new.unlink(missing_ok=True)
             new.symlink_to(Path("versions", release.version, "model"))
             new.replace(self._alias)
             sync_directory(self._home)
+            self._mark(release.version)
+            self._write_history([*earlier, row | {"moved": True}])
 
     def _recover(self) -> None:
-        """Drop a last history line whose move never happened, and versions that never became champion."""
+        """Settle a last history line whose move was cut off, and drop versions that never became champion."""
         champion = self.champion()
+        self._require_history()
         history = self._history()
-        if history and (champion is None or history[-1]["version"] != champion.version):
-            history.pop()
-            write_jsonl(self._home / _HISTORY, history)
+        if history and not _moved(history[-1]):
+            cut_off = history.pop()
+            if champion and champion.version == cut_off["version"]:
+                history.append(cut_off | {"moved": True})
+            self._write_history(history)
         known = {row["version"] for row in history}
         if champion and champion.version not in known:
             raise RegistryError(f"{self._home / _HISTORY}: does not know version {champion.version}; restore it")
+        for version in known:
+            self._mark(version)
         _remove(self._versions / _STAGING)
-        for path in self._versions.iterdir():
-            if _VERSION.fullmatch(path.name) and path.name not in known:
-                _remove(path)
+        for version in self._numbered() - known:
+            if not (self._versions / version / _SERVED).exists():
+                _remove(self._versions / version)
+
+    def _require_never_moved(self) -> None:
+        """Refuse a registry that lost its alias: taken for an empty one, it would lose the versions too."""
+        served = [row["version"] for row in self._history() if _moved(row)]
+        if served:
+            raise RegistryError(
+                f"{self._alias}: is missing, but version {served[-1]} was champion last; "
+                f"restore it as a link to versions/{served[-1]}/model"
+            )
+
+    def _require_history(self) -> None:
+        """The history is there from the first command on, so that a lost one is told from one without lines."""
+        if (self._home / _HISTORY).exists():
+            return
+        if found := sorted(self._numbered()):
+            raise RegistryError(
+                f"{self._home / _HISTORY}: is missing, but there is version {found[-1]}; restore it, or create an empty "
+                "file if no version was ever champion"
+            )
+        self._write_history([])
+
+    def _write_history(self, rows: list[JsonObject]) -> None:
+        write_jsonl(self._home / _HISTORY, rows)
+        sync_directory(self._home)
+
+    def _mark(self, version: str) -> None:
+        folder = self._versions / version
+        if folder.is_dir() and not (folder / _SERVED).exists():
+            (folder / _SERVED).touch(mode=0o444)
+            sync_directory(folder)
+
+    def _numbered(self) -> set[str]:
+        return {path.name for path in self._versions.iterdir() if _VERSION.fullmatch(path.name)}
 
     def _history(self) -> list[JsonObject]:
         path = self._home / _HISTORY
@@ -157,6 +205,12 @@ class DirectoryRegistry:
             return build(Release, value, "")
         except (DataError, ConfigError) as error:
             raise RegistryError(f"{path}: not a readable release ({error})") from error
+
+
+def _moved(row: JsonObject) -> bool:
+    """Whether the alias went where this line says. Lines of before this was noted have no word of it: taken for moved, since
+    that deletes nothing."""
+    return row.get("moved") is not False
 
 
 def _freeze(folder: Path) -> None:

@@ -49,7 +49,7 @@ def _row(gate: JudgedGate) -> tuple[Text | str, ...]:
     status = gate.result.status
     reason = visible(gate.result.reason) + (" (overridden)" if gate.override else "")
     return (
-        gate.result.gate,
+        Text(visible(gate.result.gate)),
         gate.tier.value,
         Text(status.value, style=_STYLES.get(status, "bold magenta")),
         Text(reason),
@@ -109,7 +109,7 @@ def print_calibration(found: Calibration) -> None:
     print_power(found.pass_rate_power)
     console = Console()
     of = f"{found.replicates} replicates of {found.tasks} tasks x {found.samples} samples; intervals: 95 %"
-    console.print(f"Policy {visible(found.policy)} on this baseline, all its gates together ({of}):")
+    console.print(Text(f"Policy {visible(found.policy)} on this baseline, all its gates together ({of}):"))
     for label, rate in (
         ("false-block rate: an equal model does not get GO", found.false_block),
         (f"false-pass rate: worse by the margin gets GO (nominal: at most {found.alpha:g} a look)", found.false_pass),

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ssd_plugin.evidence.text import visible
 from ssd_plugin.jsonl import read_json
@@ -40,7 +41,9 @@ def sides_table(summary: dict[str, Any]) -> Table:
     for heading in ("", "decode", *(column.replace("_at_", "@") for column in columns)):
         table.add_column(heading)
     for side in summary["sides"].values():
-        table.add_row(side["label"], _decode(side["decode"]), *(_interval(side[column]) for column in columns))
+        table.add_row(
+            Text(visible(side["label"])), _decode(side["decode"]), *(_interval(side[column]) for column in columns)
+        )
     return table
 
 
@@ -53,7 +56,7 @@ def domains_table(summary: dict[str, Any]) -> Table:
     for domain, delta in summary["deltas"]["candidate-base_best"]["by_domain"].items():
         rows = [side["by_domain"][domain] for side in sides.values()]
         rates = (f"{row['pass_at_1']['estimate']:.3f}" for row in rows)
-        table.add_row(domain, str(rows[0]["tasks"]), *rates, _interval(delta, signed=True))
+        table.add_row(Text(visible(domain)), str(rows[0]["tasks"]), *rates, _interval(delta, signed=True))
     return table
 
 

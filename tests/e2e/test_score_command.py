@@ -36,6 +36,16 @@ def test_text(files: list[object], tmp_path: Path) -> None:
     assert (tmp_path / "r.jsonl.meta.json").exists()
 
 
+def test_a_domain_cannot_drive_the_terminal(files: list[object], tmp_path: Path) -> None:
+    write(tmp_path / "t.jsonl", TASK | {"domain": "\x1b[2J"}, TASK | {"task_id": "other"})
+    samples = [{"task_id": t, "sample_id": "1", "completion": "print(4)"} for t in ("double", "other")]
+    write(tmp_path / "s.jsonl", *samples)
+    done = score(*files, "-k", 1)
+    assert done.returncode == 0, done.stderr
+    assert "domain \\x1b[2J: pass@1" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
 def test_json(files: list[object]) -> None:
     done = score(*files, "--json", "--workers", 1, "--cpu-seconds", 3)
     document = json.loads(done.stdout)

@@ -79,7 +79,8 @@ def test_go_with_evidence(desk: Desk) -> None:
     assert "30 reference solutions pass" in verdict["gates"][0]["result"]["reason"]
     assert "integrity: pass" in said
     roles = {subject["role"] for subject in verdict["subjects"]}
-    assert roles == {"tasks", "baseline_samples", "baseline_results", "candidate_samples", "candidate_results"}
+    kinds = ("samples", "results", "sidecar")
+    assert roles == {"tasks", *(f"{side}_{kind}" for side in ("baseline", "candidate") for kind in kinds)}
     out = desk.root / "out-same"
     assert json.loads((out / "verdict.json").read_text()) == verdict
     assert {"junit.xml", "results.sarif", "summary.md"} <= {path.name for path in out.iterdir()}

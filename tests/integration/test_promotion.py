@@ -315,6 +315,70 @@ def test_killed_at_any_moment_the_alias_is_whole_and_the_next_command_succeeds(
     assert moved < event - 1
 
 
+def test_what_was_champion_once_is_never_cleared_away(shop: Shop) -> None:
+    for number in (1, 2, 3):
+        shop.promote(number, number - 1 or None)
+    (shop.home / "champion").unlink()
+    (shop.home / "champion").symlink_to("versions/000002/model")  # by hand
+    assert shop.promote(4, 2).before == "000002"
+    assert sorted(path.name for path in (shop.home / "versions").iterdir()) == ["000001", "000002", "000003", "000004"]
+
+
+@pytest.mark.parametrize("promotions", [1, 3])
+def test_an_alias_that_was_lost_is_an_error_and_costs_nothing(shop: Shop, promotions: int) -> None:
+    for number in range(1, promotions + 1):
+        shop.promote(number, number - 1 or None)
+    (shop.home / "champion").unlink()
+    for _ in range(2):
+        with pytest.raises(RegistryError, match=f"restore it as a link to versions/00000{promotions}/model"):
+            shop.promote(promotions + 1, None)
+    assert len(shop.history()) == promotions
+    assert len(list((shop.home / "versions").iterdir())) == promotions
+
+
+def test_a_lost_history_is_an_error_and_costs_nothing(shop: Shop) -> None:
+    shop.promote(1, None)
+    (shop.home / "champion").unlink()
+    (shop.home / "history.jsonl").unlink()
+    with pytest.raises(RegistryError, match=r"history\.jsonl: is missing, but there is version 000001"):
+        shop.promote(2, None)
+    assert (shop.home / "versions/000001/model").is_dir()
+
+
+def test_an_older_history_does_not_cost_what_was_champion_since(shop: Shop) -> None:
+    shop.promote(1, None)
+    older = (shop.home / "history.jsonl").read_text()
+    shop.promote(2, 1)
+    (shop.home / "history.jsonl").write_text(older)
+    (shop.home / "champion").unlink()
+    (shop.home / "champion").symlink_to("versions/000001/model")
+    assert shop.promote(3, 1).version == "000003"
+    assert (shop.home / "versions/000002/model").is_dir()
+
+
+def test_a_registry_copied_without_its_links_is_an_error_that_says_so(shop: Shop) -> None:
+    shop.promote(1, None)
+    copy = shop.root / "copy"
+    shutil.copytree(shop.home, copy / "model")
+    with pytest.raises(RegistryError, match="is not a symbolic link"):
+        DirectoryRegistry(copy, "model").champion()
+    with pytest.raises(RegistryError, match="is not a symbolic link"), DirectoryRegistry(copy, "model").locked():
+        pass
+    assert (copy / "model/versions/000001/model").is_dir()
+
+
+def test_a_history_of_before_moves_were_noted_still_counts(shop: Shop) -> None:
+    for number in (1, 2):
+        shop.promote(number, number - 1 or None)
+    rows = [json.loads(line) for line in (shop.home / "history.jsonl").read_text().splitlines()]
+    assert [row.pop("moved") for row in rows] == [True, True]
+    (shop.home / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for mark in shop.home.glob("versions/*/served"):
+        mark.unlink()
+    assert shop.promote(3, 2).version == "000003"
+    assert roll_back(shop.registry, shop.trusted).version == "000002"
+
+
 @pytest.mark.parametrize("target", ["/etc", "../elsewhere/model", "versions/000009/model", "versions/000001"])
 def test_an_alias_that_the_registry_did_not_write_is_refused(shop: Shop, target: str) -> None:
     shop.promote(1, None)

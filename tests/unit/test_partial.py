@@ -60,6 +60,21 @@ def test_a_change_anywhere_in_a_row_is_named(tmp_path: Path) -> None:
             pass
 
 
+def test_a_row_that_changed_under_an_open_file_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    content = written(out)
+    header, *lines = content.splitlines(keepends=True)
+    with PartialFile(out, "v1") as partial:
+        for changed in (
+            content[:-2] + b"!\n",
+            header + lines[0] + lines[2][: len(lines[1])] + lines[2],
+            b"".join((header, *lines[:3], lines[1])),  # a whole row, of another number
+        ):
+            partial.path.write_bytes(changed)
+            with pytest.raises(RunDirError, match="corrupt at byte"):
+                list(partial.rows(4))
+
+
 def test_a_full_disk_is_named_and_what_was_finished_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with PartialFile(tmp_path / "rows.jsonl", "v1") as partial, Path("/dev/full").open("wb", buffering=0) as full:
         partial.append(0, ROWS[0])

@@ -4,6 +4,8 @@ import errno
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ from ssd_plugin.pipeline import LINE, STAGES, run_line
 from ssd_plugin.recipes import load
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.settings import apply_overrides, config_from_json
+from ssd_plugin.verdict import GateStatus, Override, Verdict, write_verdict
 
 
 class FakeStages:
     """Stands in for the stages' interpreters: writes every file that the stage names, notes which stages ran."""
 
-    def __init__(self) -> None:
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
         self.ran: list[str] = []
         self.directory = RunDir(Path())
 
@@ -46,7 +50,10 @@ class FakeStages:
                 path.mkdir(parents=True, exist_ok=True)
                 path = path / "model.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{name} {stage.settings(config)}")
+            if written == pipeline.VERDICT:
+                write_verdict(path, replace(self.verdict, reason=str(stage.settings(config))))
+            else:
+                path.write_text(f"{name} {stage.settings(config)}")
         return {
             "summary": f"did {name}",
             "facts": {"exit_code": 1},
@@ -56,8 +63,8 @@ class FakeStages:
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
-    fake = FakeStages()
+def stages(monkeypatch: pytest.MonkeyPatch, factory: Any) -> FakeStages:
+    fake = FakeStages(factory.verdict())
     monkeypatch.setattr(pipeline, "Interpreters", fake)
     return fake
 
@@ -88,6 +95,48 @@ def test_a_changed_setting_redoes_what_depends_on_it(stages: FakeStages, config:
     stages.ran.clear()
     run_line(apply_overrides(config, ["train.max_lr=4e-5", "gate.policy=strict"]), tmp_path)
     assert stages.ran == ["gate", "promote", "report"]
+
+
+def test_a_changed_gate_redoes_the_verdict(
+    stages: FakeStages, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = tmp_path / "gates"
+    gates.mkdir()
+    (gates / "lint.py").write_text("margin = 1")
+    monkeypatch.setattr(pipeline, "GATES", gates)
+    run_line(config, tmp_path / "run")
+    (gates / "lint.py").write_text("margin = 2")
+    stages.ran.clear()
+    run_line(config, tmp_path / "run")
+    assert stages.ran == ["gate"]
+    stages.ran.clear()
+    run_line(config, tmp_path / "run")
+    assert stages.ran == []
+
+
+@pytest.mark.parametrize("what", ["verdict", "override"])
+def test_a_verdict_that_time_ended_is_redone(
+    stages: FakeStages, config: RunConfig, tmp_path: Path, factory: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    if what == "override":
+        last = datetime.fromisoformat(stages.verdict.created).date() + timedelta(days=3)
+        accepted = factory.gate(GateStatus.BREACH, override=Override(gate="lint", reason="known", expires=last))
+        stages.verdict = factory.verdict(factory.gate(), accepted)
+    run_line(config, tmp_path)
+    for days, redone in ((2, []), (31 if what == "verdict" else 5, ["gate"])):
+        stages.ran.clear()
+        later = datetime.fromisoformat(stages.verdict.created) + timedelta(days=days)
+        monkeypatch.setattr(pipeline, "_now", lambda later=later: later)
+        run_line(config, tmp_path)
+        assert stages.ran == redone, days
+
+
+def test_an_error_verdict_is_tried_again(stages: FakeStages, config: RunConfig, tmp_path: Path, factory: Any) -> None:
+    stages.verdict = factory.verdict(factory.gate(GateStatus.ERROR))
+    run_line(config, tmp_path)
+    stages.ran.clear()
+    run_line(config, tmp_path)
+    assert stages.ran == ["gate"]
 
 
 def test_a_stage_is_held_to_the_tools_of_its_own_interpreter(
@@ -235,7 +284,7 @@ def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("line", [b"{", b"[1]", b"\xff", b"null"])
+@pytest.mark.parametrize("line", [b"{", b"[1]", b"\xff", b"null", b'{"a": ' + b"9" * 5000 + b"}"])
 def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": 1}\n\n' + line + b"\n")

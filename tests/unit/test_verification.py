@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ssd_plugin.errors import TrustError
 from ssd_plugin.evaluation.graded import sidecar
+from ssd_plugin.evidence.files import ENVELOPE
 from ssd_plugin.evidence.statement import statement
 from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.signing import load_trusted, new_keys
@@ -71,13 +72,26 @@ def test_what_the_gate_graded_may_lie_beside_the_evidence_and_is_checked(judged:
     graded.write_text("{}\n")
     sidecar(graded).write_text("{}")
     verdict = judged.go()
-    subject = Subject(
-        role="candidate_results", path="graded/candidate.results.jsonl", sha256=sha256_file(graded), size=3
+    results, about = (
+        Subject(role=f"candidate_{kind}", path=f"graded/{path.name}", sha256=sha256_file(path), size=3)
+        for kind, path in (("results", graded), ("sidecar", sidecar(graded)))
     )
-    judged.sign(replace(verdict, subjects=(*verdict.subjects, subject)))
+    judged.sign(replace(verdict, subjects=(*verdict.subjects, results, about)))
     check(judged)
-    graded.write_text("{} ")
-    with pytest.raises(TrustError, match=r"candidate\.results\.jsonl: was changed since"):
+    for path, said in ((graded, r"results\.jsonl"), (sidecar(graded), r"results\.jsonl\.meta\.json")):
+        before = path.read_text()
+        path.write_text("{} ")
+        with pytest.raises(TrustError, match=rf"candidate\.{said}: was changed since"):
+            check(judged)
+        path.write_text(before)
+    judged.sign(replace(verdict, subjects=(*verdict.subjects, results)))
+    with pytest.raises(TrustError, match=r"meta\.json: is no part of the signed evidence"):
+        check(judged)
+
+
+def test_an_envelope_with_a_number_of_thousands_of_digits_is_refused_in_one_line(judged: Any) -> None:
+    (judged.out / ENVELOPE).write_text('{"payload": ' + "9" * 5000 + "}")
+    with pytest.raises(TrustError, match="is not a signing envelope"):
         check(judged)
 
 

@@ -17,7 +17,8 @@ from ssd_plugin.errors import ConfigError, DataError, GateError, PluginError
 from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.gating import run as run_module
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
-from ssd_plugin.gating.run import run_gates
+from ssd_plugin.gating.record import judge_and_record
+from ssd_plugin.gating.run import held, run_gates
 from ssd_plugin.gating.sides import load_side
 from ssd_plugin.jsonl import sha256_file, write_json
 from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
@@ -61,7 +62,9 @@ def test_an_equal_model_is_go(world: Any, tools: Any, judge: Callable[..., Verdi
     assert verdict.outcome is Outcome.GO, verdict.reason
     assert verdict.power[0].gate == "correctness"
     assert 0 < verdict.power[0].power <= 1
-    assert {s.role for s in verdict.subjects} == {"tasks", "baseline_results", "candidate_results"}
+    assert {s.role for s in verdict.subjects} == {
+        "tasks", "baseline_results", "baseline_sidecar", "candidate_results", "candidate_sidecar"
+    }  # fmt: skip
     assert read_verdict(world.root / "out/verdict.json") == verdict
 
 
@@ -151,6 +154,15 @@ def test_less_than_the_minimum_is_inconclusive(
     verdict = judge(rows, rows, policy=POLICY.replace(old, new))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert reason in verdict.reason
+
+
+def test_the_minimum_holds_for_generation_zero_too(world: Any, tools: Any, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
+    origin = world.write("origin", tools.make_rows(world.tasks, samples=2))
+    verdict = run_gates(world.request(*sides, str(tmp_path / "policy.toml"), origin=origin))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "2 samples a task, the policy asks for 5" in verdict.reason
 
 
 def test_a_weak_sandbox_is_an_error(world: Any, tools: Any, judge: Callable[..., Verdict]) -> None:
@@ -324,6 +336,65 @@ def _plant(monkeypatch: pytest.MonkeyPatch, check: Any) -> None:
         gate = Gate(name="probe", summary="s", needs="n", settings=NoSettings, check=check, paired=False)
         found["probe"] = LoadedGate(gate=gate, plugin=Plugin(distribution="probe", version="1", sha256=""))
     monkeypatch.setattr(run_module, "load_gates", lambda plugins: found)
+
+
+def swaps_weights(context: GateContext, settings: NoSettings) -> GateResult:
+    assert context.model is not None
+    (context.model / "model.safetensors").write_bytes(b"other")
+    return GateResult(gate="probe", status=GateStatus.PASS, reason="fine")
+
+
+def swaps_samples(context: GateContext, settings: NoSettings) -> GateResult:
+    sidecar(context.candidate.results).write_text("{}")
+    return GateResult(gate="probe", status=GateStatus.PASS, reason="fine")
+
+
+@pytest.mark.parametrize(
+    ("check", "what"),
+    [(swaps_weights, "model model.safetensors"), (swaps_samples, "candidate_sidecar ../candidate.jsonl.meta.json")],
+)
+def test_what_changes_while_the_gates_look_is_an_error(
+    world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: Any, what: str
+) -> None:
+    _plant(monkeypatch, check)
+    (tmp_path / "policy.toml").write_text(POLICY + '\n[gates.probe]\ntier = "critical"\n')
+    model = _model(tmp_path / "model", b"judged")
+    sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
+    verdict = run_gates(world.request(*sides, str(tmp_path / "policy.toml"), model=model))
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.reason.startswith(f"{what}: was changed while the gates ran")
+
+
+def _model(folder: Path, weights: bytes) -> Path:
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(weights)
+    return folder
+
+
+def test_one_file_cannot_be_the_samples_of_two_models(world: Any, tools: Any, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    samples = world.write("samples", tools.make_rows(world.tasks))
+    old, new = _model(tmp_path / "old", b"old"), _model(tmp_path / "new", b"new")
+
+    def judged(model: Path, before: Path) -> Verdict:
+        request = world.request(samples, samples, str(tmp_path / "policy.toml"), model=model, baseline_model=before)
+        return run_gates(request)
+
+    refused = judged(new, old)
+    assert refused.outcome is Outcome.ERROR
+    assert "whose models differ" in refused.reason
+    assert refused.looks.look == 0
+    assert judged(new, new).outcome is Outcome.GO
+
+
+def test_a_second_gate_run_into_the_same_directory_is_refused(world: Any, tools: Any, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
+    request = world.request(*sides, str(tmp_path / "policy.toml"))
+    with held(request.out), pytest.raises(GateError, match="out: in use by another process; wait for it"):
+        judge_and_record(request, None)
+    assert not any(request.out.iterdir())
+    assert judge_and_record(request, None).outcome is Outcome.GO
 
 
 def test_an_old_go_does_not_outlive_a_failed_run(

@@ -73,6 +73,7 @@ def test_a_sound_policy_loads(tmp_path: Path) -> None:
         ('[gates.integrity]\ntier = "critical"', "", "gates.integrity must be there"),
         ('[gates.integrity]\ntier = "critical"', '[gates.integrity]\ntier = "advisory"', "gates.integrity must be"),
         ('[gates.artifact]\ntier = "critical"', "", "promotable = true needs"),
+        ('[gates.artifact]\ntier = "critical"', '[gates.artifact]\ntier = "supporting"', "promotable = true needs"),
         ('[gates.correctness]\ntier = "critical"', '[gates.correctness]\ntier = "supporting"', "requires nothing"),
         ('tier = "supporting"', 'tier = "optional"', "gates.lint.tier = 'optional' is not allowed; allowed: critical"),
         ('tier = "supporting"\n', "", "gates.lint.tier is missing"),
@@ -97,7 +98,20 @@ def test_mistakes_are_refused_by_path(tmp_path: Path, old: str, new: str, said: 
     assert "policy.toml" in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "gates = 3", "[gates]", "[gates]\nlint = 3", "schema = ", "\x00", "name = 'é"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "gates = 3",
+        "[gates]",
+        "[gates]\nlint = 3",
+        "schema = ",
+        "\x00",
+        "name = 'é",
+        "a = " + "[" * 9000,
+        "a = " + "9" * 5000,
+    ],
+)
 def test_what_is_no_policy_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=r"policy\.toml"):
         load(tmp_path, text)

@@ -1,0 +1,26 @@
+"""Data files that would overwhelm their reader."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from ssd_plugin.data.files import read_rows
+from ssd_plugin.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.json", b"[" * 200_000),
+        ("t.json", b"[" + b"9" * 5000 + b"]"),
+        ("t.jsonl", b'{"task_id": ' + b"9" * 5000 + b"}"),
+        ("t.jsonl.gz", gzip.compress(b"[" * 200_000)),
+        ("t.jsonl.gz", gzip.compress(b"")[:10] + b"\xff" * 40),
+    ],
+    ids=["deep", "long number", "long number in a line", "deep and zipped", "broken zip"],
+)
+def test_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=name):
+        list(read_rows(tmp_path / name))
