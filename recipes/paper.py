@@ -65,7 +65,7 @@ def recipe(
     base: DecodeConfig,
     schedule: Schedule,
     parallel: ParallelConfig,
-    reasoning_effort: Literal["", "low", "medium", "high"] = "",
+    reasoning_effort: Literal["default", "low", "medium", "high"] = "default",
 ) -> RunConfig:
     """One model of the paper on a node of 8 B200. `sampling` is T_train's setting, `evaluation` the paper's T_eval's, which
     it chose on its test set: we select from a grid around it. `base` is how the base model is usually decoded."""

@@ -48,7 +48,7 @@ class ModelConfig:
     ref: str
     revision: str = ""
     system_message: str = ""
-    reasoning_effort: Literal["", "low", "medium", "high"] = ""
+    reasoning_effort: Literal["default", "low", "medium", "high"] = "default"
     prompt_template: str = "{prompt}"
 
     def __post_init__(self) -> None:

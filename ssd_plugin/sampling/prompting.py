@@ -19,14 +19,14 @@ BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
 
 class PromptEncoder:
     """Renders a task as the user's turn, after the system message if there is one. `reasoning_effort`: for templates that have
-    a place for it; empty leaves it to the template.
+    a place for it; "default" leaves it to the template.
 
     Raises:
         ModelError: no chat template, the template refuses the turns, or the prompt's last token would merge with a
             completion's first characters (the model would then be sampled and trained on a seam it never saw).
     """
 
-    def __init__(self, model_dir: Path, system_message: str = "", reasoning_effort: str = "") -> None:
+    def __init__(self, model_dir: Path, system_message: str = "", reasoning_effort: str = "default") -> None:
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
         if not self._tokenizer.chat_template:
             raise ModelError(
@@ -36,7 +36,7 @@ class PromptEncoder:
         self._model_dir = model_dir
         self._system_message = system_message
         self._variables: dict[str, Any] = {"date_string": TEMPLATE_DATE.strftime("%d %b %Y")}
-        if reasoning_effort:
+        if reasoning_effort != "default":
             self._variables["reasoning_effort"] = reasoning_effort
         self._check_boundary()
 
