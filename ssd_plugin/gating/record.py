@@ -8,8 +8,9 @@ from ssd_plugin.evidence.keyless import Keyless, require_credential
 from ssd_plugin.evidence.programs import ProgramKey, key_of
 from ssd_plugin.evidence.write import write_evidence
 from ssd_plugin.gating.apart import Answer
+from ssd_plugin.gating.holding import held
 from ssd_plugin.gating.request import GateRequest
-from ssd_plugin.gating.run import held, load_bench, run_gates
+from ssd_plugin.gating.run import load_bench, run_gates
 from ssd_plugin.records import read_results
 from ssd_plugin.signing import load_private_key
 from ssd_plugin.verdict import PowerRow, Verdict

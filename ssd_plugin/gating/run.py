@@ -1,12 +1,10 @@
 """One gate run, top to bottom: policy, gates, sides, power, integrity, looks, every other gate apart, verdict."""
 
-import fcntl
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -168,37 +166,6 @@ def _require_unchanged(before: Sequence[Subject], now: Sequence[Subject]) -> Non
         )
 
 
-@contextmanager
-def held(out: Path) -> Iterator[None]:
-    """Make `out` and keep other gate runs out of it, by a lock on the directory itself (a file of ours would lie among the
-    evidence) that ends with the process.
-
-    Raises:
-        GateError: another process holds it, or the directory cannot be made.
-    """
-    descriptor = _locked(out)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(out: Path) -> int:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise GateError(f"{out}: cannot be used as an output directory ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise GateError(f"{out}: in use by another process; wait for it or give another --out") from None
-        raise GateError(f"{out}: cannot be locked ({error.strerror}); give another --out") from error
-    return descriptor
-
-
 def _tools(bench: Bench) -> tuple[Tool, ...]:
     own = [Tool(name=p.distribution, version=p.version, sha256=p.sha256) for p in bench.plugins]
     versions = {name: metadata.version(name) for name in ("ruff", "bandit", "scipy", "numpy", "pluggy")}
@@ -307,7 +274,7 @@ def run_gates(
     on_power: Callable[[Sequence[PowerRow]], None] = lambda _: None,
     on_gate: Callable[[str, Answer], None] = lambda *_: None,
 ) -> Verdict:
-    """Judge the candidate and write `out`/verdict.json; the caller holds `out` (`held`).
+    """Judge the candidate and write `out`/verdict.json; the caller holds `out` (`holding.held`).
 
     `on_power` hears the power table before any gate sees the candidate; `on_gate` each gate as it ends. Once the policy is
     read, whatever prevents a judgement (unreadable sides, a sandbox that cannot be trusted, no looks left) is an ERROR verdict.

@@ -175,6 +175,22 @@ def set_config(**values: Any) -> Callable[[Path], Any]:
     return edit_json("tokenizer_config.json", lambda d: {k: v for k, v in (d | values).items() if v is not None})
 
 
+def refused_after(
+    judge: Callable[..., GateResult],
+    models: tuple[Path, Path],
+    before: Callable[[Path], Any],
+    after: Callable[[Path], Any],
+) -> GateResult:
+    """The breach that `after`, done to the candidate alone, is where both models had `before` done to them."""
+    for model in models:
+        before(model)
+    assert judge().status is GateStatus.PASS
+    after(models[0])
+    refused = judge()
+    assert refused.status is GateStatus.BREACH
+    return refused
+
+
 @pytest.mark.parametrize(
     ("before", "after", "which"),
     [
@@ -203,12 +219,7 @@ def test_every_template_is_compared(
     after: Callable[[Path], Any],
     which: str,
 ) -> None:
-    for model in models:
-        before(model)
-    assert judge().status is GateStatus.PASS
-    after(models[0])
-    refused = judge()
-    assert refused.status is GateStatus.BREACH
+    refused = refused_after(judge, models, before, after)
     assert f"template differs from the baseline's ({which})" in refused.reason
     digest = refused.reason.split("to approve, list ")[1][:64]
     assert judge(approved_templates=(digest,)).status is GateStatus.PASS
@@ -284,12 +295,7 @@ def test_a_tokenizer_that_reads_otherwise_is_refused(
     after: Callable[[Path], Any],
     said: str,
 ) -> None:
-    for model in models:
-        before(model)
-    assert judge().status is GateStatus.PASS
-    after(models[0])
-    refused = judge()
-    assert refused.status is GateStatus.BREACH
+    refused = refused_after(judge, models, before, after)
     assert said in refused.reason
     if said != "malformed":
         digest = refused.reason.split("to approve, list ")[1][:64]

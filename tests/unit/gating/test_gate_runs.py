@@ -17,8 +17,9 @@ from ssd_plugin.errors import ConfigError, DataError, GateError, PluginError
 from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.gating import run as run_module
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
+from ssd_plugin.gating.holding import held
 from ssd_plugin.gating.record import judge_and_record
-from ssd_plugin.gating.run import held, run_gates
+from ssd_plugin.gating.run import run_gates
 from ssd_plugin.gating.sides import load_side
 from ssd_plugin.jsonl import sha256_file, write_json
 from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
