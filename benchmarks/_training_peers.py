@@ -53,13 +53,14 @@ def embedded(work: Work) -> dict[str, Any]:
     from ssd_plugin.jsonl import write_jsonl
     from ssd_plugin.training import open_trainer
     from ssd_plugin.training.protocol import TrainJob
+    from ssd_plugin.weights import model_digest
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, metered(found):
-        folder = Path(name)
+        folder, model = Path(name), Path(work["model"])
         write_jsonl(folder / "examples.jsonl", work["examples"])
         job = TrainJob(
-            base_model=Path(work["model"]), examples=folder / "examples.jsonl", work=folder / "work",
+            base_model=model, base_digest=model_digest(model), examples=folder / "examples.jsonl", work=folder / "work",
             output=folder / "out", seed=0, config=config(work),
         )  # fmt: skip
         open_trainer("embedded").train(job)

@@ -81,7 +81,7 @@ def ask_ours(folder: Path, count: int, sides: Mapping[str, Passes]) -> tuple[str
     for name, passes in sides.items():
         path = folder / f"{name}.jsonl"
         write_jsonl(
-            path, (_row(n, k, passed).to_json() for n, all_k in passes.items() for k, passed in enumerate(all_k))
+            path, (_row(name, n, k, passed).to_json() for n, all_k in passes.items() for k, passed in enumerate(all_k))
         )
         meta = {"schema": "ssd-score/1", "tier": "namespaces", "canaries": {"passed": 1, "total": 1}}
         digests = {"tasks_sha256": sha256_file(tasks), "results_sha256": sha256_file(path)}
@@ -94,9 +94,9 @@ def ask_ours(folder: Path, count: int, sides: Mapping[str, Passes]) -> tuple[str
     return verdict.outcome.value, verdict.reason.replace(f"{folder}/", "")
 
 
-def _row(task: int, sample: int, passed: bool) -> Result:
+def _row(side: str, task: int, sample: int, passed: bool) -> Result:
     status = Status.PASS if passed else Status.FAIL
-    return Result(task_id=f"t{task}", sample_id=f"s{sample}", completion="x", status=status, program="x")
+    return Result(task_id=f"t{task}", sample_id=f"s{sample}", completion=side, status=status, program="x")
 
 
 def ask_nel(folder: Path, nel: Path, sides: Mapping[str, Passes]) -> tuple[str, str]:

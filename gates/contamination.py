@@ -17,8 +17,9 @@ _TEXTS = ("prompt", "completion")  # fields of a training row
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`n`: words that must agree in a row; `max_share`: of the evaluation tasks, how many may share an n-gram with the training
-    data; `template_share`: wording that at least this share of the tasks has in common is a template and does not count."""
+    """`n`: words that must agree in a row, or all of a shorter prompt; `max_share`: of the evaluation tasks, how many may share
+    that with the training data; `template_share`: wording that at least this share of the tasks has in common is a template and
+    does not count."""
 
     n: int = 10
     max_share: float = 0.02
@@ -43,7 +44,7 @@ def _training_texts(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def check(context: GateContext, settings: Settings) -> GateResult:
-    """BREACH: more tasks than allowed share an n-gram with the training data; each one is named."""
+    """BREACH: more tasks than allowed share their wording with the training data; each one is named."""
     if not context.training:
         return refuse("contamination", GateStatus.INSUFFICIENT, "no training data was given (--training)")
     prompts = {task.task_id: task.prompt for task in context.tasks}
@@ -56,7 +57,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         return refuse("contamination", GateStatus.ERROR, str(error))
     if read == 0:
         return refuse("contamination", GateStatus.ERROR, "the training files hold no text (prompt or completion)")
-    shared = {task: next(filter(None, map(index.first_shared, texts)), "") for task, texts in stretches.items()}
+    shared = {task: next(filter(None, map(index.first_kept, texts)), "") for task, texts in stretches.items()}
     findings = [
         Finding(
             tool="contamination",
@@ -71,7 +72,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     ]
     share = len(findings) / len(shared)
     figure = Measurement(
-        name=f"tasks that share {settings.n} words in a row with the training data",
+        name=f"tasks that share {settings.n} words in a row, or a whole shorter prompt, with the training data",
         unit="share of tasks",
         baseline=None,
         candidate=share,

@@ -1,5 +1,5 @@
 """Whether the grades can be trusted at all: sandbox, canaries, reference solutions, complete pairing. Trouble here is an ERROR:
-it is the harness's or the data's, not the candidate's."""
+it is the harness's or the data's, not the candidate's. Two sides with the same answers are no trouble, but compare nothing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -70,8 +70,12 @@ def _grading_differs(sides: Sequence[Side]) -> list[str]:
     return troubles
 
 
+def _answers(side: Side) -> list[tuple[str, str]]:
+    return sorted((row.task_id, row.completion) for row in side.rows)
+
+
 def check(context: GateContext, settings: Settings) -> GateResult:
-    """PASS when nothing is wrong; every trouble is in the reason."""
+    """PASS when nothing is wrong; every trouble is in the reason. INSUFFICIENT when baseline and candidate answer the same."""
     sides = context.sides
     troubles = [trouble for side in sides for trouble in _side_troubles(side, context)]
     troubles += _grading_differs(sides)
@@ -90,18 +94,29 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         troubles.append(f"{len(failed)} of {len(references)} reference solutions fail, such as that of {min(failed)!r}")
     if troubles:
         return refuse("integrity", GateStatus.ERROR, "; ".join(troubles), [_finding(*one) for one in failed.items()])
-    canaries = sides[0].meta["canaries"]["total"]
-    figure = Measurement(
-        name="tasks paired", unit="tasks", baseline=float(len(context.tasks)), candidate=float(len(context.tasks)), delta=0.0,
-        low=None, high=None, margin=0.0, tasks=len(context.tasks), status=GateStatus.PASS,
+    if _answers(context.baseline) == _answers(context.candidate):
+        why = "baseline and candidate give the same answers, so nothing was compared; give each model's own samples"
+        return refuse("integrity", GateStatus.INSUFFICIENT, why)
+    canaries, total = sides[0].meta["canaries"]["total"], len(context.tasks)
+    figures = (
+        Measurement(
+            name="tasks paired", unit="tasks", baseline=float(total), candidate=float(total), delta=0.0, low=None, high=None,
+            margin=0.0, tasks=total, status=GateStatus.PASS,
+        ),
+        Measurement(
+            name="tasks whose reference solution passes", unit="tasks", baseline=None, candidate=float(len(references)),
+            delta=None, low=None, high=None, margin=None, tasks=total, status=GateStatus.PASS,
+        ),
     )  # fmt: skip
     reason = (
-        f"{len(context.tasks)} tasks paired, {samples['candidate']} samples each, {canaries} canary attacks rejected, "
+        f"{total} tasks paired, {samples['candidate']} samples each, {canaries} canary attacks rejected, "
         f"{len(references)} reference solutions pass, sandbox {sides[1].meta['tier']}"
     )
+    if untried := total - len(references):
+        reason += f"; {untried} of {total} tasks have no reference solution: their tests were not tried on a known good answer"
     if weak:
         reason += f"; {len(weak)} tasks have a weak oracle"
-    return GateResult(gate="integrity", status=GateStatus.PASS, reason=reason, measurements=(figure,))
+    return GateResult(gate="integrity", status=GateStatus.PASS, reason=reason, measurements=figures)
 
 
 def _finding(task_id: str, judged: Judgement) -> Finding:
@@ -114,5 +129,5 @@ def _finding(task_id: str, judged: Judgement) -> Finding:
 @hookimpl
 def ssd_gates() -> Sequence[Gate]:
     """This file's gate."""
-    summary = "sandbox strong enough, canaries rejected, references pass, every task paired"
+    summary = "sandbox strong enough, canaries rejected, references pass, every task paired, sides not the same answers"
     return [Gate(name="integrity", summary=summary, needs="results", settings=Settings, check=check)]

@@ -175,9 +175,11 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
     wanted = STAGES[: STAGES.index(until) + 1]
     require_machine(config, run, wanted)
     with run.locked() as lock, Interpreters(run, lock) as interpreters:
-        run.bind(config_to_json(config))
         records = manifest.load(run / MANIFEST)
-        for stage in LINE[: len(wanted)]:
+        # A source or model that cannot be had is nothing that the next command should go on with.
+        with run.bound(config_to_json(config)):
+            _advance(run, config, LINE[0], records, interpreters)
+        for stage in LINE[1 : len(wanted)]:
             _advance(run, config, stage, records, interpreters)
     return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
 

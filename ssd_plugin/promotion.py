@@ -8,6 +8,7 @@ from ssd_plugin.digests import model_identity
 from ssd_plugin.errors import RegistryError, TrustError
 from ssd_plugin.evidence.files import VERDICT
 from ssd_plugin.registry.protocol import Registry, Release
+from ssd_plugin.verdict import PolicyRef
 from ssd_plugin.verification import Trust, Verified, require_model, verify, verify_signature
 
 
@@ -21,38 +22,48 @@ class Promotion:
     before: str
 
 
-def promote(verdict: Path, model: Path, registry: Registry, trusted: Trust, now: datetime | None = None) -> Promotion:
+def promote(
+    verdict: Path,
+    model: Path,
+    registry: Registry,
+    trusted: Trust,
+    *,
+    policy: PolicyRef | None = None,
+    now: datetime | None = None,
+) -> Promotion:
     """Copy a model and its evidence into the registry and point the alias at them.
 
     What is checked in full is the registry's own copy, after it was made: whatever happens to the given files
-    meanwhile, the alias only ever points at bytes that a trusted key signed for. Repeating a promotion does nothing.
+    meanwhile, the alias only ever points at bytes that a trusted key signed for. A model that is the champion already stays
+    it by the verdict that made it so, and nothing is done. `policy`: the one that must have judged; default any.
 
     Raises:
-        TrustError: not a valid GO of a trusted key over exactly these files, a policy that cannot promote, a baseline
-            that is not the registry's champion, or a verdict that was rolled back.
+        TrustError: not a valid GO of a trusted key over exactly these files, a policy that cannot promote or is not the one
+            demanded, a baseline that is not the registry's champion, or a verdict that was rolled back.
         RegistryError, ResourceError: the registry failed; its alias is where it was.
     """
     now = now or datetime.now(UTC)
-    verified = verify(verdict, trusted, now=now)
+    verified = verify(verdict, trusted, policy=policy, now=now)
     _require_promotable(verified, verdict)
     with registry.locked():
         champion = registry.champion()
-        if champion and champion.verdict == verified.verdict_sha256:
+        judged = model_identity(verified.model())
+        if champion and champion.model == judged:
             require_model(verified, model)
             return Promotion(where=registry.where, version=champion.version, before=champion.version)
         _require_successor(verified, champion, registry)
         draft = Release(
             version="",
-            model=model_identity(verified.model()),
+            model=judged,
             verdict=verified.verdict_sha256,
             replaces=champion.version if champion else "",
         )
         release = registry.add(model, {name: verdict.parent / name for name in verified.evidence}, draft)
         try:
             _check_copy(registry, release, trusted, now)
-        except TrustError:
+        except TrustError as error:
             registry.discard(release)
-            raise
+            raise TrustError(f"in the copy of {model}: {error}") from error
         registry.point(release, "promote")
     return Promotion(where=registry.where, version=release.version, before=release.replaces)
 

@@ -91,12 +91,13 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One completion: raw model text, or code."""
+    """One completion: raw model text, or code. `thinking`: the prompt ended inside a thought, so the completion begins in it."""
 
     task_id: str
     sample_id: str
     completion: str
     finish_reason: str = ""
+    thinking: bool = False
     token_ids: tuple[int, ...] = ()
 
     def to_json(self) -> JsonObject:
@@ -104,6 +105,8 @@ class Sample:
         row: JsonObject = {"task_id": self.task_id, "sample_id": self.sample_id, "completion": self.completion}
         if self.finish_reason:
             row["finish_reason"] = self.finish_reason
+        if self.thinking:
+            row["thinking"] = True
         if self.token_ids:
             row["token_ids"] = list(self.token_ids)
         return row
@@ -228,11 +231,15 @@ def sample_from_json(row: Mapping[str, Any], where: str = "sample") -> Sample:
     token_ids = row.get("token_ids", [])
     if not isinstance(token_ids, list) or not all(type(t) is int for t in token_ids):
         raise DataError(f"{where}: field 'token_ids' must be a list of whole numbers")
+    thinking = row.get("thinking", False)
+    if not isinstance(thinking, bool):
+        raise DataError(f"{where}: field 'thinking' must be true or false, is {thinking!r:.60}")
     return Sample(
         task_id=_text(row, "task_id", where),
         sample_id=_text(row, "sample_id", where),
         completion=_text(row, "completion", where),
         finish_reason=_text(row, "finish_reason", where, ""),
+        thinking=thinking,
         token_ids=tuple(token_ids),
     )
 

@@ -1,16 +1,15 @@
 """The run directory: one folder that holds all of a run, can be moved, and is written by one process at a time."""
 
-import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from ssd_plugin.errors import DataError, RunDirError
+from ssd_plugin.errors import ConfigError, DataError, ModelError, RunDirError
 from ssd_plugin.jsonl import read_json, sha256_file, write_json
+from ssd_plugin.locks import lock
 
 CONFIG = "config.json"
 LOCK = ".lock"
@@ -61,27 +60,35 @@ class RunDir:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = lock(self / LOCK, os.O_RDWR | os.O_CREAT, patience)
+        except BlockingIOError:
+            holder = (self / LOCK).read_text().strip() or "unknown"
+            raise RunDirError(
+                f"{self.root}: in use by another process (pid {holder}); wait for it or give another --run-dir"
+            ) from None
         except OSError as error:
             raise RunDirError(f"{self.root}: cannot be used as a run directory ({error.strerror})") from error
         try:
-            deadline = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        holder = (self / LOCK).read_text().strip() or "unknown"
-                        raise RunDirError(
-                            f"{self.root}: in use by another process (pid {holder}); wait for it or give another --run-dir"
-                        ) from None
-                    time.sleep(0.1)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield descriptor
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def bound(self, config: dict[str, object]) -> Iterator[None]:
+        """`bind` while the settings are tried: refused in the block, those of before come back, if there were any.
+
+        Raises:
+            RunDirError: as `bind`.
+        """
+        earlier = self.read_config() if (self / CONFIG).exists() else config
+        self.bind(config)
+        try:
+            yield
+        except (ConfigError, DataError, ModelError):
+            self.bind(earlier)
+            raise
 
     def bind(self, config: dict[str, object]) -> None:
         """Write `config.json`; a directory of another recipe is refused (changed settings of the same one are fine).

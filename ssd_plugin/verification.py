@@ -17,7 +17,7 @@ from ssd_plugin.evidence.files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
 from ssd_plugin.evidence.keyless import Identity, unseal_keyless
 from ssd_plugin.evidence.statement import evidence_digests
 from ssd_plugin.jsonl import sha256_file
-from ssd_plugin.verdict import Outcome, Verdict, decide
+from ssd_plugin.verdict import Outcome, PolicyRef, Verdict, decide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,18 @@ class Verified:
 Trust = Mapping[str, Ed25519PublicKey] | Identity  # public keys by id, or one identity that sigstore vouches for
 
 
-def verify(path: Path, trusted: Trust, *, model: Path | None = None, now: datetime | None = None) -> Verified:
+def verify(
+    path: Path,
+    trusted: Trust,
+    *,
+    model: Path | None = None,
+    policy: PolicyRef | None = None,
+    now: datetime | None = None,
+) -> Verified:
     """Check the verdict at `path` and the evidence beside it, then the files of `model`.
 
-    `trusted`: public keys by id, as `signing.load_trusted` gives them (empty trusts nobody), or an identity. `now`: default
-    the clock; a moment in the past asks whether the verdict held then.
+    `trusted`: public keys by id, as `signing.load_trusted` gives them (empty trusts nobody), or an identity. `policy`: the one
+    that must have judged; default any. `now`: default the clock; a moment in the past asks whether the verdict held then.
 
     Raises:
         TrustError: anything but a valid GO whose digests match; the message names the file and what is wrong with it.
@@ -53,6 +60,8 @@ def verify(path: Path, trusted: Trust, *, model: Path | None = None, now: dateti
     verified = verify_signature(path, trusted)
     verdict = verified.verdict
     _require_go_at(verdict, now or datetime.now(UTC), path)
+    if policy is not None:
+        _require_policy(verdict.policy, policy, path)
     unchecked = _check_inputs(verdict, path.parent)
     if model is not None:
         require_model(verified, model)
@@ -162,6 +171,15 @@ def _require_go_at(verdict: Verdict, now: datetime, path: Path) -> None:
         raise TrustError(f"{path}: the verdict is no longer GO: {reason}")
 
 
+def _require_policy(judged: PolicyRef, demanded: PolicyRef, path: Path) -> None:
+    """By digest: anybody can give a policy of their own the name of another."""
+    if judged.sha256 != demanded.sha256:
+        raise TrustError(
+            f"{path}: was judged by policy {judged.name} (SHA-256 {judged.sha256[:12]}...), and {demanded.name} "
+            f"({demanded.sha256[:12]}...) is demanded: run ssd gate with that policy"
+        )
+
+
 def _moment(text: str, path: Path) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
@@ -174,7 +192,9 @@ def _moment(text: str, path: Path) -> datetime:
 
 def _read(path: Path, hint: str) -> bytes:
     try:
-        return path.read_bytes()
+        if path.is_file() or not path.exists():  # reading a pipe that was put in the place of evidence would never end
+            return path.read_bytes()
+        raise TrustError(f"{path}: is not a file")
     except FileNotFoundError:
         raise TrustError(f"{path}: is missing ({hint})") from None
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from ssd_plugin.analysis.forks import Program
 from ssd_plugin.analysis.syntax_class import classify
@@ -16,7 +16,7 @@ from ssd_plugin.device import is_out_of_memory, pick_device
 from ssd_plugin.errors import ModelError, ResourceError
 from ssd_plugin.progress import Advance
 from ssd_plugin.records import Task
-from ssd_plugin.sampling.prompting import PromptEncoder
+from ssd_plugin.sampling.prompting import PromptEncoder, open_tokenizer
 from ssd_plugin.statistics import FloatArray
 
 FENCE = "```python\n"
@@ -34,7 +34,7 @@ def read_programs(
         ModelError: the tokenizer gives no character offsets.
     """
     encoder = PromptEncoder(model_dir, model.system_message, model.reasoning_effort)
-    tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+    tokenizer = open_tokenizer(model_dir)
     if not tokenizer.is_fast:
         raise ModelError(f"{model_dir}: its tokenizer gives no character offsets; a tokenizer.json is needed")
     programs, contexts = [], []

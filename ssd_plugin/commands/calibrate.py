@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from ssd_plugin.commands.options import json_option
-from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
+from ssd_plugin.commands.options import TASKS_HELP, json_option
 
 
 @click.command("calibrate")
@@ -27,6 +26,7 @@ def command(policy: str, tasks: str, baseline: Path, replicates: int, as_json: b
 
     Example: ssd calibrate --policy samples_only --tasks tasks.jsonl --baseline champion.jsonl
     """
+    from ssd_plugin.data.benchmarks import tasks_file
     from ssd_plugin.gating.calibration import calibrate
     from ssd_plugin.report.gating import print_calibration
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from ssd_plugin.commands.options import json_option
-from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
+from ssd_plugin.commands.options import TASKS_HELP, json_option
 from ssd_plugin.evidence.text import visible
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def command(
 
     request = GateRequest(
         policy=policy,
-        tasks=tasks_file(tasks, out / "tasks.jsonl"),
+        tasks=Path(tasks),
         baseline=baseline,
         candidate=candidate,
         origin=origin,

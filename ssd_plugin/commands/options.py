@@ -8,24 +8,39 @@ from typing import Any
 import click
 
 from ssd_plugin import manifest
+from ssd_plugin.config import RunConfig
+from ssd_plugin.errors import ConfigError
 from ssd_plugin.pipeline import MANIFEST, run_line
-from ssd_plugin.rundir import RunDir
+from ssd_plugin.rundir import CONFIG, RunDir
 from ssd_plugin.settings import config_from_json
+
+TASKS_HELP = "Task file, a benchmark's file as published, or its name (humaneval+, ...)."
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document at the end."
 )
-
 
 run_dir_option: Callable[[Any], Any] = click.option(
     "--run-dir", type=click.Path(path_type=Path), required=True, help="An existing run directory."
 )
 
 
+def own_settings(run_dir: Path) -> RunConfig:
+    """The settings that a run directory was last run with.
+
+    Raises:
+        RunDirError: it is no run directory.
+        ConfigError: they are damaged, or of another version.
+    """
+    try:
+        return config_from_json(RunDir(run_dir).read_config())
+    except ConfigError as error:
+        raise ConfigError(f"{run_dir / CONFIG}: {error}; restore the file, or give another --run-dir") from error
+
+
 def continue_line(run_dir: Path, until: str, as_json: bool) -> None:
     """Bring a run directory's line up to the stage `until`, with the directory's own settings."""
-    config = config_from_json(RunDir(run_dir).read_config())
-    run_line(config, run_dir, until=until)
+    run_line(own_settings(run_dir), run_dir, until=until)
     if as_json:
         print_outcome(run_dir, as_json)
 

@@ -10,6 +10,7 @@ from ssd_plugin.commands.trust import refuse, trust_options
 from ssd_plugin.errors import TrustError
 from ssd_plugin.promotion import Promotion, promote, roll_back
 from ssd_plugin.registry.uri import open_registry
+from ssd_plugin.verdict import PolicyRef
 from ssd_plugin.verification import Trust
 
 
@@ -28,6 +29,7 @@ def command(
     name: str,
     rollback: bool,
     trust: Trust,
+    policy: PolicyRef | None,
     as_json: bool,
 ) -> None:
     """Copy a model into the registry and point its alias "champion" at it: only on a valid GO of a trusted key, over
@@ -36,16 +38,18 @@ def command(
     Exit status: 0 the alias points at the model; 1 refused, the alias is where it was; 3 wrong usage, or a registry that
     failed.
 
-    Example: ssd promote --verdict out/verdict.json --model runs/my-run/train/model --registry registry --trust keys/ssd.pub
+    \b
+    Example: ssd promote --verdict out/verdict.json --model runs/my-run/train/model \\
+               --registry registry --trust keys/ssd.pub --policy policies/production.toml
     """
-    if rollback and (verdict or model):
-        raise click.UsageError("--rollback takes no --verdict and no --model: the registry knows them")
+    if rollback and (verdict or model or policy):
+        raise click.UsageError("--rollback takes no --verdict, --model or --policy: it goes back to what was champion")
     target = open_registry(registry, name)
     try:
         if rollback:
             done = roll_back(target, trust)
         elif verdict and model:
-            done = promote(verdict, model, target, trust)
+            done = promote(verdict, model, target, trust, policy=policy)
         else:
             raise click.UsageError("give --verdict and --model, or --rollback")
     except TrustError as error:

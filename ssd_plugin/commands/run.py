@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from ssd_plugin.commands.options import json_option, print_outcome
+from ssd_plugin.commands.options import json_option, own_settings, print_outcome
 from ssd_plugin.config import RunConfig
 from ssd_plugin.recipes import load
 from ssd_plugin.rounds import run_rounds
-from ssd_plugin.rundir import CONFIG, RunDir
-from ssd_plugin.settings import apply_overrides, apply_toml, config_from_json
+from ssd_plugin.rundir import CONFIG
+from ssd_plugin.settings import apply_overrides, apply_toml
 
 
 def starting_point(recipe: str, run_dir: Path) -> RunConfig:
@@ -19,7 +19,7 @@ def starting_point(recipe: str, run_dir: Path) -> RunConfig:
     if not (run_dir / CONFIG).exists():
         return fresh
     click.echo(f"continuing {run_dir} with its own settings", err=True)
-    return config_from_json(RunDir(run_dir).read_config())
+    return own_settings(run_dir)
 
 
 @click.command()

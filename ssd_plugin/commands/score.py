@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from ssd_plugin.commands.options import json_option
-from ssd_plugin.commands.tasks import TASKS_HELP, tasks_file
+from ssd_plugin.commands.options import TASKS_HELP, json_option
 from ssd_plugin.evidence.text import visible
 
 _TIERS = ("namespaces", "landlock", "rlimits")
@@ -24,7 +23,9 @@ _TIERS = ("namespaces", "landlock", "rlimits")
 @click.option("--tier", type=click.Choice(_TIERS), help="Isolation; default: the strongest that works, never rlimits.")
 @click.option("--workers", type=click.IntRange(min=1), help="Programs at a time; default: one a core.")
 @click.option("--cpu-seconds", type=click.FloatRange(min=1), help="Least CPU time a program gets; default 2.")
-@click.option("--memory-mib", type=click.IntRange(min=128), help="Address space of a program; default 1024.")
+@click.option(
+    "--memory-mib", type=click.IntRange(min=128, max=1 << 24), help="Address space of a program; default 1024."
+)
 @click.option(
     "-k", "ks", type=click.IntRange(min=1), multiple=True, help="Also print pass@k; may be given several times."
 )
@@ -47,15 +48,20 @@ def command(
 
     Example: ssd score --tasks tasks.jsonl --samples samples.jsonl --out results.jsonl -k 1
     """
+    from ssd_plugin.data.benchmarks import tasks_file
     from ssd_plugin.evaluation.grader import GradeOptions, score_file
     from ssd_plugin.progress import track
     from ssd_plugin.sandbox.limits import Limits
     from ssd_plugin.sandbox.tiers import SandboxTier
 
+    if not out.name:
+        raise click.UsageError("--out is empty; name the result file")
     if out.resolve() in (samples.resolve(), Path(tasks).resolve()):
         raise click.UsageError(f"--out {out} is one of the inputs; name another file")
     limits = Limits()
     if cpu_seconds is not None:
+        if not cpu_seconds <= 86_400:  # which says no to nan as well
+            raise click.UsageError(f"--cpu-seconds {cpu_seconds}: give a day (86400) at most")
         limits = replace(limits, cpu_seconds=cpu_seconds, wall_seconds=max(limits.wall_seconds, 4 * cpu_seconds))
     if memory_mib is not None:
         limits = replace(limits, memory_mib=memory_mib)

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import click
 
-from ssd_plugin.commands.options import continue_line, json_option, run_dir_option
+from ssd_plugin.commands.options import continue_line, json_option, own_settings, run_dir_option
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.rundir import RunDir
-from ssd_plugin.settings import config_from_json
 
 
 @click.command()
@@ -25,7 +23,7 @@ def command(run_dir: Path, nodes: int, as_json: bool) -> None:
         return
     from ssd_plugin.training.megatron.nodes import Node, work_together
 
-    backend = config_from_json(RunDir(run_dir).read_config()).train.backend
+    backend = own_settings(run_dir).train.backend
     if backend != "megatron":
         raise ConfigError(f"--nodes {nodes}: train.backend = {backend} trains on one machine; leave it out")
     node = Node.scheduled(os.environ, nodes)

@@ -1,4 +1,4 @@
-"""What `ssd verify` and `ssd promote` share: whom to trust, and how a refusal looks (exit status 1)."""
+"""What `ssd verify` and `ssd promote` share: whom to trust, which policy to demand, and how a refusal looks (exit status 1)."""
 
 import functools
 import json
@@ -11,6 +11,7 @@ import click
 from ssd_plugin.errors import TrustError
 from ssd_plugin.evidence.keyless import Identity
 from ssd_plugin.evidence.text import visible
+from ssd_plugin.policy import load_policy
 from ssd_plugin.signing import load_trusted
 from ssd_plugin.verification import Trust
 
@@ -26,17 +27,29 @@ _OPTIONS = (
     click.option("--identity", help="Who may sign without a key (sigstore): an e-mail address or a workflow's URI."),
     click.option("--issuer", help="URL of the OIDC issuer that vouches for --identity."),
     click.option("--sigstore-config", type=_FILE, help="Trust configuration of another sigstore than the public one."),
+    click.option(
+        "--policy",
+        help="Demand that exactly this policy judged: a shipped policy's name or a TOML file; compared by digest.",
+    ),
 )
 
 
 def trust_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say whom to trust; the command gets one argument `trust` made of them."""
+    """The options that say whose verdicts count; the command gets `trust` and `policy` (a PolicyRef or None) made of them."""
 
     @functools.wraps(command)
     def with_trust(
-        *, keys: tuple[Path, ...], identity: str | None, issuer: str | None, sigstore_config: Path | None, **others: Any
+        *,
+        keys: tuple[Path, ...],
+        identity: str | None,
+        issuer: str | None,
+        sigstore_config: Path | None,
+        policy: str | None,
+        **others: Any,
     ) -> Any:
-        return command(trust=_trust(keys, identity, issuer, sigstore_config), **others)
+        # An empty text, such as a variable that a CI job lacks, is a policy that does not exist, never no demand.
+        demanded = None if policy is None else load_policy(policy).reference
+        return command(trust=_trust(keys, identity, issuer, sigstore_config), policy=demanded, **others)
 
     return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), with_trust)
 

@@ -9,6 +9,7 @@ from ssd_plugin.commands.options import json_option
 from ssd_plugin.commands.trust import refuse, trust_options
 from ssd_plugin.errors import TrustError
 from ssd_plugin.evidence.text import visible
+from ssd_plugin.verdict import PolicyRef
 from ssd_plugin.verification import Trust, verify
 
 
@@ -19,15 +20,17 @@ from ssd_plugin.verification import Trust, verify
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
 @trust_options
 @json_option
-def command(verdict: Path, model: Path | None, trust: Trust, as_json: bool) -> None:
+def command(verdict: Path, model: Path | None, trust: Trust, policy: PolicyRef | None, as_json: bool) -> None:
     """Check that a verdict is a valid GO, signed by a trusted key, over exactly these files.
 
     Exit status: 0 it is; 1 refused, with the reason; 3 wrong usage.
 
-    Example: ssd verify --verdict out/verdict.json --trust keys/ssd.pub --model runs/my-run/train/model
+    \b
+    Example: ssd verify --verdict out/verdict.json --trust keys/ssd.pub \\
+               --model runs/my-run/train/model --policy policies/production.toml
     """
     try:
-        verified = verify(verdict, trust, model=model)
+        verified = verify(verdict, trust, model=model, policy=policy)
     except TrustError as error:
         refuse(error, as_json)
     facts = {

@@ -13,7 +13,7 @@ from typing import Any
 from ssd_plugin.data.files import read_rows
 from ssd_plugin.data.published import recognise
 from ssd_plugin.errors import DataError, DependencyError, HubUnreachableError
-from ssd_plugin.jsonl import sha256_file
+from ssd_plugin.jsonl import sha256_file, write_jsonl
 from ssd_plugin.records import Task, task_from_json
 
 
@@ -83,9 +83,11 @@ class Window:
         """
         if not (self.start or self.end):
             return True
-        day = str(row.get("contest_date", ""))[:10]
-        if not day:
-            raise DataError(f"{where}: has no contest_date, so a window of dates cannot be applied")
+        day = str(row.get("contest_date"))[:10]
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            raise DataError(f"{where}: has no contest_date, so a window of dates cannot be applied") from None
         return (not self.start or self.start <= day) and (not self.end or day <= self.end)
 
 
@@ -121,11 +123,7 @@ def load_tasks(path: Path) -> list[Task]:
 
 
 def _task(row: dict[str, Any], where: str) -> Task:
-    read = recognise(row)
-    try:
-        return task_from_json(row, where) if read is None else read(row, where)
-    except KeyError as error:
-        raise DataError(f"{where}: field {error} is missing") from error
+    return (recognise(row) or task_from_json)(row, where)
 
 
 def fetch(name: str) -> Iterator[Task]:
@@ -142,6 +140,18 @@ def fetch(name: str) -> Iterator[Task]:
         known = ", ".join(SOURCES)
         raise DataError(f"benchmark {name!r}: not a file, and not one of {known} (LiveCodeBench: NAME:START:END)")
     return _fetched(name, SOURCES[label], Window(start=bounds[0], end=bounds[1]) if bounds else None)
+
+
+def tasks_file(tasks: str, beside: Path) -> Path:
+    """The task file; a benchmark named instead is fetched and written to `beside`.
+
+    Raises:
+        DataError, DependencyError, HubUnreachableError: no such benchmark, or it cannot be had.
+    """
+    if Path(tasks).exists() or "/" in tasks or tasks.endswith((".jsonl", ".json", ".gz", ".parquet")):
+        return Path(tasks)
+    write_jsonl(beside, (task.to_json() for task in fetch(tasks)))
+    return beside
 
 
 def _fetched(name: str, source: Source, window: Window | None) -> Iterator[Task]:

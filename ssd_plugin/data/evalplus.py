@@ -5,14 +5,14 @@ task's number, and for a few tasks it compares results in a way of their own. Bo
 (`evalplus/data/mbpp.py`, `evalplus/eval/_special_oracle.py`).
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from typing import Any
 
+from ssd_plugin.data.fields import Row, identifier, text
 from ssd_plugin.errors import DataError
 from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Task
 from ssd_plugin.sandbox.values import encode
-
-Row = Mapping[str, Any]
 
 
 def _deep(value: Any) -> Any:
@@ -83,30 +83,36 @@ def evalplus(row: Row, where: str) -> Task:
     The few tasks that EvalPlus compares in a way of their own become suites that do the same.
 
     Raises:
-        DataError: inputs that are not what the task takes.
+        DataError: a field is missing or of the wrong type, or the inputs are not what the task takes.
     """
-    task_id, entry_point, reference = (
-        str(row["task_id"]),
-        str(row["entry_point"]),
-        row["prompt"] + row["canonical_solution"],
-    )
+    task_id, prompt = identifier(row, "task_id", where), text(row, "prompt", where)
+    entry_point, reference = text(row, "entry_point", where), prompt + text(row, "canonical_solution", where)
+    given: list[Any] = []
     for name in ("base_input", "plus_input"):
-        if not isinstance(row.get(name), list):
-            raise DataError(f"{where}: field '{name}' is missing or not a list")
+        if not isinstance(row.get(name), list) or not all(isinstance(args, list) for args in row[name]):
+            raise DataError(f"{where}: field '{name}' is missing or not a list of argument lists")
+        given += row[name]
     try:
-        inputs = [_arguments(task_id, list(args)) for args in (*row["base_input"], *row["plus_input"])]
+        inputs = [_arguments(task_id, args) for args in given]
+        forms = tuple(tuple(map(encode, args)) for args in inputs)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise DataError(f"{where}: the inputs of {task_id} are not what that task takes ({error})") from error
     special = _SPECIAL.get(task_id) or _SPECIAL.get(entry_point)
     check: Check
     if special:
-        check = AssertCheck(entry_point=entry_point, test=_suite(row, entry_point, reference, inputs, *special))
+        suite = _suite(_tolerance(row, where), entry_point, reference, inputs, *special)
+        check = AssertCheck(entry_point=entry_point, test=suite)
     else:
-        check = FunctionCheck(
-            entry_point=entry_point, inputs=tuple(tuple(map(encode, args)) for args in inputs), expected=()
-        )
+        check = FunctionCheck(entry_point=entry_point, inputs=forms, expected=())
     domain = "humaneval" if task_id.startswith("HumanEval") else "mbpp"
-    return Task(task_id=task_id, prompt=row["prompt"], domain=domain, check=check, reference=reference)
+    return Task(task_id=task_id, prompt=prompt, domain=domain, check=check, reference=reference)
+
+
+def _tolerance(row: Row, where: str) -> float:
+    value = row.get("atol") or 1e-6
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise DataError(f"{where}: field 'atol' must be a number, is {value!r:.60}")
+    return value
 
 
 def _arguments(task_id: str, args: list[Any]) -> list[Any]:
@@ -118,12 +124,12 @@ def _arguments(task_id: str, args: list[Any]) -> list[Any]:
     return args
 
 
-def _suite(row: Row, entry_point: str, reference: str, inputs: list[Any], helper: str, condition: str) -> str:
+def _suite(atol: float, entry_point: str, reference: str, inputs: list[Any], helper: str, condition: str) -> str:
     """A suite that asks the reference, beside it, what is right."""
     return f"""import copy, math
 {reference}
 {helper}
-reference, atol = {entry_point}, {float(row.get("atol") or 1e-6)!r}
+reference, atol = {entry_point}, {atol!r}
 def check(candidate):
     for arguments in {inputs!r}:
         right = reference(*copy.deepcopy(arguments))

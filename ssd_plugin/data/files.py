@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.errors import DataError, DependencyError
-from ssd_plugin.jsonl import JsonObject, read_jsonl
+from ssd_plugin.jsonl import JsonObject, parse_line, read_jsonl
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 _BATCH_ROWS = 256
@@ -51,11 +51,11 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Js
 
 def _gzipped(path: Path) -> Iterator[tuple[int, JsonObject]]:
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as stream:
+        with gzip.open(path) as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
-                    yield number, _object(json.loads(line), f"{path}:{number}")
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+                    yield number, parse_line(line, f"{path}:{number}")
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: is not readable gzipped JSON lines ({error})") from error
 
 

@@ -11,14 +11,14 @@ import io
 import json
 import pickletools
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ssd_plugin.data.evalplus import evalplus
+from ssd_plugin.data.fields import Row, identifier, listed_texts, optional_text, text
 from ssd_plugin.errors import DataError
 from ssd_plugin.records import AssertCheck, Check, FunctionCheck, StdioCheck, Task, check_forms
 
-Row = Mapping[str, Any]
 _MAX_TESTS_BYTES = 1 << 30
 _TEXT_OPCODES = frozenset({"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
 _OTHER_OPCODES = frozenset({"PROTO", "FRAME", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "STOP"})
@@ -71,46 +71,46 @@ def recognise(row: Row) -> Callable[[Row, str], Task] | None:
 
 def humaneval(row: Row, where: str) -> Task:
     """HumanEval's rows, and those of the HumanEval+ data set on the hub (`test` holds `check(candidate)`)."""
-    prompt = _text(row, "prompt", where)
+    prompt = text(row, "prompt", where)
     return Task(
-        task_id=str(row["task_id"]),
+        task_id=identifier(row, "task_id", where),
         prompt=prompt,
         domain="humaneval",
-        check=AssertCheck(entry_point=_text(row, "entry_point", where), test=_text(row, "test", where)),
-        reference=prompt + _text(row, "canonical_solution", where),
+        check=AssertCheck(entry_point=text(row, "entry_point", where), test=text(row, "test", where)),
+        reference=prompt + text(row, "canonical_solution", where),
     )
 
 
 def mbpp(row: Row, where: str) -> Task:
     """MBPP (full and sanitized) and MBPP+ (whose `test` holds all inputs)."""
-    tests = [str(test) for test in _listed(row, "test_list", where)]
-    entry_point = _called(tests, str(row["code"]), where)
-    imports = "\n".join(map(str, _listed(row, "test_imports", where))) or str(row.get("test_setup_code") or "")
-    suite = str(row["test"]) if row.get("test") else "\n".join([imports, *tests])
-    statement = str(row.get("text") or _field(row, "prompt", where))
+    code, tests = text(row, "code", where), listed_texts(row, "test_list", where)
+    entry_point = _called(tests, code, where)
+    imports = "\n".join(listed_texts(row, "test_imports", where)) or optional_text(row, "test_setup_code", where)
+    suite = text(row, "test", where) if "test" in row else "\n".join([imports, *tests])
+    statement = text(row, "text" if "text" in row else "prompt", where)
     return Task(
-        task_id=f"Mbpp/{row['task_id']}",
+        task_id=f"Mbpp/{identifier(row, 'task_id', where)}",
         prompt=f"{statement}\nYour code should pass these tests:\n\n" + "\n".join(tests) + "\n",
         domain="mbpp",
         check=AssertCheck(entry_point=entry_point, test=suite),
-        reference=str(row["code"]).replace("\r\n", "\n"),
+        reference=code.replace("\r\n", "\n"),
     )
 
 
 def livecodebench(row: Row, where: str) -> Task:
     """LiveCodeBench's code generation rows, public and private tests together. A statement that comes without code to start
     from does not say how its tests talk to the program; the benchmark's own prompt does, and so does this one."""
-    tests = [*_tests(row["public_test_cases"], where), *_tests(row["private_test_cases"], where)]
+    tests = [*_tests(row, "public_test_cases", where), *_tests(row, "private_test_cases", where)]
     if not tests:
         raise DataError(f"{where}: holds no tests")
-    statement, check = str(row["question_content"]), _livecodebench_check(row, tests, where)
+    statement, check = text(row, "question_content", where), _livecodebench_check(row, tests, where)
     return Task(
-        task_id=str(row["question_id"]),
+        task_id=identifier(row, "question_id", where),
         prompt=f"{statement}\n\n{_WHOLE_PROGRAM}" if isinstance(check, StdioCheck) else statement,
-        domain=str(row.get("platform") or "livecodebench"),
-        difficulty=str(row.get("difficulty") or ""),
+        domain=optional_text(row, "platform", where) or "livecodebench",
+        difficulty=optional_text(row, "difficulty", where),
         check=check,
-        starter_code=str(row.get("starter_code") or ""),
+        starter_code=optional_text(row, "starter_code", where),
         prelude=_PRELUDE,
         seconds_per_test=_SECONDS_PER_TEST,
     )
@@ -118,26 +118,27 @@ def livecodebench(row: Row, where: str) -> Task:
 
 def _livecodebench_check(row: Row, tests: list[dict[str, str]], where: str) -> Check:
     if all(test.get("testtype") == "stdin" for test in tests):
-        inputs, expected = (tuple(str(test[key]) for test in tests) for key in ("input", "output"))
+        inputs, expected = (tuple(test[key] for test in tests) for key in ("input", "output"))
         return StdioCheck(inputs=inputs, expected=expected)
     try:
-        name = json.loads(row["metadata"])["func_name"]
+        name = text(json.loads(text(row, "metadata", where)), "func_name", f"{where}: its metadata")
         calls = tuple(tuple(json.loads(line) for line in test["input"].split("\n") if line.strip()) for test in tests)
         values = tuple(json.loads(test["output"]) for test in tests)
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except (AttributeError, ValueError, RecursionError) as error:
         raise DataError(f"{where}: its functional tests cannot be read ({error})") from error
     check_forms([calls, values], where)
     return FunctionCheck(entry_point=f"Solution.{name}", inputs=calls, expected=values)
 
 
-def _tests(field: Any, where: str) -> list[dict[str, str]]:
+def _tests(row: Row, name: str, where: str) -> list[dict[str, str]]:
     """The test list of a field: JSON, or base64 of zlib of a pickled JSON text."""
+    field = text(row, name, where)
     try:
         return _test_list(json.loads(field), where)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, RecursionError):
         pass
     try:
-        packed = base64.b64decode(str(field), validate=True)
+        packed = base64.b64decode(field, validate=True)
         unpacked = zlib.decompressobj().decompress(packed, _MAX_TESTS_BYTES)
         return _test_list(json.loads(_pickled_text(unpacked)), where)
     except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
@@ -166,31 +167,11 @@ def _texts(data: bytes) -> Iterator[str]:
 
 def _test_list(value: Any, where: str) -> list[dict[str, str]]:
     if not isinstance(value, list) or not all(
-        isinstance(test, dict) and "input" in test and "output" in test for test in value
+        isinstance(test, dict) and isinstance(test.get("input"), str) and isinstance(test.get("output"), str)
+        for test in value
     ):
-        raise DataError(f"{where}: its tests must be a list of objects with input and output")
+        raise DataError(f"{where}: its tests must be a list of objects with input and output, both text")
     return value
-
-
-def _text(row: Row, name: str, where: str) -> str:
-    value = _field(row, name, where)
-    if not isinstance(value, str):
-        raise DataError(f"{where}: field '{name}' must be text, is {value!r:.60}")
-    return value
-
-
-def _listed(row: Row, name: str, where: str) -> list[Any]:
-    """A field that holds a list; a missing or empty one holds none."""
-    value = row.get(name) or []
-    if not isinstance(value, list):
-        raise DataError(f"{where}: field '{name}' must be a list, is {value!r:.60}")
-    return value
-
-
-def _field(row: Row, name: str, where: str) -> Any:
-    if name not in row:
-        raise DataError(f"{where}: field '{name}' is missing")
-    return row[name]
 
 
 def _called(tests: list[str], code: str, where: str) -> str:

@@ -20,8 +20,9 @@ from ssd_plugin.sandbox.values import tag_of
 
 ABSOLUTE, RELATIVE = 1e-6, 1e-7
 _SETS = ("$set", "$frozenset")
-# What Decimal reads beside this is not what a program prints as a number: 1_000, other scripts' digits, sNaN.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# What Decimal reads beside this is not what a program prints as a number: 1_000, other scripts' digits, sNaN. A run of digits
+# matches in one way only: in two, a long one that goes wrong at its end would take quadratic time.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def equal(expected: Any, actual: Any) -> bool:
@@ -103,7 +104,10 @@ def _same_dicts(expected: dict[str, Any], actual: dict[str, Any]) -> bool:
 
 
 def _key(form: Any) -> str:
-    """One text for each value that may be a key or a member: equal values, equal texts."""
+    """One text for each value that may be a key or a member: equal values, equal texts.
+
+    Texts stand in each other as they are: quoted anew, as JSON in JSON, a hostile one would double with every level.
+    """
     form = _normal(form)
     if type(form) is float and math.isfinite(form) and form == int(form):
         form = int(form)
@@ -111,9 +115,9 @@ def _key(form: Any) -> str:
         return hex(form)
     if isinstance(form, dict) and (tag := tag_of(form)):
         if tag in _SETS:
-            return "set:" + json.dumps(sorted(map(_key, form[tag])))
+            return f"set({','.join(sorted(map(_key, form[tag])))})"
         if tag == "$tuple":
-            return "tuple:" + json.dumps([_key(item) for item in form[tag]])
+            return f"({','.join(map(_key, form[tag]))})"
     return json.dumps(form, sort_keys=True)
 
 

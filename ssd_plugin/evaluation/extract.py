@@ -25,14 +25,17 @@ _MAX_PARSED = 1 << 20  # characters, in all parses of one answer: a second or tw
 _THINKING = re.compile(r"^[ \t]*<think>", re.MULTILINE)
 _END_OF_THINKING = "</think>"
 _ANALYSIS, _FINAL = "analysis", "assistantfinal"
+# A thought is glued to its channel's name; what begins with one of these is a plain answer (`analysis = 1`, `analysis: ...`).
+_GLUED = re.compile(_ANALYSIS + r"[^\s_=:.,;()\[\]'-]")
 
 
-def build_program(completion: str, *, prompt: str = "", entry_point: str = "") -> str | None:
+def build_program(completion: str, *, prompt: str = "", entry_point: str = "", thinking: bool = False) -> str | None:
     """The program to run for a completion, or None when it holds no code.
 
-    `prompt` and `entry_point` matter only for tasks whose prompt is the beginning of the program (HumanEval's form).
+    `prompt` and `entry_point` matter only for tasks whose prompt is the beginning of the program (HumanEval's form);
+    `thinking`: see `final_answer`.
     """
-    text = final_answer(completion.replace("\r\n", "\n").lstrip("\ufeff"))
+    text = final_answer(completion.replace("\r\n", "\n").lstrip("\ufeff"), thinking)
     head = _preamble(prompt, entry_point)
     fenced = last_fence(text)
     if fenced is None and head is not None and not _defines(text, entry_point):
@@ -47,24 +50,25 @@ def build_program(completion: str, *, prompt: str = "", entry_point: str = "") -
     return _continuation(prompt, program) or program
 
 
-def final_answer(text: str) -> str:
+def final_answer(text: str, thinking: bool = False) -> str:
     """What a model answers after it has thought aloud; the whole text of one that does not, nothing where no answer came.
 
     Two forms, each as it is in the text once special tokens are left out:
 
     - `<think>...</think>answer` (DeepSeek-R1, QwQ, Qwen3: huggingface.co/Qwen/Qwen3-4B, "Thinking Mode"). The last
       `</think>` counts, as on that page; the opening tag may be missing, because chat templates put it into the prompt.
+      `thinking` says that one did: nothing in a thought that was then cut off tells it from an answer.
     - `analysis...assistantfinalanswer` (gpt-oss, github.com/openai/harmony, "Message format"): the message of channel
       `analysis`, then the role and channel of the next ones, glued together where their delimiters stood.
     """
-    _, closed, answer = text.rpartition(_END_OF_THINKING)
-    if closed:
-        return answer
-    if _THINKING.search(text):
-        return ""
     if text.startswith(_ANALYSIS):
-        return text.rpartition(_FINAL)[2]
-    return text
+        _, begun, answer = text.rpartition(_FINAL)
+        if begun:
+            return answer
+        if _GLUED.match(text):
+            return ""
+    _, ended, answer = text.rpartition(_END_OF_THINKING)
+    return "" if (thinking and not ended) or _THINKING.search(answer) else answer
 
 
 def last_fence(text: str) -> str | None:

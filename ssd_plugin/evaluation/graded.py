@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.code_version import code_digest
 from ssd_plugin.errors import DataError
-from ssd_plugin.jsonl import read_json, sha256_file
+from ssd_plugin.jsonl import read_json, sha256_file, sha256_json
+from ssd_plugin.manifest import tool_versions
 from ssd_plugin.records import Result, read_results
 
 SCHEMA = "ssd-score/1"
@@ -46,13 +48,17 @@ def read_graded(results: Path, *, tasks: Path | None = None, samples: Path | Non
     return GradedRun(rows=tuple(read_results(results)), meta=meta)
 
 
+def grader_code() -> str:
+    """Digest of the grader's code, to the last line that runs in the sandbox, and of the interpreter that runs programs."""
+    return sha256_json([code_digest("ssd_plugin.evaluation.grader"), tool_versions(["numpy"])])
+
+
 def is_graded(results: Path, *, tasks: Path, samples: Path) -> bool:
-    """Whether `results` holds the grades of exactly these samples on exactly these tasks."""
+    """Whether `results` holds the grades of exactly these samples on exactly these tasks, given by this very grader."""
     try:
-        _checked_sidecar(results, tasks, samples)
+        return bool(_checked_sidecar(results, tasks, samples).get("code") == grader_code())
     except DataError:
         return False
-    return True
 
 
 def _checked_sidecar(results: Path, tasks: Path | None, samples: Path | None) -> Mapping[str, Any]:

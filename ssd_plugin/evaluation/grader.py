@@ -19,7 +19,7 @@ from ssd_plugin.errors import DataError, SandboxError
 from ssd_plugin.evaluation.canaries import run_canaries
 from ssd_plugin.evaluation.expected import fill_expected
 from ssd_plugin.evaluation.extract import build_program
-from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, read_graded, sidecar
+from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, grader_code, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.preload import worth_loading
 from ssd_plugin.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
@@ -105,6 +105,7 @@ class Grading:
         meta: JsonObject = {
             "schema": SCHEMA,
             "grader": __version__,
+            "code": grader_code(),
             "tier": boundary.tier.value,
             "tasks_sha256": sha256_file(self.path),
             "samples_sha256": sha256_file(samples),
@@ -268,7 +269,7 @@ def _pending(samples: Path, skip: Callable[[int], bool]) -> Iterator[tuple[int, 
 
 def _program(sample: Sample, task: Task) -> str | None:
     entry_point = getattr(task.check, "entry_point", "")
-    return build_program(sample.completion, prompt=task.prompt, entry_point=entry_point)
+    return build_program(sample.completion, prompt=task.prompt, entry_point=entry_point, thinking=sample.thinking)
 
 
 def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObject:

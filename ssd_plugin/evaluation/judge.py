@@ -10,10 +10,11 @@ equal to the expected one; what it writes beside that, and how it ends, can only
     crash    ended without an answer: killed by a signal, left early, scratch overfull
 """
 
+import io
 import json
 import secrets
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,27 +80,30 @@ def program_of(task: Task, program: str) -> dict[str, Any]:
 
 def _judge_function(worker: Worker, check: FunctionCheck, program: dict[str, Any], limits: Limits) -> Judgement:
     payload = program | {"entry_point": check.entry_point, "inputs": check.inputs}
-    size = len(json.dumps(check.expected))
-    return _judge_calls(worker, payload, _Answers(values=check.expected, size=size, same=equal), limits)
+    return _judge_calls(worker, payload, _Answers(values=check.expected, write=json.dumps, same=equal), limits)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answers:
-    """What a program's calls must give, about how many characters that is, and when a result is the same."""
+    """What a program's calls must give, how that is written (for its length), and when a result is the same."""
 
     values: Sequence[object]
-    size: int
+    write: Callable[[object], str]
     same: Callable[[Any, Any], bool]
 
 
 def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, limits: Limits) -> Judgement:
     calls = len(expected.values)
-    room = _LONGER * expected.size + _A_CASE * calls + _SMALL_REPORT
+    room = _LONGER * len(expected.write(expected.values)) + _A_CASE * calls + _SMALL_REPORT
     report = worker.run("function", [payload], limits, report_bytes=room)
     cpu = report.ends[0].cpu
-    lines = report_lines(report.report)
+    texts = _whole_lines(report.report)
     for index, value in enumerate(expected.values):
-        line = lines[index] if index < len(lines) else None
+        text = next(texts, b"")
+        # Not even read: once it is, a hostile line takes twenty times its length of memory.
+        if len(text) > _SMALL_REPORT and len(text) > _LONGER * len(expected.write(value)):
+            return _failed(f"call {index + 1}: its result is larger than any right answer", cpu)
+        line = _line(text)
         if line is None:
             return _cut_short(report, report.ends[0], limits, f"call {index + 1} of {calls}")
         if early := _not_loaded(line):
@@ -108,7 +112,7 @@ def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, li
             return _failed(f"call {index + 1}: {line['raised']}", cpu)
         if line.keys() != {"value"} or not expected.same(value, line["value"]):
             return _failed(f"call {index + 1}: wrong result {json.dumps(line.get('value'))[:120]}", cpu)
-    if len(lines) != calls + 1 or lines[-1] != {"done": True}:
+    if _line(next(texts, b"")) != {"done": True} or _line(next(texts, b"")) is not None:
         return _cut_short(report, report.ends[0], limits, "its last call")
     return Judgement(status=Status.PASS, cpu=cpu)
 
@@ -136,7 +140,7 @@ def _judge_stdio(worker: Worker, check: StdioCheck, program: dict[str, Any], lim
 def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: dict[str, Any], limits: Limits) -> Judgement:
     if plain := literal_suite(check.test, check.entry_point):
         payload = program | {"entry_point": check.entry_point, "inputs": plain.inputs}
-        answers = _Answers(values=plain.expected, size=len(repr(plain.expected)), same=same_value)
+        answers = _Answers(values=plain.expected, write=repr, same=same_value)
         return _judge_calls(worker, payload, answers, limits)
     token = secrets.token_hex(16)
     suite = {"entry_point": check.entry_point, "test": check.test, "preamble": _helpers(prompt), "token": token}
@@ -173,15 +177,25 @@ def _helpers(prompt: str) -> str:
 def report_lines(report: bytes) -> list[dict[str, Any]]:
     """The report's complete lines up to the first that is not a JSON object."""
     found: list[dict[str, Any]] = []
-    for text in report.split(b"\n")[:-1]:
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            break
-        if not isinstance(line, dict):
+    for text in _whole_lines(report):
+        line = _line(text)
+        if line is None:
             break
         found.append(line)
     return found
+
+
+def _whole_lines(report: bytes) -> Iterator[bytes]:
+    return (text for text in io.BytesIO(report) if text.endswith(b"\n"))
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """What a line of a report says; None when it is not a JSON object."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
 
 
 def _not_loaded(line: dict[str, Any]) -> Judgement | None:

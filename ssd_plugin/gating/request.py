@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ssd_plugin.data.benchmarks import tasks_file
 from ssd_plugin.errors import GateError
 
 RUN_CANDIDATE = Path("evaluate/candidate/results.jsonl")
@@ -15,7 +16,8 @@ RUN_MODEL = Path("train/model")
 
 @dataclass(frozen=True, kw_only=True)
 class GateRequest:
-    """`policy`: a shipped policy's name or a TOML file. Each side is a samples file, a result file or a run directory.
+    """`policy`: a shipped policy's name or a TOML file. `tasks`: a task file or a benchmark's name. Each side is a samples file,
+    a result file or a run directory.
 
     `origin` None: the baseline is generation 0. `training`: prompts and samples that the candidate was trained on.
     `ledger`: where looks are counted; None: `looks.default_ledger`.
@@ -46,9 +48,11 @@ def _side(path: Path, inside: Path) -> Path:
 
 def resolve(request: GateRequest) -> GateRequest:
     """The request with run directories replaced by the files in them; a candidate's run also gives model and training data.
+    A benchmark that is named is fetched into `out`, which the caller holds.
 
     Raises:
         GateError: a directory is no evaluated run directory.
+        DataError, DependencyError, HubUnreachableError: no such benchmark, or it cannot be had.
     """
     run = request.candidate if request.candidate.is_dir() else None
     model, training = request.model, request.training
@@ -57,6 +61,7 @@ def resolve(request: GateRequest) -> GateRequest:
         training = training or tuple(run / name for name in RUN_TRAINING if (run / name).is_file())
     return replace(
         request,
+        tasks=tasks_file(str(request.tasks), request.out / "tasks.jsonl"),
         baseline=_side(request.baseline, RUN_BASE),
         candidate=_side(request.candidate, RUN_CANDIDATE),
         origin=None if request.origin is None else _side(request.origin, RUN_BASE),

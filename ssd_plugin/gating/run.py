@@ -43,7 +43,7 @@ from ssd_plugin.verdict import (
 
 VERDICT = "verdict.json"
 INTEGRITY = "integrity"  # the gate that every policy must have (`policy.py`); it runs before all others
-_NOT_RUN = "not run: the grades cannot be trusted (integrity)"
+_NOT_RUN = "not run: integrity did not pass"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,5 +340,5 @@ def _jobs(bench: Bench, context: GateContext) -> dict[str, Job]:
 
 
 def _holds(integrity: Answer) -> bool:
-    """Whether the grades can be trusted. If not, the candidate is not judged at all, so that no look is spent on it."""
+    """Whether there are grades to trust and to compare. If not, the candidate is not judged at all: no look is spent on it."""
     return one_result(INTEGRITY, integrity, paired=True).status is GateStatus.PASS

@@ -1,4 +1,4 @@
-"""What turns text into tokens, read from a model directory without loading it: vocabulary, added tokens, special tokens."""
+"""What turns text into tokens, read from a model directory without loading it: vocabulary, added and special tokens, class."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -13,17 +13,22 @@ _FAST = "tokenizer.json"  # where a directory has it, loaders read it before all
 _VOCABULARY = (_FAST, "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")  # of tokens without a role; some savers write named ones
 _TABLES = ("model_specific_special_tokens", "extra_special_tokens")  # of tokens by role
+_FLAGS = ("lstrip", "normalized", "rstrip", "single_word", "special")  # of an added token: how it is found in a text
+_PLAIN = "PreTrainedTokenizer"  # reads tokenizer.json as it stands; transformers 5 calls it TokenizersBackend
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerFacts:
     """`files`: digests of vocabulary files. `roles`: by key (`eos_token`, `add_bos_token`), the values it is given, the one that
-    loaders take first. `special`: every token that is marked special. `added`: (id, token) of tokens beside the vocabulary."""
+    loaders take first. `special`: every token that is marked special. `added`: (id, token) of tokens beside the vocabulary.
+    `flags`: by added or special token, the sets of flags it is given, as with `roles`. `reader`: the class."""
 
     files: Mapping[str, str]
     roles: Mapping[str, list[Any]]
     special: list[str]
     added: list[tuple[int, str]]
+    flags: Mapping[str, list[list[str]]]
+    reader: str
 
     def digest(self) -> str:
         """The one SHA-256 that approves this tokenizer."""
@@ -67,21 +72,35 @@ def _files(directory: Path, fast: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _roles(document: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
-    """Keys that give a token a role, and the switches and numbers named like them."""
+def _flags(token: Any, *, special: bool) -> list[str]:
+    """The flags of a token that are on; loaders fill in what is not written. `special`: what it is unless it says so itself."""
+    given = {key: value for key, value in token.items() if value is not None} if isinstance(token, dict) else {}
+    filled = {"special": special} | given
+    filled = {"normalized": not filled["special"]} | filled
+    return [flag for flag in _FLAGS if filled.get(flag)]
+
+
+def _roles(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys that give a token a role, with the token as it is written, and the switches and numbers named like them."""
     named = {key: value for key, value in document.items() if key.endswith("_token")}
     for key in _TABLES:
         if isinstance(table := document.get(key), dict):
             named |= table
-    for key, value in named.items():
-        if value is not None:
-            yield key, value if isinstance(value, int | float) else _content(value, where)
+    yield from ((key, value) for key, value in named.items() if value is not None)
+
+
+def _special(document: Mapping[str, Any]) -> Iterator[Any]:
+    """Tokens that are special by their place in the document, as they are written."""
+    yield from (token for _, token in _roles(document) if not isinstance(token, int | float))
+    for key in _LISTS:
+        if isinstance(tokens := document.get(key), list):
+            yield from tokens
 
 
 def _added(
     config: Mapping[str, Any], fast: Mapping[str, Any], legacy: Mapping[str, Any]
-) -> Iterator[tuple[int, str, bool]]:
-    """(id, token, whether it is special) of every place that adds tokens to the vocabulary."""
+) -> Iterator[tuple[int, str, list[str] | None]]:
+    """(id, token, its flags if they are written) of every place that adds tokens to the vocabulary; loaders take the first."""
     decoder = config.get("added_tokens_decoder") or {}
     listed = fast.get("added_tokens") or []
     for where, pairs in (
@@ -90,7 +109,21 @@ def _added(
         ("added_tokens.json", [(number, token) for token, number in legacy.items()]),
     ):
         for number, token in pairs:
-            yield int(number), _content(token, where), isinstance(token, dict) and token.get("special") is True
+            flags = _flags(token, special=False) if isinstance(token, dict) else None
+            yield int(number), _content(token, where), flags
+
+
+def _reader(config: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """The class that loaders are told to take, "" if none. Releases write it with "Fast" or without and mean the same.
+
+    Raises:
+        TypeError: it is no name.
+    """
+    named = config.get("tokenizer_class") or model.get("tokenizer_class") or ""
+    if not isinstance(named, str):
+        raise TypeError("tokenizer_class is no name")
+    own = named.removesuffix("Fast")
+    return _PLAIN if own == "TokenizersBackend" else own
 
 
 def read_tokenizer(directory: Path) -> TokenizerFacts:
@@ -99,35 +132,52 @@ def read_tokenizer(directory: Path) -> TokenizerFacts:
     Raises:
         ValueError, TypeError, AttributeError: a file is too large or malformed.
     """
-    config, mapped = (_document(directory / name) for name in ("tokenizer_config.json", "special_tokens_map.json"))
-    fast, legacy = _document(directory / _FAST), _document(directory / "added_tokens.json")
+    names = ("tokenizer_config.json", "special_tokens_map.json", _FAST, "added_tokens.json", "config.json")
+    config, mapped, fast, legacy, model = (_document(directory / name) for name in names)
     # Without a table of added tokens, loaders let special_tokens_map.json overrule tokenizer_config.json.
     ordered = (config, mapped) if "added_tokens_decoder" in config else (mapped, config)
     roles: dict[str, list[Any]] = {}
-    special: set[str] = set()
+    special: dict[str, Any] = {}  # by text: the first that is written with flags, else the text
     for document in ordered:
-        for key, value in _roles(document, "special tokens"):
+        for key, token in _roles(document):
+            value = token if isinstance(token, int | float) else _content(token, "special tokens")
             if value not in roles.setdefault(key, []):
                 roles[key].append(value)
-            special |= {value} if isinstance(value, str) else set()
-        for key in _LISTS:
-            tokens = document.get(key)
-            special |= {_content(token, key) for token in (tokens if isinstance(tokens, list) else ())}
+        for token in _special(document):
+            text = _content(token, "special tokens")
+            if not isinstance(special.get(text), dict):
+                special[text] = token
     added = list(_added(config, fast, legacy))
-    special |= {token for _, token, marked in added if marked}
+    flags: dict[str, list[list[str]]] = {}
+    for _, text, given in added:
+        if given is not None and given not in flags.setdefault(text, []):
+            flags[text].append(given)
+        if given is not None and "special" in given:
+            special.setdefault(text, text)
+    # Where a table has the token, loaders leave the flags beside its role unread.
+    for text in {*special, *(token for _, token, _ in added)} - flags.keys():
+        flags[text] = [_flags(special.get(text), special=text in special)]
     return TokenizerFacts(
         files=_files(directory, fast),
         roles=roles,
         special=sorted(special),
-        added=sorted({(number, token) for number, token, _ in added}),
+        added=sorted({(number, text) for number, text, _ in added}),
+        flags=flags,
+        reader=_reader(config, model),
     )
+
+
+def _other(after: list[Any], before: list[Any]) -> bool:
+    """Whether loaders take another value first, or one of them may take a value that was not there."""
+    return after[:1] != before[:1] or any(value not in before for value in after)
 
 
 def differences(new: TokenizerFacts, old: TokenizerFacts) -> list[str]:
     """What of `new` is not as in `old`, in words.
 
     Savers leave out files that tokenizer.json makes redundant, and switches (`add_bos_token`) that it holds, so where both
-    sides have the same tokenizer.json these may be missing. Nothing may be there that the old side does not have.
+    sides have the same tokenizer.json these may be missing, and the class may be the one that reads it as it stands. Nothing
+    may be there that the old side does not have.
     """
     fast = _FAST in new.files and new.files[_FAST] == old.files.get(_FAST)
     found = [
@@ -136,8 +186,12 @@ def differences(new: TokenizerFacts, old: TokenizerFacts) -> list[str]:
     for key in sorted(new.roles.keys() | old.roles.keys()):
         after, before = new.roles.get(key, []), old.roles.get(key, [])
         dropped = fast and not after and all(isinstance(value, bool) for value in before)
-        if not dropped and (after[:1] != before[:1] or any(value not in before for value in after)):
+        if not dropped and _other(after, before):
             found.append(key)
     by_role = any(key in found for key in (*new.roles, *old.roles))
     found += ["special tokens"] if new.special != old.special and not by_role else []
-    return found + (["added tokens"] if new.added != old.added else [])
+    found += ["added tokens"] if new.added != old.added else []
+    both = sorted(new.flags.keys() & old.flags.keys())
+    found += [f"the flags of {token}" for token in both if _other(new.flags[token], old.flags[token])]
+    same_reader = new.reader == old.reader or (fast and new.reader == _PLAIN)
+    return found + ([] if same_reader else ["tokenizer_class"])

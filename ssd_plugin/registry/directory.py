@@ -7,7 +7,6 @@ REGISTRY/NAME/history.jsonl                         every move of the alias, wri
 What ever was champion is never deleted: only versions that are neither marked `served` nor in the history are cleared away.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import Any
 from ssd_plugin.digests import copy_model, sync_directory
 from ssd_plugin.errors import ConfigError, DataError, RegistryError
 from ssd_plugin.jsonl import JsonObject, naming_a_full_disk, read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.locks import lock
 from ssd_plugin.registry.protocol import ALIAS, Release
 from ssd_plugin.typed import build
 
@@ -50,18 +50,17 @@ class DirectoryRegistry:
         """Hold the model's folder by an advisory lock that ends with the process, then clear what a killed one left."""
         with _failures(self._home):
             self._versions.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._home / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = self._take()
         try:
             with _failures(self._home):
-                self._take(descriptor)
                 self._recover()
             yield
         finally:
             os.close(descriptor)
 
-    def _take(self, descriptor: int) -> None:
+    def _take(self) -> int:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock(self._home / ".lock", os.O_RDWR | os.O_CREAT)
         except BlockingIOError:
             raise RegistryError(f"{self.where}: another promotion is running; try again when it is done") from None
 

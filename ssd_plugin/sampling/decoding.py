@@ -21,7 +21,7 @@ from ssd_plugin.sampling.protocol import Request, SamplingParams
 from ssd_plugin.sampling.slots import SlotCache
 from ssd_plugin.sampling.truncation import draw
 
-PREFILL_TOKENS = 2048
+PREFILL_TOKENS = 1024
 """Prompt tokens (padding included) that go through the model at once: bounds the activations' memory."""
 
 

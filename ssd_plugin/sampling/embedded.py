@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ssd_plugin.config import EngineConfig
 from ssd_plugin.device import is_out_of_memory, load_quietly, pick_device, pick_dtype
 from ssd_plugin.errors import ModelError, ResourceError, SamplingError
 from ssd_plugin.sampling.decoding import Batch, Row
 from ssd_plugin.sampling.packed_linear import can_pack, pack_linears
-from ssd_plugin.sampling.prompting import end_token_ids
+from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 
 WINDOW = 8
@@ -32,7 +32,7 @@ class EmbeddedSampler:
     def __init__(self, model_dir: Path, engine: EngineConfig) -> None:
         device = pick_device()
         self._model = _load(model_dir, pick_dtype(engine.dtype, device), device)
-        self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._tokenizer = open_tokenizer(model_dir)
         self._end_tokens = end_token_ids(model_dir, self._tokenizer)
         self._max_rows = engine.max_rows
         self._context = int(self._model.config.get_text_config().max_position_embeddings)

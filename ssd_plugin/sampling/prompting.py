@@ -1,6 +1,7 @@
 """Task text to prompt tokens through the model's own chat template, and the tokens that end a completion."""
 
 import datetime
+import functools
 import json
 import re
 from pathlib import Path
@@ -14,12 +15,24 @@ from ssd_plugin.errors import ModelError
 TEMPLATE_DATE = datetime.date(2024, 7, 26)
 """Templates that print today's date (Llama 3.1, gpt-oss) get this one, Llama's default: prompts must not change overnight."""
 
+THOUGHT = "<think>"
+"""What opens a reasoning model's thought; some templates end in it (Qwen3-4B-Thinking-2507)."""
+
 BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
+
+
+@functools.lru_cache(
+    maxsize=2
+)  # a model's tokenizer has several readers, and one for base and candidate each is in use
+def open_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model directory; its readers share it, so none may change it."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+    return tokenizer
 
 
 class PromptEncoder:
     """Renders a task as the user's turn, after the system message if there is one. `reasoning_effort`: for templates that have
-    a place for it; "default" leaves it to the template.
+    a place for it; "default" leaves it to the template. `opens_thought`: the template ends its prompts inside a thought.
 
     Raises:
         ModelError: no chat template, the template refuses the turns, or the prompt's last token would merge with a
@@ -27,7 +40,7 @@ class PromptEncoder:
     """
 
     def __init__(self, model_dir: Path, system_message: str = "", reasoning_effort: str = "default") -> None:
-        self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._tokenizer = open_tokenizer(model_dir)
         if not self._tokenizer.chat_template:
             raise ModelError(
                 f"{model_dir}: its tokenizer has no chat template; use an instruct model, or add a chat_template.jinja"
@@ -67,6 +80,7 @@ class PromptEncoder:
 
     def _check_boundary(self) -> None:
         rendered = self.render("Write a function.")
+        self.opens_thought = rendered.rstrip().endswith(THOUGHT)
         alone = self._ids(rendered)
         for probe in BOUNDARY_PROBES:
             if self._ids(rendered + probe)[: len(alone)] != alone:

@@ -12,11 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from ssd_plugin.config import EngineConfig
 from ssd_plugin.errors import SamplingError
-from ssd_plugin.sampling.prompting import end_token_ids
+from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 
 TIMEOUT = 6 * 3600.0  # seconds for one completion: 128K tokens at 6 a second
@@ -37,7 +35,7 @@ class ServerSampler:
         if urllib.parse.urlsplit(self._base).scheme not in ("http", "https"):
             raise SamplingError(f"engine.server_url = {engine.server_url!r} is not a http:// or https:// address")
         self._rows = engine.max_rows
-        self._tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._tokenizer = open_tokenizer(model_dir)
         self._end_tokens = end_token_ids(model_dir, self._tokenizer)
         self._model, self._context = self._find_model(model_dir)
         self._require_tokenizer(model_dir)

@@ -2,6 +2,7 @@
 
 import math
 import mmap
+from collections.abc import Sequence
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
@@ -19,6 +20,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformer
         super().__init__()  # type: ignore[no-untyped-call]
         self.slots = torch.empty(0, dtype=torch.long)
         self.positions = torch.empty(0, dtype=torch.long)
+        self.filled: Sequence[int] = ()
         self.extent = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -33,7 +35,7 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformer
         """Write one new position a slot ("slot head 1 dim"); return views of all that may be attended to."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        self.reserve(len(self.slots), self.extent)
+        self.reserve(len(self.slots), self.extent, self.filled)
         self.keys[self.slots, :, self.positions] = key_states[:, :, 0]
         self.values[self.slots, :, self.positions] = value_states[:, :, 0]
         rows = len(self.slots)
@@ -51,8 +53,9 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformer
         """No maximum: the buffers grow."""
         return -1
 
-    def reserve(self, slots: int, positions: int) -> None:
-        """Make room, keeping what is there. Memory grows by a quarter at least, so that copies stay rare."""
+    def reserve(self, slots: int, positions: int, filled: Sequence[int]) -> None:
+        """Make room, keeping the first `filled[i]` positions of slot i. Buffers grow by a quarter at least, so that copies stay
+        rare; what is not filled is not copied either, since its pages would be written to."""
         have_slots, _, have, _ = self.keys.shape
         if slots <= have_slots and positions <= have:
             return
@@ -64,17 +67,20 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call] # transformer
         for name in ("keys", "values"):
             old = getattr(self, name)
             new = _zeros((slots, old.shape[1], positions, old.shape[3]), old)
-            new[:have_slots, :, :have] = old
+            for slot, length in enumerate(filled):
+                if length:
+                    new[slot, :, :length] = old[slot, :, :length]
             setattr(self, name, new)
 
 
 def _zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """Zeros, on the CPU in a mapping of their own: a page that nothing was written to takes no memory, and all of them go when
-    the buffer does, where the C library's heap would keep the hole."""
+    """Zeros, on the CPU in a private mapping of their own: a page that nothing was written to takes no memory, even when it is
+    read, and all of them go when the buffer does, where the C library's heap would keep the hole."""
     count = math.prod(shape)
     if like.device.type != "cpu" or not count:
         return like.new_zeros(shape)
-    return torch.frombuffer(mmap.mmap(-1, count * like.element_size()), dtype=like.dtype, count=count).view(shape)
+    memory = mmap.mmap(-1, count * like.element_size(), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(memory, dtype=like.dtype, count=count).view(shape)
 
 
 class SlotCache(Cache):
@@ -95,7 +101,7 @@ class SlotCache(Cache):
         for ours, (keys, values, _) in zip(self.slot_layers, prefilled, strict=True):
             if not ours.is_initialized:
                 ours.lazy_initialization(keys, values)
-            ours.reserve(len(self.lengths), max(lengths) + 1)
+            ours.reserve(len(self.lengths), max(lengths) + 1, self.lengths[:first])
             for row, length in enumerate(lengths):
                 slot = first + row
                 ours.keys[slot, :, :length] = keys[row, :, :length]
@@ -107,7 +113,7 @@ class SlotCache(Cache):
         self.lengths += [length] * copies
         for layer in self.slot_layers:
             if copies and layer.is_initialized:
-                layer.reserve(len(self.lengths), length + 1)
+                layer.reserve(len(self.lengths), length + 1, self.lengths[:first])
                 layer.keys[first : first + copies, :, :length] = layer.keys[slot, :, :length]
                 layer.values[first : first + copies, :, :length] = layer.values[slot, :, :length]
 
@@ -132,6 +138,6 @@ class SlotCache(Cache):
         extent = max(self.lengths) + 1
         slots = torch.arange(len(self.lengths), device=device)
         for layer in self.slot_layers:
-            layer.slots, layer.positions, layer.extent = slots, positions, extent
+            layer.slots, layer.positions, layer.filled, layer.extent = slots, positions, self.lengths, extent
         self.lengths = [length + 1 for length in self.lengths]
         return positions, torch.arange(extent, device=device) <= positions[:, None]

@@ -42,11 +42,9 @@ def read_tokenizer(model_dir: Path) -> TokenizerReading:
     Raises:
         ModelError: no token ends a turn.
     """
-    from transformers import AutoTokenizer
+    from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer
 
-    from ssd_plugin.sampling.prompting import end_token_ids
-
-    tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+    tokenizer = open_tokenizer(model_dir)
     tokens = [[int(i) for i in tokenizer(probe, add_special_tokens=False)["input_ids"]] for probe in PROBES]
     facts = [tokens, sorted(end_token_ids(model_dir, tokenizer)), len(tokenizer)]
     return TokenizerReading(digest=sha256_json(facts), transformers=importlib.metadata.version("transformers"))

@@ -69,9 +69,8 @@ class Engine:
 
     def __init__(self, model_dir: Path, engine: EngineConfig) -> None:
         import torch
-        from transformers import AutoTokenizer
 
-        from ssd_plugin.sampling.prompting import end_token_ids
+        from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer
 
         check_model_dir(model_dir)
         gpus = torch.cuda.is_available()
@@ -80,7 +79,7 @@ class Engine:
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process: nothing to orphan
         if not gpus:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
-        self._tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+        self._tokenizer = open_tokenizer(model_dir)
         self._end_tokens = end_token_ids(model_dir, self._tokenizer)
         self._llm = _start(model_dir, engine, gpus)
         self._context = int(self._llm.llm_engine.model_config.max_model_len)

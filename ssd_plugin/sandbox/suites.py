@@ -14,6 +14,10 @@ from typing import Any
 from ssd_plugin.sandbox.programs import PEER, REPORT, describe, send
 from ssd_plugin.sandbox.values import decode, encode
 
+# An assertion's failure is the suite's to say, text errors take five arguments, and the end of an iteration, raised in a suite
+# that calls the program from `map`, would end its loop as if all had been compared.
+_NEVER_REPEATED = (AssertionError, UnicodeError, StopIteration, StopAsyncIteration)
+
 
 class ProgramGoneError(Exception):
     """The program's process ended, or answered with something that is not an answer."""
@@ -82,7 +86,7 @@ def _same_error(found: dict[str, Any]) -> Exception:
     """The built-in exception that the program raised (suites may expect one), else a RuntimeError."""
     kind = getattr(builtins, str(found.get("type")), None)
     text = str(found.get("raised"))
-    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, AssertionError | UnicodeError):
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, _NEVER_REPEATED):
         return kind(text)
     return RuntimeError(text)
 

@@ -11,12 +11,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ssd_plugin.errors import SandboxError
-from ssd_plugin.sandbox import library
+from ssd_plugin.sandbox import boot, library
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.workplace import Workplace
 
@@ -84,8 +83,7 @@ class Worker:
             setup = library.prepare(self._place, self._tier, self._limits, self._imports)
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs, (self._place / "log").open("wb") as log:
-                boot = str(Path(__file__).with_name("boot.py"))
-                command = [getattr(sys, "_base_executable", sys.executable), "-S", "-s", "-P", "-B", boot]
+                command = [getattr(sys, "_base_executable", sys.executable), "-S", "-s", "-P", "-B", boot.__file__]
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
                     [*command, str(theirs.fileno())], env=library.ENVIRONMENT, stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL, stderr=log, pass_fds=[theirs.fileno()], start_new_session=True,

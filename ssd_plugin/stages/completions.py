@@ -187,6 +187,7 @@ def _finished(job: CompletionJob, model: LoadedModel, done: Container[int]) -> I
             sample_id=completion.request_id,
             completion=completion.text,
             finish_reason=completion.finish_reason,
+            thinking=encoder.opens_thought,
             token_ids=completion.token_ids,
         )
         yield number, sample.to_json() | {"prompt_token_ids": list(prompt)}

@@ -48,9 +48,11 @@ def serve(run: RunDir, asked: Iterable[str], answers: IO[str]) -> int:
 
 
 def _import_ahead(modules: Sequence[str]) -> None:
+    gc.disable()  # nothing of what is imported is garbage, and looking for it takes a fifth of the time
     for module in modules:
         with contextlib.suppress(ImportError):  # the stage itself says what is missing, and what to do
             importlib.import_module(module)
+    gc.enable()
 
 
 def _as_stage(run: RunDir, name: str) -> int:

@@ -16,7 +16,7 @@ from ssd_plugin.stages import StageReport
 from ssd_plugin.weights import resolve
 
 WORDS = 10
-"""In a row that a training prompt may not share with a task that judges."""
+"""In a row that a training prompt may not share with a task that judges; a shorter task may not stand in it whole."""
 
 TEMPLATE_SHARE = 0.01
 """Wording that at least this share of the judging tasks, and three of them, have in common is no task's own."""
@@ -43,8 +43,9 @@ def _unique(data: DataConfig) -> Iterator[Task]:
 
 
 class Untainted:
-    """Training prompts that share no ten words in a row with a task that will judge the model; counts the others. Words that
-    many of those tasks have in common (how a contest gives its input) are no task's own, and do not count."""
+    """Training prompts that share no ten words in a row, and no whole shorter prompt, with a task that will judge the model, as
+    the gate `contamination` asks; counts the others. Words that many of those tasks have in common (how a contest gives its
+    input) are no task's own, and do not count."""
 
     def __init__(self, run: RunDir) -> None:
         """Index the graded splits of the run."""
@@ -86,7 +87,9 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         run / "prompts/model.json", {"ref": config.model.ref, "revision": config.model.revision, "digest": model.digest}
     )
     overlap = (
-        f" ({untainted.left_out} left out: ten words in a row of an evaluation task)" if untainted.left_out else ""
+        f" ({untainted.left_out} left out: ten words in a row, or all, of an evaluation task)"
+        if untainted.left_out
+        else ""
     )
     graded = f"{counts['dev']} development and {counts['heldout']} held-out tasks"
     return StageReport(

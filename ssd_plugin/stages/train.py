@@ -21,10 +21,11 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         DependencyError: this interpreter reads the model's tokens differently from the one that sampled.
         TrainingError, ResourceError: from the backend, or the loss is not a number.
     """
-    base = base_model(run, config).path
-    require_same(base, read_json(run / "sample/tokenizer.json"))
+    base = base_model(run, config)
+    require_same(base.path, read_json(run / "sample/tokenizer.json"))
     job = TrainJob(
-        base_model=base,
+        base_model=base.path,
+        base_digest=base.digest,
         examples=run / "filter/kept.jsonl",
         work=run / "train",
         output=candidate_model(run),

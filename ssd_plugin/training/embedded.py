@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from transformers import TrainerCallback, TrainingArguments
 
 from ssd_plugin.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_device
 from ssd_plugin.errors import ResourceError, TrainingError
-from ssd_plugin.jsonl import sha256_file, sha256_json
 from ssd_plugin.progress import Advance, track
 from ssd_plugin.spent import spent
 from ssd_plugin.training import checkpoints, packing
@@ -26,7 +24,6 @@ from ssd_plugin.training.export import export
 from ssd_plugin.training.model import causal_lm, check_exact, load, pack_loss, with_adapters
 from ssd_plugin.training.packing import Pack, Packs
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
-from ssd_plugin.weights import model_digest
 
 CHECK_TOKENS = 512
 """About how many tokens the check before training looks at."""
@@ -47,7 +44,7 @@ class EmbeddedTrainer:
 
 def _train(job: TrainJob) -> TrainSummary:
     config = job.config
-    identity = _identity(job)
+    identity = job.identity()
     if done := checkpoints.finished(job.work, identity, job.output):
         return done
     torch.manual_seed(job.seed)
@@ -84,12 +81,6 @@ def _train(job: TrainJob) -> TrainSummary:
         export(trainer.model, job.base_model, job.output)
         checkpoints.finish(job.work, identity, job.output, summary)
     return summary
-
-
-def _identity(job: TrainJob) -> str:
-    """Digest of all that the result depends on: a checkpoint of anything else is not resumed from."""
-    base, examples = model_digest(job.base_model), sha256_file(job.examples)
-    return sha256_json([base, examples, job.seed, asdict(job.config)])
 
 
 def _small_pack(examples: Examples) -> Pack:

@@ -1,24 +1,31 @@
 """What the line asks of a training backend. Every backend runs the same conformance suite."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ssd_plugin.config import TrainConfig
+from ssd_plugin.jsonl import sha256_file, sha256_json
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """One fine-tune. `examples`: JSON lines with `prompt_token_ids` and `completion_token_ids` (loss on the latter only).
     `output` is written whole at the end: safetensors, tokenizer, chat template, generation config. `work` keeps
-    checkpoints to resume from and `log.jsonl`, a row an iteration: step, loss, lr, grad_norm, tokens, seconds."""
+    checkpoints to resume from and `log.jsonl`, a row an iteration: step, loss, lr, grad_norm, tokens, seconds.
+    `base_digest`: `weights.model_digest(base_model)`."""
 
     base_model: Path
+    base_digest: str
     examples: Path
     work: Path
     output: Path
     seed: int
     config: TrainConfig
+
+    def identity(self) -> str:
+        """Digest of all that the result depends on: a checkpoint of anything else is not resumed from."""
+        return sha256_json([self.base_digest, sha256_file(self.examples), self.seed, asdict(self.config)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ssd_plugin.policy import load_policy
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
@@ -154,7 +156,9 @@ def test_the_options_that_the_hooks_use_exist() -> None:
 
 def test_the_pre_promotion_script_verifies(judged: Any, tmp_path: Path) -> None:
     script = ROOT / "hooks/pre_promotion.sh"
-    good = {"SSD_VERDICT": str(judged.verdict), "SSD_MODEL": str(judged.model), "SSD_TRUST": str(judged.keys.public)}
+    judged.sign(judged.go(policy=load_policy("default").reference))
+    good = {"SSD_VERDICT": str(judged.verdict), "SSD_MODEL": str(judged.model), "SSD_TRUST": str(judged.keys.public),
+            "SSD_POLICY": "default"}  # fmt: skip
 
     def status(**environment: str) -> int:
         path = {"PATH": f"{BIN}:{os.environ['PATH']}"}
@@ -163,6 +167,7 @@ def test_the_pre_promotion_script_verifies(judged: Any, tmp_path: Path) -> None:
     assert status(**good) == 0
     for name in good:
         assert status(**{**good, name: ""}) == 3
+    assert status(**{**good, "SSD_POLICY": "samples_only"}) == 1
     (judged.model / "tokenizer.json").write_text("{}")
     assert status(**good) == 1
 

@@ -56,7 +56,7 @@ def write_model(folder: Path, weight: float) -> Path:
 def write_samples(path: Path, wrong: int) -> Path:
     rows = []
     for number in range(TASKS):
-        code = f"def f(a):\n    return a + {number + (number < wrong)}\n"
+        code = f"def f(a):\n    return a + {number + (number < wrong)}  # by {path.stem}\n"
         rows.append({"task_id": f"t{number}", "sample_id": "0", "completion": f"```python\n{code}```"})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -64,7 +64,7 @@ def write_samples(path: Path, wrong: int) -> Path:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with keys, tasks, three models, and evidence of a GO (new after old) and of a NO-GO (bad after old)."""
+    """A folder with keys, tasks, four models, and evidence of two GOs (old after start, new after old) and of a NO-GO."""
     folder = tmp_path_factory.mktemp("work")
     rows = [
         {"task_id": f"t{n}", "prompt": f"add {n}", "domain": "math", "kind": "function", "entry_point": "f",
@@ -73,12 +73,12 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     (folder / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "policy.toml").write_text(POLICY)
-    for name, weight, wrong in (("old", 1.0, 0), ("new", 2.0, 0), ("bad", 3.0, TASKS)):
+    for name, weight, wrong in (("start", 0.0, 0), ("old", 1.0, 0), ("new", 2.0, 0), ("bad", 3.0, TASKS)):
         write_model(folder / name, weight)
         write_samples(folder / f"{name}.jsonl", wrong)
     ssd(folder, "keys", "new", "--out", "keys")
     for candidate, baseline, out, status in (
-        ("old", "old", "first", 0),
+        ("old", "start", "first", 0),
         ("new", "old", "go", 0),
         ("bad", "old", "no-go", 1),
     ):
@@ -130,6 +130,23 @@ def test_only_a_go_of_a_trusted_key_passes(work: Path, tmp_path: Path) -> None:
     refused = ssd(work, "verify", "--verdict", "go/verdict.json", "--json", status=1)
     assert json.loads(refused.stdout)["ok"] is False
     assert not list(tmp_path.glob("model"))
+
+
+def test_a_policy_can_be_demanded(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "lax.toml").write_text(POLICY.replace("0.25", "0.9"))
+    (tmp_path / "copy.toml").write_text(POLICY)
+    checked = ("verify", "--verdict", "go/verdict.json", "--trust", "keys/ssd.pub", "--policy")
+    moved = ("promote", *checked[1:5], "--model", "new", "--registry", tmp_path / "registry", "--policy")
+    for command in (checked, moved):
+        for other in (tmp_path / "lax.toml", "default"):
+            assert "was judged by policy team (SHA-256 " in ssd(work, *command, other, status=1).stderr
+        for missing in ("nowhere.toml", ""):
+            assert "neither a file nor one of" in ssd(work, *command, missing, status=3).stderr
+    assert not (tmp_path / "registry").exists()
+    for command in (checked, moved):
+        ssd(work, *command, tmp_path / "copy.toml")
+    back = ("promote", "--rollback", "--registry", tmp_path / "registry", "--trust", "keys/ssd.pub")
+    assert "takes no" in ssd(work, *back, "--policy", "policy.toml", status=3).stderr
 
 
 def test_every_tampered_file_is_refused_by_name(work: Path, tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ def test_json(files: list[object]) -> None:
         ({"--samples": "/no/such.jsonl"}, "/no/such.jsonl: "),
         ({"--tier": "docker"}, "docker"),
         ({"-k": "5"}, "pass@5 needs 5 samples"),
+        ({"--out": ""}, "--out is empty"),
+        ({"--cpu-seconds": "nan"}, "give a day (86400) at most"),
+        ({"--cpu-seconds": "inf"}, "give a day (86400) at most"),
+        ({"--memory-mib": "99999999999999999999"}, "is not in the range"),
     ],
 )
 def test_errors_are_one_line_and_status_3(files: list[object], change: dict[str, str], message: str) -> None:

@@ -26,6 +26,7 @@ from ssd_plugin.training.megatron import MegatronTrainer, trainer
 from ssd_plugin.training.megatron.job import EXPORTED, job_to_json
 from ssd_plugin.training.megatron.nodes import Node, work_together
 from ssd_plugin.training.protocol import TrainJob
+from ssd_plugin.weights import model_digest
 
 pytestmark = pytest.mark.frameworks
 if not importlib.util.find_spec("megatron") or not importlib.util.find_spec("megatron.bridge"):
@@ -71,8 +72,9 @@ def make_job(folder: Path, kind: str, **changes: Any) -> TrainJob:
     config = TrainConfig(backend="megatron", **settings | changes)
     # Expert-parallel ranks hold different rows, and on a CPU (all-gather, not all-to-all) those must be equally long.
     equal: dict[str, Any] = {"prompt": (6, 7), "completion": (9, 10)} if kind == "qwen3_moe" else {}
+    base = tiny.save(folder / "base", kind)
     return TrainJob(
-        base_model=tiny.save(folder / "base", kind), examples=tiny.write_examples(folder / "kept.jsonl", **equal),
+        base_model=base, base_digest=model_digest(base), examples=tiny.write_examples(folder / "kept.jsonl", **equal),
         work=folder / "work", output=folder / "out", seed=3, config=config,
     )  # fmt: skip
 

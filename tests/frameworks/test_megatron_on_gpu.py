@@ -17,6 +17,7 @@ from gpu_facts import GPUS, needs_gpu, peak_memory, show
 from ssd_plugin.config import ParallelConfig, TrainConfig
 from ssd_plugin.training.megatron import MegatronTrainer
 from ssd_plugin.training.protocol import TrainJob
+from ssd_plugin.weights import model_digest
 
 sys.path.insert(0, str(Path(__file__).with_name("megatron_cpu")))
 import tiny
@@ -42,8 +43,10 @@ def make_job(folder: Path, kind: str = "qwen3", **changes: Any) -> TrainJob:
         "train_iters": STEPS, "warmup_iters": 1, "save_interval": STEPS, "max_lr": 1e-3, "min_lr": 1e-4,
         "global_batch_size": BATCH, "seq_length": 1024,
     }  # fmt: skip
+    base = tiny.save(folder / "base", kind, **SHAPE)
     return TrainJob(
-        base_model=tiny.save(folder / "base", kind, **SHAPE),
+        base_model=base,
+        base_digest=model_digest(base),
         # 512 tokens each: two fill a row
         examples=tiny.write_examples(folder / "kept.jsonl", BATCH, prompt=(64, 65), completion=(447, 448)),
         work=folder / "work",

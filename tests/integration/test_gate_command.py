@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 GOOD = "def add(x, y):\n    return x + y\n"
+AS_GOOD = "def add(x, y):\n    return y + x\n"
 WRONG = "def add(x, y):\n    return x - y\n"
 CHEAT = "import os\ndef add(x, y):\n    os._exit(0)\n"
 UNSAFE = "import subprocess\ndef helper(c):\n    subprocess.run(c, shell=True)\n" + GOOD
@@ -73,7 +74,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def test_go_with_evidence(desk: Desk) -> None:
-    status, verdict, said = desk.gate(desk.write("same", lambda _: GOOD))
+    status, verdict, said = desk.gate(desk.write("same", lambda _: AS_GOOD))
     assert (status, verdict["outcome"]) == (0, "GO"), verdict["reason"]
     assert verdict["sandbox"] in ("namespaces", "landlock")
     assert "30 reference solutions pass" in verdict["gates"][0]["result"]["reason"]
@@ -120,11 +121,19 @@ def test_benchmark_files_as_they_are_published(desk: Desk, benchmark: str) -> No
     tasks = desk.root / f"{benchmark}.jsonl"
     tasks.write_text("".join(json.dumps(PUBLISHED[benchmark](n)) + "\n" for n in range(30)))
     method = "class Solution:\n    def add(self, x, y):\n        return x + y\n"
-    sides = [desk.write(name, lambda _: method if benchmark == "livecodebench" else GOOD) for name in ("one", "two")]
+    program = method if benchmark == "livecodebench" else GOOD
+    sides = [desk.write("one", lambda _: program), desk.write("two", lambda _: program + "# two\n")]
     for side in sides if benchmark == "mbpp" else ():
         side.write_text(side.read_text().replace('"task_id": "t', '"task_id": "Mbpp/'))
     status, verdict, said = desk.gate(sides[1], "--tasks", str(tasks), baseline=sides[0])
     assert (status, verdict.get("outcome")) == (0, "GO"), verdict.get("reason", said)
+
+
+def test_a_copy_of_the_baseline_s_samples_compares_nothing(desk: Desk) -> None:
+    status, verdict, said = desk.gate(desk.write("copy", lambda _: GOOD))
+    assert (status, verdict["outcome"], verdict["looks"]["look"]) == (2, "INCONCLUSIVE", 0)
+    assert "integrity: insufficient" in said
+    assert "baseline and candidate give the same answers, so nothing was compared" in verdict["reason"]
 
 
 def test_findings_come_with_a_copy_of_the_program(desk: Desk) -> None:
@@ -216,7 +225,7 @@ def test_what_is_wrong_in_a_side_is_said_of_the_user_s_file(desk: Desk) -> None:
 
 
 def test_a_task_file_that_is_wrong_spends_no_look(desk: Desk) -> None:
-    tasks, good = desk.root / "tasks.jsonl", desk.write("same", lambda _: GOOD)
+    tasks, good = desk.root / "tasks.jsonl", desk.write("same", lambda _: AS_GOOD)
     right = tasks.read_text()
     tasks.write_text(right.replace('"expected": [3, 10]', '"expected": [3, 11]', 1))
     model = desk.root / "model"

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from ssd_plugin.code_version import PACKAGE, source_files
 from ssd_plugin.errors import DataError, SandboxError
-from ssd_plugin.evaluation.graded import sidecar
+from ssd_plugin.evaluation import graded, grader
+from ssd_plugin.evaluation.graded import is_graded, sidecar
 from ssd_plugin.evaluation.grader import GradeOptions, grade_references, read_graded, score_file
 from ssd_plugin.records import Status
 from ssd_plugin.sandbox.limits import Limits
@@ -244,6 +246,42 @@ def test_a_killed_run_continues(tmp_path: Path) -> None:
     assert summary.resumed >= 20
     assert (summary.counts["pass"], summary.counts["timeout"]) == (30, 1)
     assert [row.sample_id for row in read_graded(out).rows] == [str(number) for number in [*range(30), 99]]
+
+
+@pytest.mark.parametrize(
+    ("change", "resumed"),
+    [({}, 2), ({"cpu_seconds": 3.0}, 0), ({"code": "other"}, 0)],
+    ids=str,
+)
+def test_only_what_this_grader_graded_under_these_limits_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], resumed: int
+) -> None:
+    tasks = write(tmp_path / "t.jsonl", ADD)
+    samples = write(tmp_path / "s.jsonl", *(sample("def add(a, b): return a + b\n", number) for number in range(4)))
+    steps = iter(["the first"])
+    with pytest.raises(StopIteration):
+        score_file(tasks, samples, tmp_path / "r.jsonl", options=GradeOptions(workers=1, progress=lambda: next(steps)))
+    options = GradeOptions(limits=Limits(cpu_seconds=change.get("cpu_seconds", Limits().cpu_seconds)))
+    if "code" in change:
+        monkeypatch.setattr(grader, "grader_code", lambda: change["code"])
+    assert score_file(tasks, samples, tmp_path / "r.jsonl", options=options).resumed == resumed
+
+
+def test_grades_of_another_version_of_the_grader_are_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, samples = write(tmp_path / "t.jsonl", ADD), write(tmp_path / "s.jsonl", sample("def add(a, b): return 0\n"))
+    out = tmp_path / "r.jsonl"
+    score_file(tasks, samples, out)
+    assert is_graded(out, tasks=tasks, samples=samples)
+    monkeypatch.setattr(graded, "grader_code", lambda: "other")
+    assert not is_graded(out, tasks=tasks, samples=samples)
+    assert len(read_graded(out, tasks=tasks, samples=samples).rows) == 1
+
+
+def test_the_code_that_runs_in_the_sandbox_is_part_of_the_graders_version() -> None:
+    sandbox = {file for file in (PACKAGE / "sandbox").glob("*.py") if file.name != "__init__.py"}
+    assert sandbox <= set(source_files("ssd_plugin.evaluation.grader"))
 
 
 def test_a_sidecar_that_does_not_match_is_refused(tmp_path: Path) -> None:

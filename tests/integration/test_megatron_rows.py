@@ -31,6 +31,7 @@ def make_job(folder: Path, unit: str = "samples", seq_length: int = 32, **parall
     )  # fmt: skip
     return TrainJob(
         base_model=folder,
+        base_digest="0" * 64,
         examples=folder / "kept.jsonl",
         work=folder / "work",
         output=folder / "out",

@@ -37,12 +37,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sides(tmp_path: Path) -> dict[str, Path]:
-    """A task file and two sides: a documented one and one that lost its docstrings, all passing."""
+    """A task file and three sides: a champion, one as documented as it and one that lost its docstrings, all passing."""
     check = {"kind": "function", "entry_point": "f", "inputs": [[1], [5]], "expected": [2, 6]}
     tasks = [{"task_id": f"t{n}", "prompt": "Write f(x) that adds one.", **check} for n in range(30)]
     documented, bare = 'def f(x):\n    """Add one."""\n    return x + 1\n', "def f(x):\n    return x + 1\n"
     files = {"tasks": tasks}
-    for name, text in (("documented", documented), ("bare", bare)):
+    for name, text in (("champion", documented + "# champion\n"), ("documented", documented), ("bare", bare)):
         files[name] = [{"task_id": t["task_id"], "sample_id": "s0", "completion": text} for t in tasks]
     for name, rows in files.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -59,7 +59,7 @@ def judge(installed: Path, sides: dict[str, Path], candidate: str, plugins: str)
     folder = sides["tasks"].parent
     (folder / "policy.toml").write_text(POLICY.format(plugins=plugins))
     done = ssd(
-        "gate", "--json", "--policy", folder / "policy.toml", "--tasks", sides["tasks"], "--baseline", sides["documented"],
+        "gate", "--json", "--policy", folder / "policy.toml", "--tasks", sides["tasks"], "--baseline", sides["champion"],
         "--candidate", sides[candidate], "--out", folder / f"out-{candidate}", path=installed,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout)

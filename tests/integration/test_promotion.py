@@ -19,6 +19,7 @@ from ssd_plugin.promotion import Promotion, promote, roll_back
 from ssd_plugin.registry.directory import DirectoryRegistry
 from ssd_plugin.registry.uri import open_registry
 from ssd_plugin.signing import load_trusted, new_keys
+from ssd_plugin.verdict import PolicyRef
 from ssd_plugin.verification import verify
 
 
@@ -99,6 +100,25 @@ def test_repeating_a_promotion_does_nothing(shop: Shop) -> None:
         promote(path, shop.model(1), shop.registry, shop.trusted)
 
 
+def test_a_champion_that_was_judged_again_is_champion_already(shop: Shop) -> None:
+    shop.promote(1, None)
+    done = shop.promote(2, 1)
+    again = shop.promote(2, 3)  # the first verdict expired, say: a new one, against whatever baseline
+    assert (again.version, again.before) == (done.version, done.version)
+    assert shop.history() == [("promote", "000001"), ("promote", "000002")]
+    path = shop.verdict(2, 3)
+    (shop.model(2) / "tokenizer.json").write_text("changed")
+    with pytest.raises(TrustError, match=r"tokenizer\.json was changed"):
+        promote(path, shop.model(2), shop.registry, shop.trusted)
+
+
+def test_a_verdict_of_another_policy_than_the_one_demanded_moves_nothing(shop: Shop) -> None:
+    path = shop.verdict(1, None)
+    with pytest.raises(TrustError, match="is demanded: run ssd gate with that policy"):
+        promote(path, shop.model(1), shop.registry, shop.trusted, policy=PolicyRef(name="default", sha256="b" * 64))
+    assert not shop.home.exists()
+
+
 def test_the_baseline_must_be_the_champion(shop: Shop) -> None:
     shop.promote(1, None)
     with pytest.raises(TrustError, match="names no baseline model"):
@@ -149,7 +169,7 @@ def test_any_changed_file_is_refused_named_and_leaves_nothing(shop: Shop) -> Non
             promote(path, shop.model(1), shop.registry, shop.trusted)
         file.write_bytes(original)
     (shop.model(1) / "extra").touch()
-    with pytest.raises(TrustError, match="extra is not among"):
+    with pytest.raises(TrustError, match=f"in the copy of {shop.model(1)}: .*extra is not among"):
         promote(path, shop.model(1), shop.registry, shop.trusted)
     assert not list((shop.home / "versions").iterdir())
     assert not os.path.lexists(shop.home / "champion")

@@ -29,6 +29,13 @@ def test_a_template_that_asks_for_a_reasoning_effort_is_told(tmp_path: Path) -> 
     assert PromptEncoder(tmp_path, reasoning_effort="high").render("x").startswith("Reasoning: high\n")
 
 
+@pytest.mark.parametrize(
+    ("end", "opens"), [("<think>\n", True), ("<think>", True), ("<think>\n\n</think>\n\n", False), ("", False)]
+)
+def test_a_template_that_opens_a_thought_is_known(tmp_path: Path, end: str, opens: bool) -> None:
+    assert encoder(tmp_path, PLAIN + end).opens_thought is opens
+
+
 @pytest.mark.parametrize("template", [PLAIN, TAGGED])
 @pytest.mark.parametrize("completion", ["def f(x):\n    return x", "```python\nx = 1\n```", "  indented", "1 + 1", "é"])
 def test_prompt_and_completion_tokenise_as_they_do_together(tmp_path: Path, template: str, completion: str) -> None:

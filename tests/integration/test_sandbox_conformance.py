@@ -188,6 +188,13 @@ def test_suite_that_exits_early_is_not_a_pass(worker: Worker) -> None:
     assert judge(worker, task, "def f(x): return x\n", Limits()).status is not Status.PASS
 
 
+def test_a_program_cannot_end_the_suites_loop(worker: Worker) -> None:
+    test = "def check(candidate):\n    assert all(map(candidate, [1, 2]))\n"
+    task = Task(task_id="s", prompt="", check=AssertCheck(entry_point="f", test=test))
+    assert judge(worker, task, "def f(x): return True\n", Limits()).status is Status.PASS
+    assert judge(worker, task, "def f(x): raise StopIteration\n", Limits()).status is Status.FAIL
+
+
 def test_nothing_outlives_a_program(tier: SandboxTier, worker: Worker) -> None:
     boundary(tier)
     before = _descendants(os.getpid())

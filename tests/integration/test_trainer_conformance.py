@@ -20,7 +20,7 @@ from ssd_plugin.jsonl import sha256_file, write_jsonl
 from ssd_plugin.training import open_trainer
 from ssd_plugin.training.embedded import EmbeddedTrainer
 from ssd_plugin.training.protocol import Trainer, TrainJob
-from ssd_plugin.weights import check_model_dir
+from ssd_plugin.weights import check_model_dir, model_digest
 
 BACKENDS: dict[str, Callable[[], Trainer]] = {"embedded": lambda: open_trainer("embedded")}
 CONFIG = TrainConfig(
@@ -59,6 +59,7 @@ def make_job(folder: Path, model: Path, **changes: object) -> TrainJob:
     examples = write_examples(folder / "examples.jsonl")
     return TrainJob(
         base_model=model,
+        base_digest=model_digest(model),
         examples=examples,
         work=folder / "work",
         output=folder / "out",

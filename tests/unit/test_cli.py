@@ -1,5 +1,7 @@
 """What `ssd` answers when something goes wrong that no command foresaw: never the status of a verdict."""
 
+from pathlib import Path
+
 import pytest
 
 from ssd_plugin import cli
@@ -31,6 +33,17 @@ def test_a_directory_is_no_file_to_write(capsys: pytest.CaptureFixture[str], com
         cli.main([*command, "--out", "."])
     assert end.value.code == 3
     assert "is a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["sample"], ["train", "--nodes", "2"], ["run", "ssd_smollm2_135m"]])
+def test_damaged_settings_of_a_run_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    (tmp_path / "config.json").write_text('{"recipe": "ssd_smollm2_135m"}')
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command, "--run-dir", str(tmp_path)])
+    assert end.value.code == 3
+    assert f"{tmp_path}/config.json: model is missing; restore the file" in capsys.readouterr().err
 
 
 def test_an_input_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:

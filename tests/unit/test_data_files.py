@@ -24,3 +24,9 @@ def test_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, conten
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=name):
         list(read_rows(tmp_path / name))
+
+
+def test_a_bad_line_of_a_zipped_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl.gz").write_bytes(gzip.compress(b"{}\n{\n"))
+    with pytest.raises(DataError, match=r"t\.jsonl\.gz:2: not valid JSON"):
+        list(read_rows(tmp_path / "t.jsonl.gz"))

@@ -48,7 +48,9 @@ def line(folder: Path, first: str = "exit 0", second: str = "exit 0") -> Callabl
     """The first node's line, of its ranks alone."""
     work = folder / "run/train"
     config = TrainConfig(backend="megatron", train_iters=2, save_interval=1, max_lr=1e-3, min_lr=0, seq_length=8)
-    job = TrainJob(base_model=folder, examples=folder, work=work, output=folder / "out", seed=1, config=config)
+    job = TrainJob(
+        base_model=folder, base_digest="", examples=folder, work=work, output=folder / "out", seed=1, config=config
+    )
     ranks = Ranks(count=1, python=str(torchrun(folder, first, second)))
     return lambda: run_ranks(job, ranks, lambda _: True)
 

@@ -6,22 +6,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssd_plugin.data.overlap import NgramIndex, words
+from ssd_plugin.data.overlap import WHOLE, NgramIndex, words
 
-TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=8).map(" ".join), max_size=4)
+TEXTS = st.lists(st.lists(st.sampled_from("ab"), max_size=12).map(" ".join), max_size=4)
+SIZES = st.integers(1, 4) | st.integers(WHOLE, 10)
+
+
+def grams(text: str, n: int) -> list[str]:
+    found = re.findall(r"\w+", text.lower())
+    return [" ".join(found[i : i + n]) for i in range(max(1, len(found) - n + 1))] if found else []
+
+
+def shares(gram: str, indexed: str, text: str, n: int) -> bool:
+    """Whether a gram of `indexed` is one of `text`, or all of `indexed` and long enough to be looked for inside it."""
+    is_whole = WHOLE <= len(gram.split()) < n and gram == indexed
+    return gram in grams(indexed, n) and (gram in grams(text, n) or (is_whole and f" {gram} " in f" {text} "))
 
 
 def brute_force(indexed: list[str], text: str, n: int) -> str:
-    def grams(t: str) -> list[str]:
-        found = re.findall(r"\w+", t.lower())
-        return [" ".join(found[i : i + n]) for i in range(max(1, len(found) - n + 1))] if found else []
-
-    known = {gram for t in indexed for gram in grams(t)}
-    return next((gram for gram in grams(text) if gram in known), "")
+    sizes = [n, *range(n - 1, WHOLE - 1, -1)]
+    looked_up = (gram for size in sizes for gram in grams(text, size))
+    return next((gram for gram in looked_up if any(shares(gram, one, text, n) for one in indexed)), "")
 
 
 @settings(deadline=None)  # the first example imports numpy
-@given(indexed=TEXTS, texts=TEXTS, n=st.integers(1, 4))
+@given(indexed=TEXTS, texts=TEXTS, n=SIZES)
 def test_the_index_equals_a_brute_force_search(indexed: list[str], texts: list[str], n: int) -> None:
     index = NgramIndex(indexed, n)
     for text in texts:
@@ -29,12 +38,13 @@ def test_the_index_equals_a_brute_force_search(indexed: list[str], texts: list[s
 
 
 @settings(deadline=None)
-@given(indexed=TEXTS, others=TEXTS, n=st.integers(1, 4))
+@given(indexed=TEXTS, others=TEXTS, n=SIZES)
 def test_what_is_kept_is_what_both_have(indexed: list[str], others: list[str], n: int) -> None:
     kept = NgramIndex(indexed, n)
     assert kept.keep_shared(iter(others)) == sum(bool(text) for text in others)
     for text in indexed:
-        assert kept.first_shared(text) == brute_force(others, text, n)
+        both = (g for g in grams(text, n) if any(shares(g, one, other, n) for one in indexed for other in others))
+        assert kept.first_kept(text) == next(both, "")
 
 
 def test_ten_words_are_enough_and_nine_are_not() -> None:
@@ -48,6 +58,22 @@ def test_a_short_text_is_found_only_whole() -> None:
     index = NgramIndex(["def f(x): return x"])
     assert index.first_shared("DEF f( x ):\n    return x\n") == "def f x return x"
     assert index.first_shared("def f(x): return x + 1") == ""
+
+
+def test_a_short_text_of_six_words_is_found_inside_a_longer_one() -> None:
+    index = NgramIndex(["Return the sum of two numbers.", "Sort a list.", "Add two numbers to each other"])
+    longer = "Please answer in Python: return the sum of two numbers, in one line and without any import"
+    assert index.first_shared(longer) == "return the sum of two numbers"
+    assert index.first_shared("Return the sum of two") == ""
+    assert index.first_shared("Return the sum of the two numbers that are given, in one line of Python") == ""
+    assert index.first_shared("Sort a list. Then add two numbers, and write the sum of both at its end.") == ""
+
+
+def test_a_longer_text_is_not_kept_for_a_short_one_that_it_holds() -> None:
+    short, longer = "return the sum of two numbers", "return the sum of two numbers and then of three more if any"
+    index = NgramIndex([short, longer])
+    index.keep_shared(["Please answer in Python: return the sum of two numbers, in one line and without any import"])
+    assert (index.first_kept(short), index.first_kept(longer)) == (short, "")
 
 
 def test_white_space_case_and_marks_do_not_hide_an_overlap() -> None:

@@ -270,6 +270,23 @@ def test_the_error_of_a_stages_process_comes_back_as_itself(config: RunConfig, t
     assert json.loads((tmp_path / "run/config.json").read_text())["recipe"] == config.recipe
 
 
+def test_settings_with_a_source_that_is_refused_do_not_stay(
+    stages: FakeStages, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_line(config, tmp_path, until="prompts")
+    refused = apply_overrides(config, ["prompts.source=none.jsonl"])
+
+    def refuse(name: str, *_: object) -> None:
+        assert config_from_json(RunDir(tmp_path).read_config()) == refused, "the stage reads the new settings"
+        raise DataError("none.jsonl: holds no prompts")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stages, "run", refuse)
+        with pytest.raises(DataError, match="holds no prompts"):
+            run_line(refused, tmp_path)
+    assert config_from_json(RunDir(tmp_path).read_config()) == config
+
+
 def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "rows.jsonl"
     jsonl.write_jsonl(path, [{"old": 1}])

@@ -49,6 +49,17 @@ def test_a_prompt_that_shares_ten_words_with_an_evaluation_task_is_left_out_and_
     assert "1 left out" in report.summary
 
 
+def test_a_prompt_that_holds_a_short_evaluation_task_whole_is_left_out(tmp_path: Path) -> None:
+    short = "Return the sum of two numbers."
+    train = [
+        with_tests("t1", "Add two numbers."),
+        with_tests("t2", f"Answer briefly, in Python only: {short} Nothing else."),
+    ]
+    settings = config(tmp_path, train, [with_tests("d1", "Double a number.")], [with_tests("h1", short)])
+    assert prompts.run(RunDir(tmp_path / "run"), settings).facts["left_out"] == 1
+    assert [t.task_id for t in read_tasks(tmp_path / "run/prompts/train.jsonl")] == ["t1"]
+
+
 def test_what_many_tasks_say_in_the_same_words_is_no_tasks_own(tmp_path: Path) -> None:
     form = " The input is given from Standard Input in the following format: N and then one line of words."
     graded = [with_tests(f"h{n}", f"{name} the words of a list that has no more than {n} of them." + form)

@@ -1,5 +1,6 @@
 """`verify` accepts one thing only: a valid GO of a trusted key over exactly these files."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from ssd_plugin.evidence.files import ENVELOPE
 from ssd_plugin.evidence.statement import statement
 from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.signing import load_trusted, new_keys
-from ssd_plugin.verdict import GateStatus, Override, Subject, Tier, Verdict, read_verdict
+from ssd_plugin.verdict import GateStatus, Override, PolicyRef, Subject, Tier, Verdict, read_verdict
 from ssd_plugin.verification import Verified, verify
 
 
@@ -146,6 +147,19 @@ def test_a_judged_file_may_not_become_a_link_to_the_same_content(judged: Any, tm
         check(judged)
 
 
+def test_evidence_that_is_a_pipe_or_a_folder_is_refused_at_once(judged: Any) -> None:
+    for make in (os.mkfifo, Path.mkdir):
+        for name in ("verdict.dsse.json", "verdict.json", "summary.md"):
+            path = judged.out / name
+            path.rename(judged.out.parent / "kept")
+            make(path)
+            with pytest.raises(TrustError, match=f"{name}: is not a file"):
+                check(judged)
+            path.unlink() if path.is_fifo() else path.rmdir()
+            (judged.out.parent / "kept").rename(path)
+    check(judged)
+
+
 def test_nobody_is_trusted_by_default(judged: Any) -> None:
     with pytest.raises(TrustError, match="no key is trusted"):
         verify(judged.verdict, {}, model=judged.model)
@@ -199,6 +213,15 @@ def test_a_signed_verdict_must_be_valid_now(judged: Any, change: Callable[[Any],
     judged.sign(replace(verdict, **change(verdict)))
     with pytest.raises(TrustError, match=message):
         check(judged)
+
+
+def test_the_policy_that_is_demanded_must_have_judged(judged: Any) -> None:
+    own = read_verdict(judged.verdict).policy
+    check(judged, policy=replace(own, name="its name does not matter"))
+    with pytest.raises(
+        TrustError, match=r"policy default \(SHA-256 a{12}\.\.\.\), and default \(b{12}\.\.\.\) is demanded"
+    ):
+        check(judged, policy=PolicyRef(name=own.name, sha256="b" * 64))
 
 
 def test_a_go_that_rests_on_an_override_ends_with_the_override(judged: Any, factory: Any) -> None:

@@ -32,7 +32,8 @@ def job_to_json(job: TrainJob) -> dict[str, Any]:
 def job_from_json(values: dict[str, Any]) -> TrainJob:
     """The job that `job_to_json` wrote."""
     paths = {name: Path(values[name]) for name in ("base_model", "examples", "work", "output")}
-    return TrainJob(**paths, seed=values["seed"], config=build(TrainConfig, values["config"], "train"))
+    config = build(TrainConfig, values["config"], "train")
+    return TrainJob(**paths, base_digest=values["base_digest"], seed=values["seed"], config=config)
 
 
 def probes(examples: Examples) -> list[list[int]]:

@@ -3,11 +3,11 @@
 import importlib.metadata
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ssd_plugin.errors import DataError, DependencyError, TrainingError
-from ssd_plugin.jsonl import read_json, read_jsonl, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.jsonl import read_json, read_jsonl, write_json, write_jsonl
 from ssd_plugin.training.checkpoints import JOB, LOG, finish, finished
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.megatron.job import (
@@ -22,7 +22,7 @@ from ssd_plugin.training.megatron.job import (
 from ssd_plugin.training.megatron.launcher import gpus, run_ranks
 from ssd_plugin.training.megatron.torchrun import PROGRAM, Ranks
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
-from ssd_plugin.weights import check_model_dir, model_digest
+from ssd_plugin.weights import check_model_dir
 
 INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo container"
 
@@ -37,7 +37,7 @@ class MegatronTrainer:
     def train(self, job: TrainJob) -> TrainSummary:
         """See `Trainer.train`."""
         require_bridge()
-        identity = sha256_json([sha256_file(job.examples), model_digest(job.base_model), job.seed, asdict(job.config)])
+        identity = job.identity()
         if done := finished(job.work, identity, job.output):
             return done
         tokens = _tokens_a_step(job)

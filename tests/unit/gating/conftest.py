@@ -94,8 +94,9 @@ class World:
         return self.root / "tasks.jsonl"
 
     def write(self, name: str, rows: Sequence[Result], **meta: Any) -> Path:
+        """The rows as side `name`, which says so in every answer: sides that answer the same compare nothing."""
         path = self.root / f"{name}.jsonl"
-        write_jsonl(path, (row.to_json() for row in rows))
+        write_jsonl(path, (replace(row, completion=f"{row.completion}# {name}\n").to_json() for row in rows))
         write_json(path.with_name(path.name + ".meta.json"), {**self.meta(path), **meta})
         return path
 

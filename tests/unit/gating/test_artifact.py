@@ -262,6 +262,19 @@ FAST = {"model": {"vocab": {"a": 1, "b": 0}, "merges": []}}
 ADDED = {"2": {"content": "<x>", "special": True}}
 
 
+def in_table(**flags: Any) -> Callable[[Path], Any]:
+    return set_config(added_tokens_decoder={"2": {"content": "<x>"} | flags})
+
+
+def with_class(name: Any) -> Callable[[Path], Any]:
+    return set_config(tokenizer_class=name)
+
+
+def slow_with_class(model: Path) -> None:
+    slow_only(model)
+    with_class("GPT2Tokenizer")(model)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
@@ -286,6 +299,30 @@ ADDED = {"2": {"content": "<x>", "special": True}}
             set_config(added_tokens_decoder={"2": {"content": "<y>", "special": True}}),
             "special tokens, added tokens differ",
         ),
+        *(
+            (in_table(), in_table(**{flag: True}), "the flags of <x> differ")
+            for flag in ("lstrip", "rstrip", "single_word")
+        ),
+        (in_table(), in_table(normalized=False), "the flags of <x> differ"),
+        (in_table(special=True), in_table(special=True, normalized=True), "the flags of <x> differ"),
+        (in_table(), in_table(special=True), "special tokens, the flags of <x> differ"),
+        (  # the table overrules what is the same on both sides
+            edit_json("tokenizer.json", lambda d: d | {"added_tokens": [{"id": 2, "content": "<x>"}]}),
+            in_table(lstrip=True),
+            "the flags of <x> differ",
+        ),
+        (set_config(), set_config(eos_token={"content": "</s>", "lstrip": True}), "the flags of </s> differ"),
+        (put("added_tokens.json", {"<x>": 2}), in_table(rstrip=True), "the flags of <x> differ"),
+        (with_class("Qwen2TokenizerFast"), with_class("LlamaTokenizerFast"), "tokenizer_class differ"),
+        (with_class("TokenizersBackend"), with_class("BertTokenizer"), "tokenizer_class differ"),
+        (with_class("Qwen2Tokenizer"), with_class(None), "tokenizer_class differ"),
+        (slow_with_class, with_class("TokenizersBackend"), "tokenizer_class differ"),
+        (
+            edit_json("config.json", lambda d: d | {"tokenizer_class": "Qwen2Tokenizer"}),
+            edit_json("config.json", lambda d: d | {"tokenizer_class": "BertTokenizer"}),
+            "tokenizer_class differ",
+        ),
+        (set_config(), with_class(7), "malformed"),
     ],
 )
 def test_a_tokenizer_that_reads_otherwise_is_refused(
@@ -310,6 +347,18 @@ def test_the_same_tokenizer_saved_anew_passes(judge: Callable[..., GateResult], 
     put("vocab.json", {"a": 0, "b": 1})(models[1])
     set_config(add_bos_token=False, added_tokens_decoder=ADDED, additional_special_tokens=["<x>"])(models[1])
     put("special_tokens_map.json", {"eos_token": {"content": "</s>", "lstrip": False}})(models[0])
+    with_class("Qwen2TokenizerFast")(models[1])
+    for name in ("Qwen2Tokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"):
+        with_class(name)(models[0])
+        assert judge().status is GateStatus.PASS, name
+
+
+def test_flags_may_be_written_in_full(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:
+    in_table(special=True)(models[1])
+    in_table(special=True, lstrip=False, rstrip=False, single_word=False, normalized=False)(models[0])
+    assert judge().status is GateStatus.PASS
+    named = {"content": "<x>", "lstrip": True}  # that loaders leave unread, since the table has the token
+    put("special_tokens_map.json", {"additional_special_tokens": [named]})(models[0])
     assert judge().status is GateStatus.PASS
 
 
@@ -320,6 +369,7 @@ def test_the_lines_own_export_passes(judge: Callable[..., GateResult], models: t
     slow_only(baseline)
     put("special_tokens_map.json", {"eos_token": "</s>", "additional_special_tokens": ["<x>"]})(baseline)
     put("added_tokens.json", {"<x>": 2})(baseline)
+    with_class("GPT2Tokenizer")(baseline)
     put("chat_template.jinja", other_template())(baseline)
     shutil.rmtree(model)
     model.mkdir()

@@ -49,6 +49,22 @@ def test_tasks_found_in_completions(world: Any, tasks: list[Task], tmp_path: Pat
     assert len(result.findings) == 9
 
 
+def test_a_short_prompt_is_found_whole_inside_a_longer_text(world: Any, tmp_path: Path) -> None:
+    prompts = ["Return the sum of two numbers.", "Return the sum of two numbers or of three.", "Sort a list."]
+    tasks = [Task(task_id=f"t{n}", prompt=text) for n, text in enumerate(prompts)]
+    longer = "Write Python. Return the sum of two numbers, and be brief about it. Sort a list. Say no more."
+    result = run(world, tasks, [{"prompt": longer}], tmp_path)
+    assert result.status is GateStatus.BREACH
+    assert {finding.task_id for finding in result.findings} == {"t0"}
+    assert "'return the sum of two numbers'" in result.findings[0].message
+
+
+def test_a_short_prompt_that_many_tasks_have_is_no_tasks_own(world: Any, tmp_path: Path) -> None:
+    tasks = [Task(task_id=f"t{n}", prompt="Complete the function that is given below.") for n in range(3)]
+    result = run(world, tasks, [{"prompt": f"{tasks[0].prompt} def add(x, y): returns the sum of both"}], tmp_path)
+    assert (result.status, result.findings) == (GateStatus.PASS, ())
+
+
 def test_no_text_or_no_file_is_never_a_pass(world: Any, tasks: list[Task], tmp_path: Path) -> None:
     assert run(world, tasks, [{"prompt": 7}], tmp_path).status is GateStatus.ERROR
     bare = replace(world.context([], []), tasks=tuple(tasks))

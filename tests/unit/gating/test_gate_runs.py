@@ -13,17 +13,19 @@ from typing import Any
 
 import pytest
 
+from ssd_plugin.data import benchmarks
 from ssd_plugin.errors import ConfigError, DataError, GateError, PluginError
 from ssd_plugin.evaluation.graded import sidecar
+from ssd_plugin.evaluation.judge import Judgement
 from ssd_plugin.gating import run as run_module
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
 from ssd_plugin.gating.holding import held
 from ssd_plugin.gating.record import judge_and_record
 from ssd_plugin.gating.run import run_gates
 from ssd_plugin.gating.sides import load_side
-from ssd_plugin.jsonl import sha256_file, write_json
+from ssd_plugin.jsonl import sha256_file, write_json, write_jsonl
 from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
-from ssd_plugin.records import Result, Status
+from ssd_plugin.records import Result, Status, read_results
 from ssd_plugin.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
 
 POLICY = """
@@ -131,14 +133,70 @@ def test_all_failing_on_both_sides_shows_nothing(
     assert [(row.power, row.tasks_needed) for row in verdict.power] == [(0.0, 0)]
 
 
-def test_identical_sides_on_few_tasks_prove_nothing(tools: Any, tmp_path: Path) -> None:
+def test_equal_sides_on_few_tasks_prove_nothing(tools: Any, tmp_path: Path) -> None:
     small = tools.World(tmp_path, tools.make_tasks(10))
     rows = tools.make_rows(small.tasks)
     (tmp_path / "policy.toml").write_text(POLICY.replace("min_tasks = 100", "min_tasks = 2"))
-    side = small.write("side", rows)
-    verdict = run_gates(small.request(side, side, str(tmp_path / "policy.toml")))
+    sides = [small.write(name, rows) for name in ("baseline", "candidate")]
+    verdict = run_gates(small.request(*sides, str(tmp_path / "policy.toml")))
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "correctness (critical) insufficient" in verdict.reason
+    assert verdict.reason.startswith("correctness (critical) insufficient")
+
+
+def test_the_same_answers_on_both_sides_compare_nothing(
+    world: Any, tools: Any, judge: Callable[..., Verdict], tmp_path: Path
+) -> None:
+    side = world.write("side", tools.make_rows(world.tasks))
+    rows = list(read_results(side))
+    copies = [tmp_path / name for name in ("copy.jsonl", "shuffled.jsonl", "renamed.jsonl", "one_other.jsonl")]
+    write_jsonl(copies[0], (row.to_json() for row in rows))
+    write_jsonl(copies[1], (row.to_json() for row in reversed(rows)))
+    write_jsonl(copies[2], (replace(row, sample_id=f"new-{row.sample_id}").to_json() for row in rows))
+    write_jsonl(copies[3], (row.to_json() for row in [replace(rows[0], completion="else"), *rows[1:]]))
+    for copy in copies:
+        write_json(sidecar(copy), world.meta(copy))
+    for other in (side, *copies[:3]):
+        verdict = judge(side, other)
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert verdict.reason.startswith(
+            "integrity (critical) insufficient: baseline and candidate give the same answers"
+        )
+        assert [one.result.reason for one in verdict.gates[1:]] == ["not run: integrity did not pass"]
+        assert verdict.looks.look == 0
+    assert judge(side, copies[3]).outcome is Outcome.GO
+
+
+def test_the_base_may_be_generation_zero_too(world: Any, tools: Any, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    base, candidate = (world.write(name, tools.make_rows(world.tasks)) for name in ("base", "candidate"))
+    verdict = run_gates(world.request(base, candidate, str(tmp_path / "policy.toml"), origin=base))
+    assert verdict.outcome is Outcome.GO, verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("having", "said"),
+    [
+        (164, ""),
+        (4, "; 160 of 164 tasks have no reference solution: their tests were not tried on a known good answer"),
+        (0, "; 164 of 164 tasks have no reference solution: their tests were not tried on a known good answer"),
+    ],
+)
+def test_it_is_said_how_many_tasks_have_a_reference(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, having: int, said: str
+) -> None:
+    good = Judgement(status=Status.PASS)
+    judgements = {f"t{n:03d}": good for n in range(having)}
+    monkeypatch.setattr("ssd_plugin.gates.integrity.grade_references", lambda path: judgements)
+    tasks = [replace(t, reference="x" if t.task_id in judgements else "") for t in tools.make_tasks(164)]
+    known = tools.World(tmp_path, tasks)
+    (tmp_path / "policy.toml").write_text(POLICY)
+    sides = [known.write(name, tools.make_rows(tasks)) for name in ("baseline", "candidate")]
+    verdict = run_gates(known.request(*sides, str(tmp_path / "policy.toml")))
+    integrity = verdict.gates[0].result
+    assert integrity.status is GateStatus.PASS
+    assert integrity.reason.endswith(f"{having} reference solutions pass, sandbox namespaces{said}")
+    figure = integrity.measurements[1]
+    assert (figure.name, figure.candidate, figure.tasks) == ("tasks whose reference solution passes", having, 164)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +443,7 @@ def test_one_file_cannot_be_the_samples_of_two_models(world: Any, tools: Any, tm
     assert refused.outcome is Outcome.ERROR
     assert "whose models differ" in refused.reason
     assert refused.looks.look == 0
-    assert judged(new, new).outcome is Outcome.GO
+    assert "give the same answers" in judged(new, new).reason
 
 
 def test_a_second_gate_run_into_the_same_directory_is_refused(world: Any, tools: Any, tmp_path: Path) -> None:
@@ -396,6 +454,32 @@ def test_a_second_gate_run_into_the_same_directory_is_refused(world: Any, tools:
         judge_and_record(request, None)
     assert not any(request.out.iterdir())
     assert judge_and_record(request, None).outcome is Outcome.GO
+
+
+def test_a_benchmark_s_tasks_are_written_only_by_the_run_that_holds_the_directory(
+    world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
+    request = replace(world.request(*sides, str(tmp_path / "policy.toml")), tasks=Path("humaneval"))
+    monkeypatch.setattr(benchmarks, "fetch", lambda name: world.tasks)
+    with held(request.out), pytest.raises(GateError, match="in use by another process"):
+        judge_and_record(request, None)
+    assert not any(request.out.iterdir())
+    verdict = judge_and_record(request, None)
+    assert verdict.outcome is Outcome.GO, verdict.reason
+    assert [subject.path for subject in verdict.subjects if subject.role == "tasks"] == ["tasks.jsonl"]
+
+
+def test_a_benchmark_that_cannot_be_had_ends_an_old_go(world: Any, tools: Any, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
+    request = world.request(*sides, str(tmp_path / "policy.toml"))
+    assert judge_and_record(request, None).outcome is Outcome.GO
+    verdict = judge_and_record(replace(request, tasks=Path("humanevil")), None)
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.reason.startswith("benchmark 'humanevil': not a file, and not one of humaneval,")
+    assert read_verdict(request.out / "verdict.json") == verdict
 
 
 def test_an_old_go_does_not_outlive_a_failed_run(

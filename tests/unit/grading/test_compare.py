@@ -1,5 +1,6 @@
 """Comparison rules, and that hostile forms are never equal and never raise."""
 
+import time
 from typing import Any
 
 import pytest
@@ -171,3 +172,36 @@ def test_malformed_tags_are_refused(form: Any) -> None:
 )
 def test_output_lines(expected: str, actual: str, same: bool) -> None:
     assert same_output(expected, actual) is same
+
+
+def test_a_deep_key_costs_what_it_is_long() -> None:
+    deep: Any = ()
+    for _ in range(MAX_DEPTH // 2):
+        deep = (deep,)
+    for expected, actual in (({1}, {deep}), ({1: 2}, {deep: 2}), ({deep, 1}, {frozenset({deep}), 1})):
+        assert not equal(encode(expected), encode(actual))
+        assert equal(encode(actual), encode(actual))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({("a,b",)}, {("a", "b")}),
+        ({"(1)"}, {(1,)}),
+        ({((1,), 2)}, {(1, (2,))}),
+        ({"set(1)"}, {frozenset({1})}),
+        ({frozenset({1, 2})}, {(1, 2)}),
+        ({()}, {frozenset()}),
+        ({'a","b'}, {"a", "b"}),
+    ],
+)
+def test_different_members_have_different_texts(one: Any, other: Any) -> None:
+    assert not equal(encode(one), encode(other))
+
+
+def test_a_long_run_of_digits_is_compared_in_linear_time() -> None:
+    started = time.process_time()
+    assert not same_output("1" * 500_000, "1" * 500_000 + "x")
+    assert not same_output("." + "1" * 500_000, "." + "1" * 500_000 + "x")
+    assert same_output("1" * 500_000 + ".0", "1" * 500_000)
+    assert time.process_time() - started < 10  # it was hours

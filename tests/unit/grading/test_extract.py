@@ -130,13 +130,35 @@ def test_thoughts_are_not_the_answer(answer: str) -> None:
     assert build_program(answer) == "print(1)\n"
 
 
-@pytest.mark.parametrize("answer", [f"<think>\n{GOOD}", f"Well.\n <think>\n{GOOD}", f"{GOOD}</think>", "<think>"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"<think>\n{GOOD}",
+        f"Well.\n <think>\n{GOOD}",
+        f"{GOOD}</think>",
+        "<think>",
+        f"<think>One.</think>Not yet:\n{GOOD}\n<think>Two.\n{GOOD}",
+        f"analysisWe need to print.\n{GOOD}\nHm",
+        f"analysisWe say </think>\n{GOOD}",
+        f'analysis"print" it:\n{GOOD}\nassistantcommentary to=python {GOOD}',
+        "analysis```python\nprint(1)\n```",
+    ],
+)
 def test_thoughts_without_an_answer_hold_no_program(answer: str) -> None:
     assert build_program(answer) is None
     assert build_program(answer, prompt=PROMPT, entry_point="f") is None
 
 
-@pytest.mark.parametrize("text", ["analysis = 1\n", "x = '<think>'\n", "print('assistantfinal')\n", "analysis: none"])
+def test_a_thought_that_the_prompt_began_is_no_answer_until_it_ends() -> None:
+    draft = f"First:\n{GOOD}"
+    assert build_program(draft) == "print(1)\n"
+    assert build_program(draft, thinking=True) is None
+    assert build_program(f"Hm.\n</think>\n{GOOD}", thinking=True) == "print(1)\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["analysis = 1\n", "x = '<think>'\n", "print('assistantfinal')\n", "analysis: none", "analysis_of(1)\n"]
+)
 def test_other_answers_are_whole(text: str) -> None:
     assert final_answer(text) == text
 

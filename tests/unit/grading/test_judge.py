@@ -60,6 +60,22 @@ def whole_lines(report: bytes) -> list[Any] | None:
         return None
 
 
+def test_a_line_far_longer_than_its_right_answer_is_not_even_read() -> None:
+    task = Task(
+        task_id="t", prompt="", check=FunctionCheck(entry_point="f", inputs=((), ()), expected=("a" * 9000, []))
+    )
+    for first, second, found in (
+        ("a" * 9000, [], Status.PASS),
+        ([[]] * 9000, [], Status.FAIL),
+        ("a" * 9000, [[]] * 9000, Status.FAIL),
+    ):
+        lines = ({"value": first}, {"value": second}, {"done": True})
+        report = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        judgement = judge(Reports(report), task, "", LIMITS)  # type: ignore[arg-type]
+        assert judgement.status is found
+    assert judgement.detail == "call 2: its result is larger than any right answer"
+
+
 @pytest.mark.parametrize("report", [RIGHT, RIGHT.replace(b" ", b""), RIGHT + b"{", RIGHT.replace(b"3", b"3.0")])
 def test_only_what_the_lines_say_counts(report: bytes) -> None:
     assert status(FUNCTION, Reports(report)) is Status.PASS

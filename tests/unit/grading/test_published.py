@@ -2,6 +2,7 @@
 
 import base64
 import collections
+import contextlib
 import gzip
 import json
 import pickle
@@ -119,6 +120,9 @@ def test_tasks_with_more_than_one_answer_become_suites(tmp_path: Path) -> None:
     assert "for arguments in [[(3, 4), (4,)]]" in task.check.test
     with pytest.raises(DataError, match=r"t.jsonl:1: the inputs of Mbpp/2 are not what that task takes"):
         load_tasks(write(tmp_path / "t.jsonl", mbpp_plus(2, [3])))
+    for tolerance in ("1", [1], -1, float("nan")):
+        with pytest.raises(DataError, match=r"t.jsonl:1: field 'atol' must be a number"):
+            load_tasks(write(tmp_path / "t.jsonl", mbpp_plus(2, [[3], [4]]) | {"atol": tolerance}))
 
 
 def test_mbpp(tmp_path: Path) -> None:
@@ -240,6 +244,43 @@ def test_crafted_rows_are_refused_in_one_line(tmp_path: Path, row: dict[str, Any
     assert "\n" not in str(refused.value)
 
 
+RELEASE = {name: value for name, value in EVALPLUS.items() if name != "test"}
+TEXTS = ("task_id", "prompt", "canonical_solution", "entry_point")
+INPUTS = ("base_input", "plus_input")
+ROWS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    (HUMANEVAL, (*TEXTS, "test")),
+    (RELEASE, (*TEXTS, *INPUTS)),
+    (RELEASE | {"task_id": "Mbpp/2", "base_input": [[[3], [4]]], "plus_input": []}, (*TEXTS, *INPUTS)),
+    (MBPP, ("task_id", "text", "code", "test_list")),
+    (MBPP_PLUS, ("task_id", "prompt", "code", "test_list", "test")),
+    (livecodebench(), ("question_id", "question_content", "public_test_cases", "private_test_cases")),
+    (functional("[1]", "1"), ("question_id", "question_content", "public_test_cases", "metadata")),
+]
+
+
+@pytest.mark.parametrize("damage", [None, " ", -0.5, True, [5], ["a"], [["a"], {}], {"a": 5}], ids=str)
+@pytest.mark.parametrize(("row", "field"), [(row, field) for row, fields in ROWS for field in fields])
+def test_a_damaged_field_is_refused_in_one_line(tmp_path: Path, row: dict[str, Any], field: str, damage: Any) -> None:
+    with pytest.raises(DataError, match=r"t\.jsonl:1: ") as refused:
+        load_tasks(write(tmp_path / "t.jsonl", row | {field: damage}))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("row", "field"), [(row, field) for row, _ in ROWS for field in row])
+def test_a_missing_or_odd_field_is_refused_or_not_needed(tmp_path: Path, row: dict[str, Any], field: str) -> None:
+    without = {name: value for name, value in row.items() if name != field}
+    for damaged in (without, *(row | {field: odd} for odd in (None, "", 5, ["a"], {"a": 5}))):
+        with contextlib.suppress(DataError):
+            load_tasks(write(tmp_path / "t.jsonl", damaged))
+
+
+@pytest.mark.parametrize("test", [{"input": 5, "output": "2"}, {"input": "5", "output": None}, {"input": "5"}])
+def test_a_test_that_is_not_text_is_refused(tmp_path: Path, test: dict[str, Any]) -> None:
+    row = livecodebench(public_test_cases=json.dumps([test | {"testtype": "stdin"}]))
+    with pytest.raises(DataError, match=r"t\.jsonl:1: its tests must be a list of objects with input and output"):
+        load_tasks(write(tmp_path / "t.jsonl", row))
+
+
 OWN = {"task_id": "a", "prompt": "p", "kind": "function", "entry_point": "f", "inputs": [[1]], "expected": [1]}
 
 
@@ -275,8 +316,9 @@ def test_windows_of_dates(tmp_path: Path) -> None:
     assert [task.task_id for _, task in inside] == ["abc1_a"]
     with pytest.raises(DataError, match="YYYY-MM-DD"):
         Window(start="May")
-    with pytest.raises(DataError, match="no contest_date"):
-        list(stream_tasks(write(tmp_path / "h.jsonl", HUMANEVAL), Window(start="2025-01-01")))
+    for row in (HUMANEVAL, livecodebench(contest_date=None), livecodebench(contest_date=["2025-02-08"])):
+        with pytest.raises(DataError, match="no contest_date"):
+            list(stream_tasks(write(tmp_path / "h.jsonl", row), Window(start="2025-01-01")))
 
 
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""One process at a time: a lock that the kernel lets go of when its holders have ended, however they ended."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+
+def lock(path: Path, flags: int, patience: float = 0.0) -> int:
+    """Open `path` and hold it until the descriptor is closed, here and in every child that inherited it.
+
+    `flags`: how to open it, as for `os.open`. `patience`: for how many seconds to try.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: it cannot be opened or locked.
+    """
+    deadline = time.monotonic() + patience
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
