@@ -59,7 +59,11 @@ def _grading_troubles(side: Side, context: GateContext) -> list[str]:
 def _grading_differs(sides: Sequence[Side]) -> list[str]:
     """What of the grading is not the same for all sides: a side with more time, or another grader, is not comparable."""
     troubles = []
-    for key, what in (("limits", "limits"), ("grader", "versions of the grader")):
+    for key, what in (
+        ("limits", "limits"),
+        ("grader", "versions of the grader"),
+        ("code", "code or tools of the grader"),
+    ):
         found = {side.role: side.meta.get(key) for side in sides}
         first = next(iter(found.values()))
         if other := next((role for role, value in found.items() if value != first), ""):

@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+LOCK = ".lock"  # in the directory that is held
+
 
 def lock(path: Path, flags: int, patience: float = 0.0) -> int:
     """Open `path` and hold it until the descriptor is closed, here and in every child that inherited it.

@@ -12,14 +12,14 @@ from typing import Any
 from ssd_plugin import manifest
 from ssd_plugin.code_version import code_digest
 from ssd_plugin.config import RunConfig
-from ssd_plugin.errors import DataError, RunDirError
+from ssd_plugin.errors import ConfigError, DataError, DependencyError, ModelError, RunDirError, TrustError
 from ssd_plugin.fingerprints import outside_file, outside_model
 from ssd_plugin.interpreters import Interpreters
 from ssd_plugin.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
 from ssd_plugin.planning.checks import refuse
 from ssd_plugin.planning.preflight import machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
-from ssd_plugin.rundir import RunDir, digest_path
+from ssd_plugin.rundir import CONFIG, RunDir, digest_path
 from ssd_plugin.settings import config_to_json
 from ssd_plugin.verdict import Outcome, decide, read_verdict
 
@@ -80,6 +80,7 @@ def _trainer(config: RunConfig) -> tuple[str, ...]:
     return ("ssd_plugin.training.embedded",) if config.train.backend == "embedded" else ()
 
 
+_REFUSALS = (ConfigError, DataError, ModelError, DependencyError, TrustError)  # of what the settings name
 TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prompts/heldout.jsonl"
 MODEL, SAMPLES, EXAMPLES = "prompts/model.json", "sample/completions.jsonl", "filter/kept.jsonl"
 TOKENIZER = "sample/tokenizer.json"
@@ -175,13 +176,26 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
     wanted = STAGES[: STAGES.index(until) + 1]
     require_machine(config, run, wanted)
     with run.locked() as lock, Interpreters(run, lock) as interpreters:
+        earlier = run.read_config() if (run / CONFIG).exists() else None
+        run.bind(config_to_json(config))
         records = manifest.load(run / MANIFEST)
-        # A source or model that cannot be had is nothing that the next command should go on with.
-        with run.bound(config_to_json(config)):
+        try:
             _advance(run, config, LINE[0], records, interpreters)
+        except _REFUSALS:
+            if earlier is not None:
+                _take_back(run, earlier, records)
+            raise
         for stage in LINE[1 : len(wanted)]:
             _advance(run, config, stage, records, interpreters)
     return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
+
+
+def _take_back(run: RunDir, earlier: dict[str, object], records: dict[str, StageRecord]) -> None:
+    """Go back to the settings of before: a source or model that cannot be had is nothing to go on with. The first stage may have
+    written some of its files anew, so it is to run again."""
+    run.bind(earlier)
+    records.pop(LINE[0].name, None)
+    manifest.save(run / MANIFEST, records)
 
 
 def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAGES) -> None:

@@ -34,8 +34,9 @@ def promote(
     """Copy a model and its evidence into the registry and point the alias at them.
 
     What is checked in full is the registry's own copy, after it was made: whatever happens to the given files
-    meanwhile, the alias only ever points at bytes that a trusted key signed for. A model that is the champion already stays
-    it by the verdict that made it so, and nothing is done. `policy`: the one that must have judged; default any.
+    meanwhile, the alias only ever points at bytes that a trusted key signed for. Nothing is done where the model is the champion
+    already by a verdict that holds; where that one does not (it has expired), the new one takes its place, and what it replaced
+    is still what a rollback goes to. `policy`: the one that must have judged; default any.
 
     Raises:
         TrustError: not a valid GO of a trusted key over exactly these files, a policy that cannot promote or is not the one
@@ -48,16 +49,14 @@ def promote(
     with registry.locked():
         champion = registry.champion()
         judged = model_identity(verified.model())
-        if champion and champion.model == judged:
+        again = champion is not None and champion.model == judged
+        if champion and again and _holds(champion, registry, trusted, policy, now):
             require_model(verified, model)
             return Promotion(where=registry.where, version=champion.version, before=champion.version)
-        _require_successor(verified, champion, registry)
-        draft = Release(
-            version="",
-            model=judged,
-            verdict=verified.verdict_sha256,
-            replaces=champion.version if champion else "",
-        )
+        if champion and not again:
+            _require_successor(verified, champion, registry)
+        replaced = "" if champion is None else champion.replaces if again else champion.version
+        draft = Release(version="", model=judged, verdict=verified.verdict_sha256, replaces=replaced)
         release = registry.add(model, {name: verdict.parent / name for name in verified.evidence}, draft)
         try:
             _check_copy(registry, release, trusted, now)
@@ -65,7 +64,7 @@ def promote(
             registry.discard(release)
             raise TrustError(f"in the copy of {model}: {error}") from error
         registry.point(release, "promote")
-    return Promotion(where=registry.where, version=release.version, before=release.replaces)
+    return Promotion(where=registry.where, version=release.version, before=champion.version if champion else "")
 
 
 def roll_back(registry: Registry, trusted: Trust) -> Promotion:
@@ -108,10 +107,18 @@ def _require_promotable(verified: Verified, path: Path) -> None:
         raise TrustError(f"{path}: the verdict judged no model files: run ssd gate with --model")
 
 
-def _require_successor(verified: Verified, champion: Release | None, registry: Registry) -> None:
+def _holds(champion: Release, registry: Registry, trusted: Trust, policy: PolicyRef | None, now: datetime) -> bool:
+    """Whether what the registry keeps of its champion, verdict and files, may still be relied on."""
+    try:
+        with registry.contents(champion) as (model, evidence):
+            kept = verify(evidence / VERDICT, trusted, model=model, policy=policy, now=now)
+    except TrustError:
+        return False
+    return kept.verdict_sha256 == champion.verdict
+
+
+def _require_successor(verified: Verified, champion: Release, registry: Registry) -> None:
     """The verdict must compare with what is in production now, and must not be one that production went back from."""
-    if champion is None:
-        return
     if any(release.verdict == verified.verdict_sha256 for release in registry.releases()):
         raise TrustError(f"{registry.where}: this verdict's model was rolled back: run ssd gate again to promote it")
     baseline = verified.model("baseline_model")

@@ -114,7 +114,8 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One graded sample: what was run (`program`), what became of it and, in a line, why."""
+    """One graded sample: what was run (`program`), what became of it and, in a line, why. `thinking`: as the sample had it, since
+    a result is a sample that may be graded again."""
 
     task_id: str
     sample_id: str
@@ -123,6 +124,7 @@ class Result:
     program: str
     detail: str = ""
     finish_reason: str = ""
+    thinking: bool = False
 
     def to_json(self) -> JsonObject:
         """The result-file row; `result_from_json(result.to_json()) == result`."""
@@ -136,6 +138,8 @@ class Result:
         }
         if self.finish_reason:
             row["finish_reason"] = self.finish_reason
+        if self.thinking:
+            row["thinking"] = True
         return row
 
 
@@ -146,6 +150,13 @@ def _text(row: Mapping[str, Any], key: str, where: str, default: str | None = No
         raise DataError(
             f"{where}: field '{key}' must be {'text' if default is not None else 'non-empty text'}, is {found}"
         )
+    return value
+
+
+def _thinking(row: Mapping[str, Any], where: str) -> bool:
+    value = row.get("thinking", False)
+    if not isinstance(value, bool):
+        raise DataError(f"{where}: field 'thinking' must be true or false, is {value!r:.60}")
     return value
 
 
@@ -231,15 +242,12 @@ def sample_from_json(row: Mapping[str, Any], where: str = "sample") -> Sample:
     token_ids = row.get("token_ids", [])
     if not isinstance(token_ids, list) or not all(type(t) is int for t in token_ids):
         raise DataError(f"{where}: field 'token_ids' must be a list of whole numbers")
-    thinking = row.get("thinking", False)
-    if not isinstance(thinking, bool):
-        raise DataError(f"{where}: field 'thinking' must be true or false, is {thinking!r:.60}")
     return Sample(
         task_id=_text(row, "task_id", where),
         sample_id=_text(row, "sample_id", where),
         completion=_text(row, "completion", where),
         finish_reason=_text(row, "finish_reason", where, ""),
-        thinking=thinking,
+        thinking=_thinking(row, where),
         token_ids=tuple(token_ids),
     )
 
@@ -262,6 +270,7 @@ def result_from_json(row: Mapping[str, Any], where: str = "result") -> Result:
         program=_text(row, "program", where, ""),
         detail=_text(row, "detail", where, ""),
         finish_reason=_text(row, "finish_reason", where, ""),
+        thinking=_thinking(row, where),
     )
 
 

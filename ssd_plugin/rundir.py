@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from ssd_plugin.errors import ConfigError, DataError, ModelError, RunDirError
+from ssd_plugin.errors import DataError, RunDirError
 from ssd_plugin.jsonl import read_json, sha256_file, write_json
-from ssd_plugin.locks import lock
+from ssd_plugin.locks import LOCK, lock
 
 CONFIG = "config.json"
-LOCK = ".lock"
 STAGE_REPORT = ".stage.json"  # how the process of a stage hands its report over
 
 
@@ -74,21 +73,6 @@ class RunDir:
             yield descriptor
         finally:
             os.close(descriptor)
-
-    @contextmanager
-    def bound(self, config: dict[str, object]) -> Iterator[None]:
-        """`bind` while the settings are tried: refused in the block, those of before come back, if there were any.
-
-        Raises:
-            RunDirError: as `bind`.
-        """
-        earlier = self.read_config() if (self / CONFIG).exists() else config
-        self.bind(config)
-        try:
-            yield
-        except (ConfigError, DataError, ModelError):
-            self.bind(earlier)
-            raise
 
     def bind(self, config: dict[str, object]) -> None:
         """Write `config.json`; a directory of another recipe is refused (changed settings of the same one are fine).

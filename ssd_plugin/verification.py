@@ -17,6 +17,7 @@ from ssd_plugin.evidence.files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
 from ssd_plugin.evidence.keyless import Identity, unseal_keyless
 from ssd_plugin.evidence.statement import evidence_digests
 from ssd_plugin.jsonl import sha256_file
+from ssd_plugin.locks import LOCK
 from ssd_plugin.verdict import Outcome, PolicyRef, Verdict, decide
 
 
@@ -134,6 +135,9 @@ def _refuse_others(folder: Path, digests: Mapping[str, str], verdict: Verdict) -
     """A file that nobody signed must not lie among those that somebody did. Judged files may: they are checked by digest."""
     judged = {Path(os.path.normpath(s.path)) for s in verdict.subjects if s.role not in ("model", "baseline_model")}
     known = {*map(Path, digests), Path(ENVELOPE), Path(BUNDLE), *judged}
+    lock = folder / LOCK  # the gate run's own (`gating/holding.py`), as long as nothing is in it
+    if lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0:
+        known.add(Path(LOCK))
     for path in sorted(folder.rglob("*")):
         if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder) not in known:
             raise TrustError(f"{path}: is no part of the signed evidence; move it out of that directory")

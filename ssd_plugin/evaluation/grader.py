@@ -281,6 +281,7 @@ def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObjec
         program=program or "",
         detail=judgement.detail,
         finish_reason=sample.finish_reason,
+        thinking=sample.thinking,
     ).to_json()
 
 

@@ -6,20 +6,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssd_plugin.errors import GateError
-from ssd_plugin.locks import lock
+from ssd_plugin.locks import LOCK, lock
 
 
 @contextmanager
 def held(out: Path) -> Iterator[None]:
-    """Make `out` and keep other gate runs out of it, by a lock on the directory itself (a file of ours would lie among the
-    evidence) that ends with the process.
+    """Make `out` and keep other gate runs out of it, by a lock that ends with the process. It is on a file, since network file
+    systems lock nothing that is not open for writing.
 
     Raises:
         GateError: another process holds it, or the directory cannot be made.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        descriptor = lock(out, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = lock(out / LOCK, os.O_RDWR | os.O_CREAT)
     except BlockingIOError:
         raise GateError(f"{out}: in use by another process; wait for it or give another --out") from None
     except OSError as error:

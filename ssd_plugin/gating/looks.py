@@ -5,7 +5,7 @@ directory: another --out does not start counting anew. Another ledger does; so d
 follows from that.
 """
 
-import fcntl
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.gate import Side
 from ssd_plugin.jsonl import JsonObject, read_jsonl, sha256_json, write_jsonl
+from ssd_plugin.locks import LOCK, lock
 from ssd_plugin.policy import Policy
 from ssd_plugin.verdict import Looks
 
@@ -71,9 +72,8 @@ def _held(ledger: Path) -> Iterator[None]:
     """
     try:
         ledger.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(ledger.with_name(ledger.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = lock(ledger.with_name(ledger.name + LOCK), os.O_RDWR | os.O_CREAT, patience=math.inf)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)

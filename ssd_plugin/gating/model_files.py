@@ -147,6 +147,10 @@ def _inspect_json(path: Path, name: str) -> list[Finding]:
         found = [problem("remote-code", f"{key} asks for code to be imported") for key in _remote_code(value, name)]
     except (ValueError, RecursionError) as error:
         return [problem("broken-json", f"{name}: {error}")]
+    if name == "tokenizer_config.json" and isinstance(value, dict) and value.get("fast_tokenizer_files"):
+        found.append(
+            problem("unbound-tokenizer", f"{name}: fast_tokenizer_files has loaders read another file; remove the key")
+        )
     if name.endswith(_INDEX) and (trouble := _index_trouble(value, path.parent)):
         found.append(problem("unbound-weights", f"{name}: {trouble}"))
     return found

@@ -5,10 +5,12 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -133,11 +135,10 @@ def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]
         found.append(_subject(f"{side.role}_sidecar", sidecar(side.results), request.out))
         if source is not None and source != side.results:
             found.append(_subject(f"{side.role}_samples", source, request.out))
-    return (
-        *found,
-        *_model_subjects("model", request.model),
-        *_model_subjects("baseline_model", request.baseline_model),
-    )
+    models = {"model": request.model, "baseline_model": request.baseline_model}
+    with ThreadPoolExecutor() as pool:  # side by side: one small model's single file keeps one core busy
+        digested = list(pool.map(_model_subjects, models.keys(), models.values()))
+    return (*found, *chain.from_iterable(digested))
 
 
 def _require_own_samples(request: GateRequest, subjects: Sequence[Subject]) -> None:

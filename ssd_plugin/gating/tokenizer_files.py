@@ -14,6 +14,11 @@ _VOCABULARY = (_FAST, "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt"
 _LISTS = ("additional_special_tokens", "extra_special_tokens")  # of tokens without a role; some savers write named ones
 _TABLES = ("model_specific_special_tokens", "extra_special_tokens")  # of tokens by role
 _FLAGS = ("lstrip", "normalized", "rstrip", "single_word", "special")  # of an added token: how it is found in a text
+_SWITCHES = (
+    "add_prefix_space",
+    "fix_mistral_regex",
+    "split_special_tokens",
+)  # of how a text is read; off unless they are on
 _PLAIN = "PreTrainedTokenizer"  # reads tokenizer.json as it stands; transformers 5 calls it TokenizersBackend
 
 
@@ -81,8 +86,9 @@ def _flags(token: Any, *, special: bool) -> list[str]:
 
 
 def _roles(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys that give a token a role, with the token as it is written, and the switches and numbers named like them."""
+    """Keys that give a token a role, with the token as it is written, switches and numbers named like them, and `_SWITCHES`."""
     named = {key: value for key, value in document.items() if key.endswith("_token")}
+    named |= {key: document[key] for key in _SWITCHES if document.get(key)}
     for key in _TABLES:
         if isinstance(table := document.get(key), dict):
             named |= table

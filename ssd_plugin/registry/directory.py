@@ -20,7 +20,7 @@ from typing import Any
 from ssd_plugin.digests import copy_model, sync_directory
 from ssd_plugin.errors import ConfigError, DataError, RegistryError
 from ssd_plugin.jsonl import JsonObject, naming_a_full_disk, read_json, read_jsonl, write_json, write_jsonl
-from ssd_plugin.locks import lock
+from ssd_plugin.locks import LOCK, lock
 from ssd_plugin.registry.protocol import ALIAS, Release
 from ssd_plugin.typed import build
 
@@ -60,7 +60,7 @@ class DirectoryRegistry:
 
     def _take(self) -> int:
         try:
-            return lock(self._home / ".lock", os.O_RDWR | os.O_CREAT)
+            return lock(self._home / LOCK, os.O_RDWR | os.O_CREAT)
         except BlockingIOError:
             raise RegistryError(f"{self.where}: another promotion is running; try again when it is done") from None
 

@@ -15,8 +15,8 @@ from ssd_plugin.errors import ModelError
 TEMPLATE_DATE = datetime.date(2024, 7, 26)
 """Templates that print today's date (Llama 3.1, gpt-oss) get this one, Llama's default: prompts must not change overnight."""
 
-THOUGHT = "<think>"
-"""What opens a reasoning model's thought; some templates end in it (Qwen3-4B-Thinking-2507)."""
+THOUGHT, THOUGHT_ENDS = "<think>", "</think>"
+"""What opens and closes a reasoning model's thought; some templates end in the first (Qwen3-4B-Thinking-2507)."""
 
 BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
 
@@ -32,7 +32,8 @@ def open_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
 
 class PromptEncoder:
     """Renders a task as the user's turn, after the system message if there is one. `reasoning_effort`: for templates that have
-    a place for it; "default" leaves it to the template. `opens_thought`: the template ends its prompts inside a thought.
+    a place for it; "default" leaves it to the template. `opens_thought`: the template ends its prompts inside a thought,
+    and a completion's text shows where that ends (it would not if the tag were a special token).
 
     Raises:
         ModelError: no chat template, the template refuses the turns, or the prompt's last token would merge with a
@@ -80,7 +81,8 @@ class PromptEncoder:
 
     def _check_boundary(self) -> None:
         rendered = self.render("Write a function.")
-        self.opens_thought = rendered.rstrip().endswith(THOUGHT)
+        shown = self._tokenizer.decode(self._ids(THOUGHT_ENDS), skip_special_tokens=True)
+        self.opens_thought = rendered.rstrip().endswith(THOUGHT) and THOUGHT_ENDS in shown
         alone = self._ids(rendered)
         for probe in BOUNDARY_PROBES:
             if self._ids(rendered + probe)[: len(alone)] != alone:

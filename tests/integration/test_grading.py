@@ -248,6 +248,21 @@ def test_a_killed_run_continues(tmp_path: Path) -> None:
     assert [row.sample_id for row in read_graded(out).rows] == [str(number) for number in [*range(30), 99]]
 
 
+def test_a_result_file_that_is_graded_again_gives_the_same(tmp_path: Path) -> None:
+    draft = "First:\n```python\ndef add(a, b): return a + b\n```\n"
+    rows = (
+        sample(draft, 0),
+        sample(draft, 1) | {"thinking": True},
+        sample(f"Hm.</think>{draft}", 2) | {"thinking": True},
+    )
+    tasks, samples = write(tmp_path / "t.jsonl", ADD), write(tmp_path / "s.jsonl", *rows)
+    first, second = tmp_path / "r.jsonl", tmp_path / "again.jsonl"
+    score_file(tasks, samples, first)
+    score_file(tasks, first, second)
+    assert [row.status for row in read_graded(first).rows] == ["pass", "no_code", "pass"]
+    assert read_graded(second).rows == read_graded(first).rows
+
+
 @pytest.mark.parametrize(
     ("change", "resumed"),
     [({}, 2), ({"cpu_seconds": 3.0}, 0), ({"code": "other"}, 0)],

@@ -39,9 +39,10 @@ class Shop:
         folder = self.root / f"model{number}"
         return folder if folder.exists() else self.factory.model(folder, salt=b"%d" % number)
 
-    def verdict(self, number: int, baseline: int | None) -> Path:
+    def verdict(self, number: int, baseline: int | None, **changes: Any) -> Path:
         before = None if baseline is None else self.model(baseline)
-        verdict = self.judged.go(model=self.model(number), baseline=before, reason=f"{number} after {baseline}")
+        changes = {"reason": f"{number} after {baseline}"} | changes
+        verdict = self.judged.go(model=self.model(number), baseline=before, **changes)
         path: Path = self.judged.sign(verdict, self.root / f"evidence{number}-{baseline}")
         return path
 
@@ -103,13 +104,39 @@ def test_repeating_a_promotion_does_nothing(shop: Shop) -> None:
 def test_a_champion_that_was_judged_again_is_champion_already(shop: Shop) -> None:
     shop.promote(1, None)
     done = shop.promote(2, 1)
-    again = shop.promote(2, 3)  # the first verdict expired, say: a new one, against whatever baseline
+    again = shop.promote(2, 3)  # a new verdict, against whatever baseline, while the first one holds
     assert (again.version, again.before) == (done.version, done.version)
     assert shop.history() == [("promote", "000001"), ("promote", "000002")]
     path = shop.verdict(2, 3)
     (shop.model(2) / "tokenizer.json").write_text("changed")
     with pytest.raises(TrustError, match=r"tokenizer\.json was changed"):
         promote(path, shop.model(2), shop.registry, shop.trusted)
+
+
+def test_a_champion_whose_verdict_expired_is_served_by_a_new_one(shop: Shop) -> None:
+    shop.promote(1, None)
+    then = datetime.now(UTC) - timedelta(days=9)
+    path = shop.verdict(2, 1, created=then - timedelta(days=1), expires=(then + timedelta(days=1)).isoformat())
+    assert promote(path, shop.model(2), shop.registry, shop.trusted, now=then).version == "000002"
+    with pytest.raises(TrustError, match="expired"):
+        promote(path, shop.model(2), shop.registry, shop.trusted)
+    done = shop.promote(2, 3)  # against whatever baseline: it is in production already
+    assert (done.version, done.before) == ("000003", "000002")
+    assert verify(shop.home / "versions/000003/evidence/verdict.json", shop.trusted, model=shop.home / "champion")
+    assert shop.promote(2, 3).version == "000003"
+    assert roll_back(shop.registry, shop.trusted).version == "000001"  # not to the same model's earlier version
+    assert shop.serves() == model_digests(shop.model(1))
+
+
+def test_a_champion_whose_files_were_damaged_is_put_in_place_anew(shop: Shop) -> None:
+    path = shop.verdict(1, None)
+    promote(path, shop.model(1), shop.registry, shop.trusted)
+    damaged = shop.home / "versions/000001/model/tokenizer.json"
+    damaged.chmod(0o644)
+    damaged.write_text("damaged")
+    done = promote(path, shop.model(1), shop.registry, shop.trusted)
+    assert (done.version, done.before) == ("000002", "000001")
+    assert shop.serves() == model_digests(shop.model(1))
 
 
 def test_a_verdict_of_another_policy_than_the_one_demanded_moves_nothing(shop: Shop) -> None:

@@ -36,6 +36,15 @@ def test_a_template_that_opens_a_thought_is_known(tmp_path: Path, end: str, open
     assert encoder(tmp_path, PLAIN + end).opens_thought is opens
 
 
+def test_a_thought_whose_end_no_text_shows_is_not_taken_for_opened(tmp_path: Path) -> None:
+    """As a special token, the closing tag is left out of every completion's text: none would ever come to its answer."""
+    encoder(tmp_path, PLAIN + "<think>\n")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]})
+    tokenizer.save_pretrained(tmp_path / "special")
+    assert not PromptEncoder(tmp_path / "special").opens_thought
+
+
 @pytest.mark.parametrize("template", [PLAIN, TAGGED])
 @pytest.mark.parametrize("completion", ["def f(x):\n    return x", "```python\nx = 1\n```", "  indented", "1 + 1", "é"])
 def test_prompt_and_completion_tokenise_as_they_do_together(tmp_path: Path, template: str, completion: str) -> None:

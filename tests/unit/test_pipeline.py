@@ -278,6 +278,7 @@ def test_settings_with_a_source_that_is_refused_do_not_stay(
 
     def refuse(name: str, *_: object) -> None:
         assert config_from_json(RunDir(tmp_path).read_config()) == refused, "the stage reads the new settings"
+        (tmp_path / "prompts/dev.jsonl").write_text("of the new settings\n")
         raise DataError("none.jsonl: holds no prompts")
 
     with monkeypatch.context() as patched:
@@ -285,6 +286,10 @@ def test_settings_with_a_source_that_is_refused_do_not_stay(
         with pytest.raises(DataError, match="holds no prompts"):
             run_line(refused, tmp_path)
     assert config_from_json(RunDir(tmp_path).read_config()) == config
+    stages.ran.clear()
+    run_line(config, tmp_path)
+    assert stages.ran[0] == "prompts", "it had begun to write"
+    assert (tmp_path / "prompts/dev.jsonl").read_text() != "of the new settings\n"
 
 
 def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,13 @@ def test_nothing_may_lie_among_the_signed_files(judged: Any) -> None:
         with pytest.raises(TrustError, match=f"{extra.name}: is no part of the signed evidence"):
             check(judged)
         extra.unlink()
+    lock = judged.out / ".lock"  # of the gate run that wrote the directory
+    lock.touch()
+    check(judged)
+    lock.write_text("what nobody signed")
+    with pytest.raises(TrustError, match=r"\.lock: is no part of the signed evidence"):
+        check(judged)
+    lock.unlink()
     (judged.out / "link").symlink_to(judged.model, target_is_directory=True)
     with pytest.raises(TrustError, match="link: is no part of the signed evidence"):
         check(judged)

@@ -323,6 +323,10 @@ def slow_with_class(model: Path) -> None:
             "tokenizer_class differ",
         ),
         (set_config(), with_class(7), "malformed"),
+        *(
+            (set_config(), set_config(**{switch: True}), f"{switch} differ")
+            for switch in ("add_prefix_space", "fix_mistral_regex", "split_special_tokens")
+        ),
     ],
 )
 def test_a_tokenizer_that_reads_otherwise_is_refused(
@@ -337,6 +341,24 @@ def test_a_tokenizer_that_reads_otherwise_is_refused(
     if said != "malformed":
         digest = refused.reason.split("to approve, list ")[1][:64]
         assert judge(approved_tokenizers=(digest,)).status is GateStatus.PASS
+
+
+def test_a_switch_that_is_written_as_off_is_no_change(
+    judge: Callable[..., GateResult], models: tuple[Path, Path]
+) -> None:
+    set_config(split_special_tokens=False, add_prefix_space=None)(models[0])
+    assert judge().status is GateStatus.PASS
+
+
+def test_a_tokenizer_that_names_another_file_is_refused(
+    judge: Callable[..., GateResult], models: tuple[Path, Path]
+) -> None:
+    for model in models:
+        set_config(fast_tokenizer_files=["tokenizer.4.0.json.txt"])(model)
+        put("tokenizer.4.0.json.txt", "{}")(model)
+    refused = judge()
+    assert refused.status is GateStatus.BREACH
+    assert "fast_tokenizer_files has loaders read another file; remove the key" in refused.reason
 
 
 def test_the_same_tokenizer_saved_anew_passes(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:

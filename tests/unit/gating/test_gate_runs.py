@@ -24,6 +24,7 @@ from ssd_plugin.gating.record import judge_and_record
 from ssd_plugin.gating.run import run_gates
 from ssd_plugin.gating.sides import load_side
 from ssd_plugin.jsonl import sha256_file, write_json, write_jsonl
+from ssd_plugin.locks import LOCK
 from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
 from ssd_plugin.records import Result, Status, read_results
 from ssd_plugin.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
@@ -242,6 +243,7 @@ def test_the_weaker_side_decides_the_sandbox_tier(world: Any, tools: Any, judge:
     [
         ({"limits": {"cpu_seconds": 60}}, "baseline and candidate were graded with different limits"),
         ({"grader": "0.0.9"}, "baseline and candidate were graded with different versions of the grader"),
+        ({"code": "0" * 64}, "baseline and candidate were graded with different code or tools of the grader"),
     ],
 )
 def test_sides_that_were_graded_otherwise_are_an_error(
@@ -452,7 +454,7 @@ def test_a_second_gate_run_into_the_same_directory_is_refused(world: Any, tools:
     request = world.request(*sides, str(tmp_path / "policy.toml"))
     with held(request.out), pytest.raises(GateError, match="out: in use by another process; wait for it"):
         judge_and_record(request, None)
-    assert not any(request.out.iterdir())
+    assert [path.name for path in request.out.iterdir()] == [LOCK]
     assert judge_and_record(request, None).outcome is Outcome.GO
 
 
@@ -465,7 +467,7 @@ def test_a_benchmark_s_tasks_are_written_only_by_the_run_that_holds_the_director
     monkeypatch.setattr(benchmarks, "fetch", lambda name: world.tasks)
     with held(request.out), pytest.raises(GateError, match="in use by another process"):
         judge_and_record(request, None)
-    assert not any(request.out.iterdir())
+    assert [path.name for path in request.out.iterdir()] == [LOCK]
     verdict = judge_and_record(request, None)
     assert verdict.outcome is Outcome.GO, verdict.reason
     assert [subject.path for subject in verdict.subjects if subject.role == "tasks"] == ["tasks.jsonl"]
