@@ -6,6 +6,7 @@ A row's result is also the same, bit for bit, whatever rows stand beside it, whi
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from ssd_plugin.sampling.mapped_weights import MappedWeights
 
 ROWS = 64
 """The layout is chosen for products of about this many rows; any other number works, prefill among them."""
-
 
 TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Layers that models apply to the same activations, by their names in transformers: multiplied as one."""
@@ -116,7 +116,7 @@ def _groups(layers: Mapping[str, nn.Linear]) -> Iterator[tuple[str, ...]]:
     """The names of the layers, those together that make one product."""
     joined = [names for names in TOGETHER if layers.keys() >= set(names) and _fit([layers[name] for name in names])]
     yield from joined
-    yield from ((name,) for name in layers.keys() - set().union(*joined))
+    yield from ((name,) for name in layers if name not in chain.from_iterable(joined))
 
 
 def _fit(layers: Sequence[nn.Linear]) -> bool:

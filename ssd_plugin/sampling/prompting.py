@@ -21,11 +21,9 @@ THOUGHT, THOUGHT_ENDS = "<think>", "</think>"
 BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
 
 
-@functools.lru_cache(
-    maxsize=2
-)  # a model's tokenizer has several readers, and one for base and candidate each is in use
+@functools.lru_cache(maxsize=2)
 def open_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model directory; its readers share it, so none may change it."""
+    """The tokenizer of a model directory. Its readers share it, so none may change it; base's and candidate's are kept."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
     return tokenizer
 

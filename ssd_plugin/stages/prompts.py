@@ -44,8 +44,8 @@ def _unique(data: DataConfig) -> Iterator[Task]:
 
 class Untainted:
     """Training prompts that share no ten words in a row, and no whole shorter prompt, with a task that will judge the model;
-    counts the others. Words that many of those tasks have in common (how a contest gives its
-    input) are no task's own, and do not count."""
+    counts the others. Words that many of those tasks have in common (how a contest gives its input) are no task's own, and do
+    not count."""
 
     def __init__(self, run: RunDir) -> None:
         """Index the graded splits of the run."""
