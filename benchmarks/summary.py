@@ -29,8 +29,10 @@ the named command left it under `benchmarks/results/`, where the full tables and
 HOW = """
 ## How to measure
 
-`make bench` runs everything and wants an idle machine; `make bench-quick` is the guard, a small part of it: exit status 1 when a
-ratio dropped by more than the noise of the rounds themselves. One by one:
+`make bench` runs all but `overhead`, `agreement` and `quick`, writes over `benchmarks/results/`, and wants an idle machine.
+Where a peer is not installed it is left out: vLLM comes with `make frameworks`, llama.cpp as `benchmarks/sampling.py` says. A
+ratio without a range is of one round, ranges are of several. `make bench-quick` is the guard, a small part of it: exit status
+1 when a ratio dropped by more than the noise of the rounds themselves. One by one:
 
 | command | measures | result |
 |---|---|---|
@@ -47,7 +49,8 @@ COMMANDS = {
     "static_gates": ("static_gates.py", "the static gates beside one process a file"),
     "gate_cases": ("gate_cases.py", "what two gates say to bad and thin evidence"),
     "growth": ("growth.py", "memory and throughput at ten times the prompts"),
-    "overhead": ("overhead.py RUN_DIR", "where the time of a run went"),
+    "agreement": ("agreement.py RUN_DIR ...", "verdicts on the runs' samples beside EvalPlus' checker"),
+    "overhead": ("overhead.py RUN_DIR", "where the time of a run went; above, of `runs/demo` after `make demo`"),
     "b200": ("b200.py", "nothing: eight B200 on paper, and what to change first"),
     "quick": ("quick.py --write", "the guard's own ratios"),
 }
@@ -75,7 +78,7 @@ def contest(
             continue
         peaks = [max(row["peak_gb"] for row in side) for side in (ours, rows)]
         found_out = (
-            f"**{spread(ratios(ours, rows))}**, peak memory {peaks[0]:.2f} to {peaks[1]:.2f} GB{more(ours, rows)}"
+            f"**{spread(ratios(ours, rows))}**, peak memory {peaks[0]:.2f} GB, its {peaks[1]:.2f}{more(ours, rows)}"
         )
         yield f"{rate} tokens a CPU-second ({statistics.median(rates(ours)):.0f})", name, found_out
 
@@ -126,7 +129,7 @@ def agreement(found: Result) -> Iterable[Row]:
         ("samples", "of the model's own programs"),
     ):
         disagreements = len(found[part]["disagreements"])
-        yield f"verdicts on {found[part]['programs']} {what}", "EvalPlus", f"{disagreements} disagreements"
+        yield f"verdicts on {found[part]['programs']} {what}", "EvalPlus", f"{disagreements} not the same"
 
 
 def growth(found: Result) -> Iterable[Row]:
@@ -145,7 +148,11 @@ def growth(found: Result) -> Iterable[Row]:
 
 def overhead(found: Result) -> Iterable[Row]:
     """One figure."""
-    yield "time outside model compute and candidate programs", "the whole run", f"**{found['overhead']:.1%}**"
+    yield (
+        "time outside model compute and candidate programs",
+        "the whole of `make demo`",
+        f"**{found['overhead']:.1%}**",
+    )
 
 
 PARTS: dict[str, Callable[[Result], Iterable[Row]]] = {
@@ -173,8 +180,8 @@ def page(results: Path) -> str:
             machines[name.replace("_", " ")] = machine
     text += HOW
     for name, (command, what) in COMMANDS.items():
-        there = (results / f"{name}.md").exists()
-        link = f"[{name}](../benchmarks/results/{name}.md)" if there else "not measured"
+        there = [file for file in (f"{name}.md", f"{name}.json") if (results / file).exists()]
+        link = f"[{name}](../benchmarks/results/{there[0]})" if there else "not measured"
         text += f"| `python benchmarks/{command}` | {what} | {link} |\n"
     return text + TAIL + "".join(f"- {name}: {machine}\n" for name, machine in machines.items())
 

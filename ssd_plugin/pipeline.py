@@ -17,7 +17,7 @@ from ssd_plugin.fingerprints import outside_file, outside_model
 from ssd_plugin.interpreters import Interpreters
 from ssd_plugin.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
 from ssd_plugin.planning.checks import refuse
-from ssd_plugin.planning.preflight import machine_problems
+from ssd_plugin.planning.preflight import gate_problems, machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
 from ssd_plugin.rundir import CONFIG, RunDir, digest_path
 from ssd_plugin.settings import config_to_json
@@ -199,13 +199,14 @@ def _take_back(run: RunDir, earlier: dict[str, object], records: dict[str, Stage
 
 
 def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAGES) -> None:
-    """Refuse stages that are still to run and cannot work on this machine; nothing is written.
+    """Refuse stages that are still to run and cannot work on this machine, and gates that could not judge; nothing is written.
 
     Raises:
         ConfigError: names all that was found.
     """
     recorded = manifest.load(run / MANIFEST)
-    refuse(machine_problems(config, [name for name in wanted if name not in recorded]))
+    problems = machine_problems(config, [name for name in wanted if name not in recorded])
+    refuse(problems + (gate_problems(config) if "gate" in wanted else []))
 
 
 def _advance(

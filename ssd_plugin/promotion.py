@@ -40,7 +40,7 @@ def promote(
 
     Raises:
         TrustError: not a valid GO of a trusted key over exactly these files, a policy that cannot promote or is not the one
-            demanded, a baseline that is not the registry's champion, or a verdict that was rolled back.
+            demanded, a baseline that is not the registry's champion, or a verdict whose version was replaced or rolled back.
         RegistryError, ResourceError: the registry failed; its alias is where it was.
     """
     now = now or datetime.now(UTC)
@@ -119,8 +119,11 @@ def _holds(champion: Release, registry: Registry, trusted: Trust, policy: Policy
 
 def _require_successor(verified: Verified, champion: Release, registry: Registry) -> None:
     """The verdict must compare with what is in production now, and must not be one that production went back from."""
-    if any(release.verdict == verified.verdict_sha256 for release in registry.releases()):
-        raise TrustError(f"{registry.where}: this verdict's model was rolled back: run ssd gate again to promote it")
+    if past := [release.version for release in registry.releases() if release.verdict == verified.verdict_sha256]:
+        raise TrustError(
+            f"{registry.where}: this verdict made version {past[0]}, which was replaced or rolled back: "
+            "run ssd gate against today's champion to promote it again"
+        )
     baseline = verified.model("baseline_model")
     if not baseline:
         raise TrustError(

@@ -1,15 +1,16 @@
-"""What would stop a run after it has begun, found before it begins: frameworks, GPUs, sizes, memory."""
+"""What would stop a run after it has begun, found before it begins: frameworks, GPUs, sizes, memory, the gates' own files."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 from ssd_plugin.config import ModelConfig, RunConfig
-from ssd_plugin.errors import ModelError
+from ssd_plugin.errors import ConfigError, ModelError
 from ssd_plugin.planning.checks import find_problems, sampling_problems, training_problems
 from ssd_plugin.planning.estimate import Assumptions
 from ssd_plugin.planning.gpus import find_gpus, nodes_together
 from ssd_plugin.planning.shape import ModelShape, model_shape
 from ssd_plugin.planning.versions import samples_on_cpu, version_problems
+from ssd_plugin.policy import load_policy
 
 SAMPLING_STAGES = frozenset({"sample", "select", "evaluate"})
 
@@ -39,6 +40,19 @@ def machine_problems(config: RunConfig, stages: Collection[str]) -> list[str]:
     if sampling and not on_cpu:
         problems += sampling_problems(config, shape, gpus.count, gpus.bytes)
     return problems
+
+
+def gate_problems(config: RunConfig) -> list[str]:
+    """Why the gates could not judge what this run will have made: their policy, and the files that their settings name."""
+    problems = []
+    try:
+        load_policy(config.gate.policy)
+    except ConfigError as error:
+        problems.append(f"gate.policy: {error}")
+    named = {"gate.origin": config.gate.origin, "gate.sign_key": config.gate.sign_key}
+    return problems + [
+        f"{key}: {path}: no such file" for key, path in named.items() if path and not Path(path).exists()
+    ]
 
 
 def cluster_problems(config: RunConfig, *, gpus: int, nodes: int) -> list[str]:

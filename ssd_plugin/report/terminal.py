@@ -15,7 +15,7 @@ from ssd_plugin.verdict import Outcome, in_short, read_verdict
 NEXT = {
     Outcome.GO: "sign and promote: ssd gate ... --sign KEY, then ssd promote (docs/promotion.md)",
     Outcome.NO_GO: "see the gates that breached in the report; other settings: ssd run RECIPE --set sampling.temperature=...",
-    Outcome.INCONCLUSIVE: "more tasks or samples would decide: --set evaluate.samples_per_task=...",
+    Outcome.INCONCLUSIVE: "see what each gate lacks; where an interval is too wide: --set evaluate.samples_per_task=...",
     Outcome.ERROR: "mend what the reason names, then run the same command again",
 }
 

@@ -115,7 +115,7 @@ def test_a_go_is_promoted_and_rolled_back(work: Path, tmp_path: Path) -> None:
     done = ssd(work, *back, "--trust", "keys/ssd.pub", "--json")
     assert json.loads(done.stdout)["version"] == "000001"
     assert (champion / "model.safetensors").read_bytes() == (work / "old/model.safetensors").read_bytes()
-    assert "was rolled back" in promote(work, "go", "new", registry, status=1)
+    assert "was replaced or rolled back" in promote(work, "go", "new", registry, status=1)
     assert "is the first" in ssd(work, *back, "--trust", "keys/ssd.pub", status=3).stderr
 
 

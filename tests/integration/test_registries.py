@@ -160,7 +160,7 @@ def test_promotion_and_rollback_from_end_to_end(registry: Registry, judged: Any,
     with registry.contents(registry.champion() or pytest.fail("no champion")) as (model, _):
         assert model_digests(model) == model_digests(new)
     assert roll_back(registry, trusted).version == done.before
-    with pytest.raises(TrustError, match="was rolled back"):
+    with pytest.raises(TrustError, match="was replaced or rolled back"):
         promote(second, new, registry, trusted)
     with pytest.raises(RegistryError, match="is the first"):
         roll_back(registry, trusted)

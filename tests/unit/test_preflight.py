@@ -9,7 +9,7 @@ from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.pipeline import STAGES, run_line
 from ssd_plugin.planning import gpus
-from ssd_plugin.planning.preflight import cluster_problems, machine_problems
+from ssd_plugin.planning.preflight import cluster_problems, gate_problems, machine_problems
 from ssd_plugin.settings import apply_overrides
 
 ALL = {"vllm": "0.12.0", "megatron-core": "0.16.1", "megatron-bridge": "0.3.1", "ssd-plugin": "0.1.0"}
@@ -88,6 +88,27 @@ def test_only_the_stages_still_to_run_are_checked(machine: Path) -> None:
     assert machine_problems(config, ["gate", "promote", "report"]) == []
     assert machine_problems(config, ["train"])
     assert machine_problems(config, ["sample"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("gate.policy=nosuch", "gate.policy: policy 'nosuch': neither a file nor one of "),
+        ("gate.sign_key=keys/none.key", "gate.sign_key: keys/none.key: no such file"),
+        ("gate.origin=runs/none", "gate.origin: runs/none: no such file"),
+    ],
+)
+def test_gates_that_could_not_judge_are_named_before_anything_is_begun(
+    override: str, message: str, tmp_path: Path
+) -> None:
+    config = recipes.load("ssd_smollm2_135m")()
+    assert gate_problems(config) == []
+    changed = apply_overrides(config, [override])
+    (problem,) = gate_problems(changed)
+    assert problem.startswith(message)
+    with pytest.raises(ConfigError, match="gate"):
+        run_line(changed, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_embedded_backends_need_no_gpu(machine: Path) -> None:

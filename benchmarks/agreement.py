@@ -1,4 +1,4 @@
-"""Verdicts on a model's own samples, ours beside EvalPlus' checker: `python benchmarks/_agreement.py RUN_DIRECTORY [...]`.
+"""Verdicts on a model's own samples, ours beside EvalPlus' checker: `python benchmarks/agreement.py RUN_DIRECTORY [...]`.
 
 Takes HumanEval's references, right and made wrong, and the samples of every stage of the run directories that are about
 function tasks; grades them in the sandbox, gives the extracted programs to EvalPlus with the same inputs and expected values,
