@@ -19,16 +19,13 @@ def lock(path: Path, flags: int, patience: float = 0.0) -> int:
     """
     deadline = time.monotonic() + patience
     descriptor = os.open(path, flags, 0o644)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if isinstance(error, BlockingIOError) and time.monotonic() < deadline:
                 time.sleep(0.1)
-            else:
-                return descriptor
-    except BaseException:
-        os.close(descriptor)
-        raise
+                continue
+            os.close(descriptor)
+            raise
+        return descriptor
