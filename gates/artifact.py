@@ -32,6 +32,8 @@ def _compare_tokenizer(model: Path, baseline: Path, settings: Settings) -> list[
     new, old = read_tokenizer(model), read_tokenizer(baseline)
     if not new.files:
         return [problem("no-tokenizer", "the directory has no tokenizer")]
+    if new.tokens is not None and new.tokens < 2:
+        return [problem("no-tokenizer", f"the tokenizer has {new.tokens} tokens: it cannot tell one text from another")]
     changed = differences(new, old)
     if not changed or new.digest() in settings.approved_tokenizers:
         return []
@@ -58,7 +60,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     """BREACH on anything that must not be there or was changed; INSUFFICIENT without both directories."""
     if context.model is None:
         return refuse("artifact", GateStatus.INSUFFICIENT, "no model directory was given (--model)")
-    findings = inspect_directory(context.model)
+    findings = inspect_directory(context.model, context.holder)
     if not findings and context.baseline_model is None:
         why = "no baseline model was given (--baseline-model) to compare tokenizer and chat template with"
         return refuse("artifact", GateStatus.INSUFFICIENT, why)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from ssd_plugin.errors import TrustError
 from ssd_plugin.jsonl import sha256_json
@@ -71,13 +73,28 @@ def copy_model(source: Path, target: Path) -> None:
     for relative, stream in open_files(source):
         path = target / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as copy:
-            while chunk := stream.read(_CHUNK):
-                copy.write(chunk)
-            copy.flush()
-            os.fsync(copy.fileno())
+        copy_stream(stream, path)
     for folder in (target, *(p for p in target.rglob("*") if p.is_dir())):
         sync_directory(folder)
+
+
+def copy_stream(stream: BinaryIO, target: Path) -> str:
+    """Copy an open file to the new file `target`, flushed to disk; the hex SHA-256 of what was copied.
+
+    Holes stay holes: a file that is large in name only must not fill the disk.
+    """
+    digest = hashlib.sha256()
+    with target.open("xb") as copy:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            if chunk.count(0) == len(chunk):
+                copy.seek(len(chunk), os.SEEK_CUR)
+            else:
+                copy.write(chunk)
+        copy.truncate()
+        copy.flush()
+        os.fsync(copy.fileno())
+    return digest.hexdigest()
 
 
 def sync_directory(directory: Path) -> None:
@@ -101,11 +118,12 @@ def first_difference(expected: Mapping[str, str], found: Mapping[str, str]) -> s
     return None
 
 
-def open_files(directory: Path) -> Iterator[tuple[str, BufferedReader]]:
+def open_files(directory: Path, holder: int = 0) -> Iterator[tuple[str, BufferedReader]]:
     """Yield (relative path, open file) for every regular file below `directory`, in sorted order.
 
     Directories are walked by descriptor and files opened without following links, so that a path swapped for a link
-    while we look cannot lead out of the directory.
+    while we look cannot lead out of the directory. `holder`: the process whose open files the directory's links may lead to
+    (`gating.held_model`); 0: none.
 
     Raises:
         TrustError: as `model_digests`.
@@ -126,7 +144,7 @@ def open_files(directory: Path) -> Iterator[tuple[str, BufferedReader]]:
                 _require_kind(directory, here / folder, os.stat(folder, dir_fd=descriptor, follow_symlinks=False))
             for name in sorted(names):
                 empty = False
-                yield from _open_one(directory, here / name, descriptor)
+                yield from _open_one(directory, here / name, descriptor, holder)
     except OSError as error:
         raise TrustError(f"{error.filename or directory}: cannot be read ({error.strerror})") from error
     if empty:
@@ -137,23 +155,47 @@ def _refuse(error: OSError) -> None:
     raise error  # the default skips a folder that cannot be listed, and its files with it
 
 
-def _open_one(directory: Path, relative: Path, parent: int) -> Iterator[tuple[str, BufferedReader]]:
-    path = _hub_blob(directory, relative) or relative.name
-    _require_kind(directory, relative, os.stat(path, dir_fd=parent, follow_symlinks=False))
+def _open_one(directory: Path, relative: Path, parent: int, holder: int) -> Iterator[tuple[str, BufferedReader]]:
     # O_NONBLOCK: opening a named pipe must not wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    status = os.stat(relative.name, dir_fd=parent, follow_symlinks=False)
+    target = os.readlink(relative.name, dir_fd=parent) if stat.S_ISLNK(status.st_mode) else ""
+    if holder and re.fullmatch(rf"/proc/{holder}/fd/\d+", target):
+        descriptor = os.open(target, flags & ~os.O_NOFOLLOW)
+    elif (blob := _hub_blob(directory, relative, target)) is not None:
+        descriptor = _open_blob(directory, relative, parent, blob, flags)
+    else:
+        _require_kind(directory, relative, status)
+        descriptor = os.open(relative.name, flags, dir_fd=parent)
     with os.fdopen(descriptor, "rb") as stream:
         _require_kind(directory, relative, os.fstat(descriptor))
         yield relative.as_posix(), stream
 
 
-def _hub_blob(directory: Path, relative: Path) -> Path | None:
-    """The one link that is followed: a hub cache keeps MODEL/snapshots/COMMIT/FILE as a link into MODEL/blobs."""
-    link, blobs = directory / relative, directory.parent.parent / "blobs"
-    if directory.parent.name != "snapshots" or not link.is_symlink():
+def _hub_blob(directory: Path, relative: Path, target: str) -> str | None:
+    """The blob's name, if this is the one kind of link that is followed: a hub cache keeps MODEL/snapshots/COMMIT/FILE as
+    a link into MODEL/blobs."""
+    if directory.parent.name != "snapshots" or not target:
         return None
-    target = Path(os.path.normpath(link.parent / link.readlink()))
-    return target if target.parent == blobs else None
+    path = Path(os.path.normpath((directory / relative).parent / target))
+    return path.name if path.parent == directory.parent.parent / "blobs" else None
+
+
+def _open_blob(directory: Path, relative: Path, parent: int, name: str, flags: int) -> int:
+    """Open a hub cache's blob by its folder, which must be one: from an open folder, ".." follows no link."""
+    shown = Path(*[".."] * (len(relative.parts) + 1), "blobs")
+    try:
+        blobs = os.open(shown, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except OSError as error:
+        raise TrustError(
+            f"{directory}: {ascii(str(relative))[1:-1]} is a symbolic link to a folder of blobs that is a link itself or "
+            "cannot be opened; copy the model with its links resolved (cp -rL)"
+        ) from error
+    try:
+        _require_kind(directory, relative, os.stat(name, dir_fd=blobs, follow_symlinks=False))
+        return os.open(name, flags, dir_fd=blobs)
+    finally:
+        os.close(blobs)
 
 
 def _require_kind(directory: Path, relative: Path, status: os.stat_result) -> None:

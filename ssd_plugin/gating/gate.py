@@ -60,6 +60,9 @@ class GateContext:
     alpha: float  # one-sided error of each test
     sandbox: str  # weakest sandbox tier the policy accepts
     memo: ProgramMemo
+    holder: int = (
+        0  # the process that holds the models' weights open: theirs are links to its files; 0: plain directories
+    )
     resampled: bool = False  # calibration: both sides come from one, so figures of the weights do not apply
 
     @property

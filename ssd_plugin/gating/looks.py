@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.gate import Side
+from ssd_plugin.gating.safetensors_files import Tensor, read_tensors, tensor_digests
 from ssd_plugin.jsonl import JsonObject, read_jsonl, sha256_json, write_jsonl
 from ssd_plugin.locks import LOCK, lock
 from ssd_plugin.policy import Policy
@@ -48,19 +49,53 @@ def default_ledger() -> Path:
     return folder / "ssd_plugin" / "looks.jsonl"
 
 
-def identify(tasks: str, sides: Mapping[str, Side], model: Mapping[str, str]) -> Judged:
-    """`tasks`: the task file's digest; `model`: digests of the candidate's files by path, empty without weights.
+def weights_identity(directory: Path, digests: Mapping[str, str], baseline: Path | None) -> str:
+    """What the candidate in `directory`, whose files have these digests, is counted by.
 
-    A candidate is the bytes of its weight files: a new README or other file names make no new candidate. Without weights it is
-    its answers. The answers are digested, not their file, so that grading again or another order of keys is the same data.
+    It is the set of its tensors, by type, shape and bytes: other files beside them, other metadata, names, shards or an order
+    make no new candidate. Where there is a baseline, tensors of names that it does not have are left out: no loader of
+    that architecture reads them. Weight files that are no sound safetensors file count by their bytes.
+    """
+    read = {name for found in _tensors(baseline).values() for name in found} if baseline else set()
+    files = _tensors(directory)
+    if not read & {name for found in files.values() for name in found}:
+        read = {name for found in files.values() for name in found}
+    parts = {
+        digest
+        for path, found in files.items()
+        for digest in tensor_digests(path, {name: tensor for name, tensor in found.items() if name in read})
+    }
+    parts |= {
+        digest
+        for path, digest in digests.items()
+        if PurePosixPath(path).suffix in _WEIGHTS and directory / path not in files
+    }
+    return sha256_json(sorted(parts or set(digests.values())))
+
+
+def _tensors(directory: Path) -> dict[Path, dict[str, Tensor]]:
+    """The tensors of each sound safetensors file."""
+    found = {}
+    for path in sorted(directory.rglob("*.safetensors")):
+        try:
+            found[path] = read_tensors(path)
+        except (ValueError, OSError):
+            continue  # the artifact gate says what is wrong with it
+    return found
+
+
+def identify(tasks: str, sides: Mapping[str, Side], candidate: str) -> Judged:
+    """`tasks`: the task file's digest; `candidate`: the `weights_identity`, empty without weights: then it is its answers.
+
+    The answers are digested, not their file, so that grading again or another order of keys is the same data.
     """
     answers = {
         role: sha256_json(sorted((row.task_id, row.sample_id, row.completion) for row in side.rows))
         for role, side in sides.items()
     }
-    weights = {path: digest for path, digest in model.items() if PurePosixPath(path).suffix in _WEIGHTS}
-    candidate = sha256_json(sorted((weights or model).values())) if model else answers["candidate"]
-    return Judged(candidate=candidate, tasks=tasks, data=sha256_json({"tasks": tasks, **answers}))
+    return Judged(
+        candidate=candidate or answers["candidate"], tasks=tasks, data=sha256_json({"tasks": tasks, **answers})
+    )
 
 
 @contextmanager

@@ -1,29 +1,32 @@
 """A model directory from outside is hostile: what may be in it, and how large, before anything loads it. Nothing is executed."""
 
 import json
-import math
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin.digests import open_files
+from ssd_plugin.gating.config_files import remote_parts
+from ssd_plugin.gating.safetensors_files import inspect_safetensors, read_tensors
 from ssd_plugin.verdict import Finding
 
 MAX_JSON = 128 * 2**20  # bytes; the largest known tokenizer.json has 35 MB
-_MAX_HEADER = 100 * 2**20  # the safetensors library's own limit
+_MAX_TEXT = 16 * 2**20  # bytes of a README, a licence
+_MAX_FILES = 2000
 _DATA_FILES = re.compile(
-    r"(.*\.safetensors|.*\.safetensors\.index\.json|(adapter_|generation_|preprocessor_|processor_)?config\.json|tokenizer(_config)?\.json"
+    r"([\w.-]+\.safetensors|model\.safetensors\.index\.json|(adapter_|generation_|preprocessor_|processor_)?config\.json|tokenizer(_config)?\.json"
     r"|vocab\.(json|txt)|merges\.txt|special_tokens_map\.json|added_tokens\.json|tokenizer\.model|chat_template\.(jinja|json)"
-    r"|additional_chat_templates/[\w.-]+\.jinja|params\.json|.*\.gguf)"
+    r"|additional_chat_templates/[\w.-]+\.jinja|params\.json|[\w.-]+\.gguf)",
+    re.ASCII,
 )
 _TEXT_FILES = re.compile(
     r"(README|LICENSE|LICENCE|NOTICE|USE_POLICY)([_-][\w-]*)?(\.(md|txt|rst))?|\.gitattributes|[^/]*\.(md|txt|rst)",
     re.IGNORECASE,
 )
-_INDEX = ".safetensors.index.json"
-_BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
-          "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}  # fmt: skip
+_INDEX = "model.safetensors.index.json"
 
 
 def problem(rule: str, message: str) -> Finding:
@@ -45,74 +48,54 @@ def read_bounded(path: Path) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _remote_code(value: Any, where: str) -> Iterator[str]:
-    """Paths of keys that make a loader import code from the directory or the network."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in ("auto_map", "custom_pipelines", "trust_remote_code") and inner:
-                yield f"{where}.{key}"
-            else:
-                yield from _remote_code(inner, f"{where}.{key}")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _remote_code(inner, f"{where}[{index}]")
-
-
-def inspect_safetensors(path: Path) -> str:
-    """Why the file is no sound safetensors file, or "". Reads the header only.
-
-    Source: the format's specification (huggingface/safetensors, README, "Format").
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or not 2 <= length <= min(_MAX_HEADER, size - 8):
-            return "its header does not fit the file"
-        raw = stream.read(length)
-    try:
-        header = json.loads(raw.decode("utf-8"))
-        spans = sorted(_span(name, entry) for name, entry in header.items() if name != "__metadata__")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return f"its header is malformed ({error})"
-    position = 0
-    for start, end in spans:
-        if start != position:
-            return "its tensors overlap or leave gaps"
-        position = end
-    return "" if spans and position == size - 8 - length else "its tensors do not fill the file"
-
-
-def _span(name: str, entry: Any) -> tuple[int, int]:
-    start, end = entry["data_offsets"]
-    shape, kind = entry["shape"], entry["dtype"]
-    if not all(type(n) is int and n >= 0 for n in (start, end, *shape)):
-        raise ValueError(f"tensor {name!r:.60}: sizes must be whole numbers")
-    if kind not in _BYTES or end - start != math.prod(shape) * _BYTES[kind]:
-        raise ValueError(f"tensor {name!r:.60}: {end - start} bytes for shape {shape!r:.60} of {kind!r:.20}")
-    return start, end
-
-
-def inspect_directory(directory: Path) -> list[Finding]:
-    """Everything that must not be in a model directory.
+def inspect_directory(directory: Path, holder: int = 0) -> list[Finding]:
+    """Everything that must not be in a model directory. `holder`: as for `digests.open_files`.
 
     Raises:
         TrustError: links, devices, unreadable or no files (see `digests.open_files`).
     """
-    found: list[Finding] = []
     names: list[str] = []
-    for name, stream in open_files(directory):
+    for name, stream in open_files(directory, holder):
         stream.close()
         names.append(name)
-        found += _inspect_file(directory / name, name)
+    if len(names) > _MAX_FILES:
+        return [problem("file-not-allowed", f"the directory has more than {_MAX_FILES} files")]
+    found = [one for name in names for one in _inspect_file(directory / name, name)]
     if not any(name.endswith((".safetensors", ".gguf")) for name in names):
         found.append(problem("no-weights", "the directory has no .safetensors or .gguf file"))
-    return found + _second_models(names)
+    found += _second_models(names) + _same_names(names)
+    return found or _second_tensors(directory, names)
+
+
+def _same_names(names: Sequence[str]) -> list[Finding]:
+    """Files that are one where upper and lower case or the forms of a letter make no difference."""
+    folded = [unicodedata.normalize("NFKC", name).casefold() for name in names]
+    counts = Counter(folded)
+    twice = [name for name, key in zip(names, folded, strict=True) if counts[key] > 1]
+    return [
+        problem("second-file", f"{ascii(name)[1:-1]}: another file has the same name but for case") for name in twice
+    ]
+
+
+def _second_tensors(directory: Path, names: Sequence[str]) -> list[Finding]:
+    """A tensor in two shards: loaders differ in which one they take."""
+    places: dict[str, str] = {}
+    for shard in (name for name in names if name.endswith(".safetensors")):
+        for tensor in read_tensors(directory / shard):
+            if tensor in places:
+                why = f"{shard}: holds the tensor {tensor!r:.60} as {places[tensor]} does; export the model again"
+                return [problem("second-model", why)]
+            places[tensor] = shard
+    return []
 
 
 def _inspect_file(path: Path, name: str) -> list[Finding]:
     if not _DATA_FILES.fullmatch(name) and not _TEXT_FILES.fullmatch(name):
         why = "not a file that a model needs; only safetensors, GGUF, JSON, text"
         return [problem("file-not-allowed", f"{name}: {why}")]
+    limit = _MAX_TEXT if not _DATA_FILES.fullmatch(name) else MAX_JSON
+    if not name.endswith((".safetensors", ".gguf")) and path.stat().st_size > limit:
+        return [problem("too-large", f"{name}: larger than {limit >> 20} MB; remove it or make it smaller")]
     if path.name == "adapter_config.json":
         why = (
             "loaders take the weights of the model that it names, which is not judged; merge the adapter and remove it"
@@ -135,23 +118,32 @@ def _second_models(names: Sequence[str]) -> list[Finding]:
     beside = [name for name in names if name not in inside and not _TEXT_FILES.fullmatch(name)]
     why = "holds a tokenizer and a chat template of its own, which are not compared; remove it"
     return [
-        problem("second-model", f"{name}: {why}, or {beside[0]} and what else is beside it")
+        problem("second-model", f"{name}: {why}, or {(beside + inside)[0]} and what else is beside it")
         for name in inside
-        if beside
-    ]
+        if beside or len(inside) > 1
+    ] + _unindexed(names)
+
+
+def _unindexed(names: Sequence[str]) -> list[Finding]:
+    """Weights beside weights without an index: some loaders take all of them, the last one winning, others the first."""
+    weights = [name for name in names if name.endswith(".safetensors")]
+    if len(weights) < 2 or _INDEX in names:
+        return []
+    why = f"is there beside {weights[0]}, and no index says which is the model; remove it or export the model again"
+    return [problem("second-model", f"{name}: {why}") for name in weights[1:]]
 
 
 def _inspect_json(path: Path, name: str) -> list[Finding]:
     try:
         value = read_bounded(path)
-        found = [problem("remote-code", f"{key} asks for code to be imported") for key in _remote_code(value, name)]
+        found = [problem("remote-code", part) for part in remote_parts(value, name)]
     except (ValueError, RecursionError) as error:
         return [problem("broken-json", f"{name}: {error}")]
     if name == "tokenizer_config.json" and isinstance(value, dict) and value.get("fast_tokenizer_files"):
         found.append(
             problem("unbound-tokenizer", f"{name}: fast_tokenizer_files has loaders read another file; remove the key")
         )
-    if name.endswith(_INDEX) and (trouble := _index_trouble(value, path.parent)):
+    if name == _INDEX and (trouble := _index_trouble(value, path.parent)):
         found.append(problem("unbound-weights", f"{name}: {trouble}"))
     return found
 

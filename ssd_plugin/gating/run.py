@@ -5,22 +5,21 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import metadata
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin.data.benchmarks import load_tasks
-from ssd_plugin.digests import model_digests
 from ssd_plugin.errors import ConfigError, GateError, PluginError, SsdError
 from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
-from ssd_plugin.gating.looks import default_ledger, identify, record_look
+from ssd_plugin.gating.held_model import HeldModel, hold_all, model_subjects, require_untouched
+from ssd_plugin.gating.looks import default_ledger, identify, record_look, weights_identity
 from ssd_plugin.gating.paired import pass_rate_power
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest, resolve
@@ -116,15 +115,6 @@ def _subject(role: str, path: Path, out: Path) -> Subject:
     return Subject(role=role, path=os.path.relpath(path, out), sha256=sha256_file(path), size=path.stat().st_size)
 
 
-def _model_subjects(role: str, directory: Path | None) -> list[Subject]:
-    if directory is None:
-        return []
-    return [
-        Subject(role=role, path=name, sha256=digest, size=(directory / name).stat().st_size)
-        for name, digest in model_digests(directory).items()
-    ]
-
-
 def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]:
     found = [_subject("tasks", request.tasks, request.out)]
     found += [_subject("training", path, request.out) for path in request.training]
@@ -135,10 +125,7 @@ def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]
         found.append(_subject(f"{side.role}_sidecar", sidecar(side.results), request.out))
         if source is not None and source != side.results:
             found.append(_subject(f"{side.role}_samples", source, request.out))
-    models = {"model": request.model, "baseline_model": request.baseline_model}
-    with ThreadPoolExecutor() as pool:  # side by side: one small model's single file keeps one core busy
-        digested = list(pool.map(_model_subjects, models.keys(), models.values()))
-    return (*found, *chain.from_iterable(digested))
+    return tuple(found)
 
 
 def _require_own_samples(request: GateRequest, subjects: Sequence[Subject]) -> None:
@@ -260,8 +247,9 @@ def _verdict(bench: Bench, gates: tuple[JudgedGate, ...], looks: Looks, reason: 
 
 def _look(ledger: Path | None, policy: Policy, context: GateContext, subjects: Sequence[Subject]) -> Looks:
     tasks = next(subject.sha256 for subject in subjects if subject.role == "tasks")
-    model = {subject.path: subject.sha256 for subject in subjects if subject.role == "model"}
-    judged = identify(tasks, {side.role: side for side in context.sides}, model)
+    files = {subject.path: subject.sha256 for subject in subjects if subject.role == "model"}
+    candidate = "" if context.model is None else weights_identity(context.model, files, context.baseline_model)
+    judged = identify(tasks, {side.role: side for side in context.sides}, candidate)
     return record_look(ledger or default_ledger(), policy, judged)
 
 
@@ -288,7 +276,10 @@ def run_gates(
     (request.out / VERDICT).unlink(missing_ok=True)  # an older GO must not outlive a run that fails
     work = Path(tempfile.mkdtemp(prefix="ssd-gates-"))
     try:
-        verdict = _run(bench, resolve(request), work, on_power, on_gate)
+        with ExitStack() as stack:
+            given = resolve(request)
+            models = hold_all({"model": given.model, "baseline_model": given.baseline_model}, work / "models", stack)
+            verdict = _run(bench, given, models, work, on_power, on_gate)
     except SsdError as error:
         verdict = _verdict(bench, (), _no_look(bench.policy), reason=" ".join(str(error).split()))
     finally:
@@ -300,13 +291,16 @@ def run_gates(
 def _run(
     bench: Bench,
     request: GateRequest,
+    models: Mapping[str, HeldModel],
     work: Path,
     on_power: Callable[[Sequence[PowerRow]], None],
     on_gate: Callable[[str, Answer], None],
 ) -> Verdict:
     policy = bench.policy
-    context = load_context(request, policy, work, policy.alpha / policy.looks)
-    subjects = _subjects(request, context)
+    held = {role: one.directory for role, one in models.items()}
+    context = replace(load_context(request, policy, work, policy.alpha / policy.looks), holder=os.getpid(), **held)
+    inputs = _subjects(request, context)
+    subjects = (*inputs, *model_subjects(models))
     _require_own_samples(request, subjects)
     drop_other_sides(request.out, [request.out / one.path for one in subjects])
     power = power_table(bench, context.baseline, context.alpha)
@@ -324,7 +318,8 @@ def _run(
         else GateResult(gate=name, status=GateStatus.INSUFFICIENT, reason=_NOT_RUN)
         for name, found in bench.gates.items()
     }
-    _require_unchanged(subjects, _subjects(request, context))
+    _require_unchanged(inputs, _subjects(request, context))
+    require_untouched(models)
     judged = judge(bench, results, {name: answer.seconds for name, answer in answers.items()})
     return _verdict(bench, judged, looks, subjects=subjects, sandbox=weakest_tier(context.sides), power=power)
 

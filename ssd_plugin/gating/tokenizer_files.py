@@ -26,7 +26,8 @@ _PLAIN = "PreTrainedTokenizer"  # reads tokenizer.json as it stands; transformer
 class TokenizerFacts:
     """`files`: digests of vocabulary files. `roles`: by key (`eos_token`, `add_bos_token`), the values it is given, the one that
     loaders take first. `special`: every token that is marked special. `added`: (id, token) of tokens beside the vocabulary.
-    `flags`: by added or special token, the sets of flags it is given, as with `roles`. `reader`: the class."""
+    `flags`: by added or special token, the sets of flags it is given, as with `roles`. `reader`: the class.
+    `tokens`: how many different ones the vocabulary has; None where no JSON file lists them."""
 
     files: Mapping[str, str]
     roles: Mapping[str, list[Any]]
@@ -34,10 +35,11 @@ class TokenizerFacts:
     added: list[tuple[int, str]]
     flags: Mapping[str, list[list[str]]]
     reader: str
+    tokens: int | None
 
     def digest(self) -> str:
         """The one SHA-256 that approves this tokenizer."""
-        return sha256_json(asdict(self))
+        return sha256_json({key: value for key, value in asdict(self).items() if key != "tokens"})
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -119,6 +121,20 @@ def _added(
             yield int(number), _content(token, where), flags
 
 
+def _tokens(directory: Path, fast: Mapping[str, Any]) -> int | None:
+    """How many different tokens the vocabulary lists.
+
+    Raises:
+        ValueError, TypeError: it is malformed.
+    """
+    if not fast and not (directory / "vocab.json").is_file():
+        return None
+    vocabulary = fast.get("model", {}).get("vocab", ()) if fast else _document(directory / "vocab.json")
+    # Unigram models write pairs of a token and its score.
+    texts = {token[0] if isinstance(token, list) and token else token for token in vocabulary}
+    return len(texts | {_content(token, _FAST) for token in fast.get("added_tokens") or []})
+
+
 def _reader(config: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     """The class that loaders are told to take, "" if none. Releases write it with "Fast" or without and mean the same.
 
@@ -170,6 +186,7 @@ def read_tokenizer(directory: Path) -> TokenizerFacts:
         added=sorted({(number, text) for number, text, _ in added}),
         flags=flags,
         reader=_reader(config, model),
+        tokens=_tokens(directory, fast),
     )
 
 

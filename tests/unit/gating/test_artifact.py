@@ -19,7 +19,8 @@ from ssd_plugin.errors import TrustError
 from ssd_plugin.gates import artifact
 from ssd_plugin.gates.artifact import Settings
 from ssd_plugin.gating.chat_template import render_trouble
-from ssd_plugin.gating.model_files import inspect_directory, inspect_safetensors
+from ssd_plugin.gating.model_files import inspect_directory
+from ssd_plugin.gating.safetensors_files import inspect_safetensors
 from ssd_plugin.verdict import GateResult, GateStatus
 
 TEMPLATE = (
