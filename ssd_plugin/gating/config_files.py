@@ -23,11 +23,11 @@ _QUANTIZERS = {
 # Token texts, which are compared with the baseline's, and labels: whatever is in them, no loader follows it.
 _TEXTS = {
     "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens",
-    "chat_template", "id2label", "label2id", "vocab", "merges", "added_tokens",
+    "chat_template", "id2label", "label2id", "vocab", "merges", "added_tokens", "stop_strings",
 }  # fmt: skip
 # Where a saver had it from. Loaders put their own path in the place of the first two and read none of the others.
 _ORIGINS = {"_name_or_path", "name_or_path", "special_tokens_map_file", "tokenizer_file"}
-_PLACE = re.compile(r"[^\s<>]*(?:/|\\|--)[^\s<>]*")
+_PLACE = re.compile(r"[^\s<>]*[/\\][^\s<>]*|[^\s<>]*--[\w.]+\.\w+")  # the last: REPOSITORY--module.Class
 _UNREAD = re.compile(r"(.*/)?(vocab|special_tokens_map|added_tokens)\.json|(.*/)?tokenizer\.json|.*\.index\.json")
 
 

@@ -54,7 +54,7 @@ def weights_identity(directory: Path, digests: Mapping[str, str], baseline: Path
 
     It is the set of its tensors, by type, shape and bytes: other files beside them, other metadata, names, shards or an order
     make no new candidate. Where there is a baseline, tensors of names that it does not have are left out: no loader of
-    that architecture reads them. Weight files that are no sound safetensors file count by their bytes.
+    that architecture reads them. Weight files count by their bytes only where no tensor can be read.
     """
     read = {name for found in _tensors(baseline).values() for name in found} if baseline else set()
     files = _tensors(directory)
@@ -65,18 +65,14 @@ def weights_identity(directory: Path, digests: Mapping[str, str], baseline: Path
         for path, found in files.items()
         for digest in tensor_digests(path, {name: tensor for name, tensor in found.items() if name in read})
     }
-    parts |= {
-        digest
-        for path, digest in digests.items()
-        if PurePosixPath(path).suffix in _WEIGHTS and directory / path not in files
-    }
-    return sha256_json(sorted(parts or set(digests.values())))
+    whole = {digest for path, digest in digests.items() if PurePosixPath(path).suffix in _WEIGHTS}
+    return sha256_json(sorted(parts or whole or set(digests.values())))
 
 
 def _tensors(directory: Path) -> dict[Path, dict[str, Tensor]]:
     """The tensors of each sound safetensors file."""
     found = {}
-    for path in sorted(directory.rglob("*.safetensors")):
+    for path in sorted(directory.glob("*.safetensors")):
         try:
             found[path] = read_tensors(path)
         except (ValueError, OSError):

@@ -298,7 +298,12 @@ def _run(
 ) -> Verdict:
     policy = bench.policy
     held = {role: one.directory for role, one in models.items()}
-    context = replace(load_context(request, policy, work, policy.alpha / policy.looks), holder=os.getpid(), **held)
+    context = replace(
+        load_context(request, policy, work, policy.alpha / policy.looks),
+        model=held.get("model"),
+        baseline_model=held.get("baseline_model"),
+        holder=os.getpid(),
+    )
     inputs = _subjects(request, context)
     subjects = (*inputs, *model_subjects(models))
     _require_own_samples(request, subjects)

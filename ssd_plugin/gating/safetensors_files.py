@@ -64,13 +64,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if size < 8 or not 2 <= length <= min(_MAX_HEADER, size - 8):
             raise ValueError("its header does not fit the file")
         raw = stream.read(length)
+    if not raw.startswith(b"{"):  # the format's own rule, which its library does not keep to
+        raise ValueError("its header is malformed (it does not begin with {)")
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
         found = {name: _tensor(name, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"its header is malformed ({error})") from None
     position = 8 + length
-    for tensor in (tensors := dict(sorted(found.items(), key=lambda item: (item[1].start, item[1].end)))).values():
+    tensors = dict(sorted(found.items(), key=lambda item: (item[1].start, item[1].end)))
+    for tensor in tensors.values():
         if tensor.start != position:
             raise ValueError("its tensors overlap or leave gaps")
         position = tensor.end

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.digests import open_files
+from ssd_plugin.digests import copy_model
 from ssd_plugin.errors import DependencyError, RegistryError
+from ssd_plugin.jsonl import naming_a_full_disk
 from ssd_plugin.registry.protocol import ALIAS, Release
 
 EXPERIMENT = "ssd promotions"
@@ -82,13 +83,13 @@ class MlflowRegistry:
 
     def add(self, model: Path, evidence: Mapping[str, Path], release: Release) -> Release:
         """See `Registry.add`."""
-        for _ in open_files(model):  # refuses links before anything behind them is uploaded
-            pass
-        with self._failures():
+        # A copy, since the client looks files up by their names once more: what is uploaded is what was opened.
+        with tempfile.TemporaryDirectory(prefix="ssd-") as folder, naming_a_full_disk(Path(folder)), self._failures():
+            copy_model(model, copy := Path(folder, "model"))
             experiment = self._client.get_experiment_by_name(EXPERIMENT)
             where = experiment.experiment_id if experiment else self._client.create_experiment(EXPERIMENT)
             run = self._client.create_run(where, run_name=self._name).info.run_id
-            self._client.log_artifacts(run, str(model), "model")
+            self._client.log_artifacts(run, str(copy), "model")
             for name, source in evidence.items():
                 folder = Path("evidence", name).parent.as_posix()
                 self._client.log_artifact(run, str(source), folder)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,52 @@ def test_a_hub_cache_s_links_to_its_own_blobs_are_followed(tmp_path: Path) -> No
         with pytest.raises(TrustError, match=r"out\.json is a symbolic link"):
             model_digests(snapshot)
         (snapshot / "out.json").unlink()
+
+
+@pytest.mark.parametrize("kind", ["link", "relative link", "file", "nothing"])
+def test_a_hub_cache_s_blobs_must_be_a_folder_of_its_own(tmp_path: Path, kind: str) -> None:
+    snapshot, private = tmp_path / "hub/snapshots/abc", tmp_path / "private"
+    snapshot.mkdir(parents=True)
+    private.mkdir()
+    (private / "shadow").write_text("secret")
+    blobs = tmp_path / "hub/blobs"
+    if kind == "file":
+        blobs.write_text("x")
+    elif kind != "nothing":
+        blobs.symlink_to(private if kind == "link" else "../private")
+    (snapshot / "README.md").symlink_to("../../blobs/shadow")
+    (snapshot / "sub").mkdir()
+    for look in (model_digests, lambda source: copy_model(source, tmp_path / "copy")):
+        with pytest.raises(TrustError, match=r"README\.md is a symbolic link"):
+            look(snapshot)
+    (snapshot / "README.md").rename(snapshot / "sub/README.md")
+    with pytest.raises(TrustError, match=r"sub/README\.md is a symbolic link"):
+        model_digests(snapshot)
+
+
+@pytest.mark.parametrize("plant", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("b1")])
+def test_what_is_among_a_hub_cache_s_blobs_must_be_a_file(tmp_path: Path, plant: Callable[[Path], None]) -> None:
+    snapshot, blobs = tmp_path / "hub/snapshots/abc", tmp_path / "hub/blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "b1").write_text("x")
+    plant(blobs / "odd")
+    (snapshot / "config.json").symlink_to("../../blobs/odd")
+    with pytest.raises(TrustError, match=r"config\.json"):
+        model_digests(snapshot)
+
+
+def test_a_copy_keeps_holes(tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    source.mkdir()
+    with (source / "model.safetensors").open("wb") as stream:
+        stream.write(b"start")
+        stream.seek(64 << 20)
+        stream.write(b"end")
+        stream.truncate(128 << 20)
+    copy_model(source, tmp_path / "copy")
+    assert model_digests(tmp_path / "copy") == model_digests(source)
+    assert (tmp_path / "copy/model.safetensors").stat().st_blocks * 512 < 8 << 20
 
 
 def test_more_files_than_are_held_open_at_once(tmp_path: Path) -> None:

@@ -137,6 +137,24 @@ def test_links_and_pipes_are_refused(models: tuple[Path, Path], plant: Callable[
         inspect_directory(models[0])
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "added"), [({"a": 0}, []), ({}, []), ([["a", 0.0]], []), ({"a": 0}, [{"id": 0, "content": "a"}])]
+)
+def test_a_tokenizer_of_one_token_is_refused_though_the_baseline_has_it(
+    judge: Callable[..., GateResult], models: tuple[Path, Path], vocabulary: Any, added: Any
+) -> None:
+    for model in models:
+        (model / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}, "added_tokens": added}))
+    refused = judge()
+    assert refused.status is GateStatus.BREACH
+    assert "cannot tell one text from another" in refused.reason
+
+
+def test_weights_that_are_no_numbers_are_refused(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:
+    save_file({"a": np.array([1, np.nan], np.float32)}, models[0] / "model.safetensors")
+    assert "'a' holds values that are no finite numbers" in judge().reason
+
+
 def test_changes_can_be_approved_by_digest(judge: Callable[..., GateResult], models: tuple[Path, Path]) -> None:
     edit_json("tokenizer_config.json", lambda d: d | {"chat_template": TEMPLATE + " ", "eos_token": "b"})(models[0])
     refused = judge()

@@ -426,6 +426,31 @@ def test_what_changes_while_the_gates_look_is_an_error(
     assert verdict.reason.startswith(f"{what}: was changed while the gates ran")
 
 
+def exchanges_and_puts_back(context: GateContext, settings: NoSettings) -> GateResult:
+    """Another model is where the judged one was while the gate looks."""
+    place = context.tasks_path.parent / "model"
+    aside = place.rename(place.with_name("aside"))
+    _model(place, b"shown")
+    assert context.model is not None
+    seen = (context.model / "model.safetensors").read_bytes()
+    (place / "model.safetensors").unlink()
+    place.rmdir()
+    aside.rename(place)
+    status = GateStatus.PASS if seen == b"judged" else GateStatus.BREACH
+    return GateResult(gate="probe", status=status, reason=f"saw {seen!r}")
+
+
+def test_a_model_that_is_exchanged_and_put_back_is_judged_as_it_was_digested(
+    world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _plant(monkeypatch, exchanges_and_puts_back)
+    (tmp_path / "policy.toml").write_text(POLICY + '\n[gates.probe]\ntier = "critical"\n')
+    model = _model(tmp_path / "model", b"judged")
+    sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
+    verdict = run_gates(world.request(*sides, str(tmp_path / "policy.toml"), model=model))
+    assert {one.result.gate: one.result.reason for one in verdict.gates}["probe"] == "saw b'judged'"
+
+
 def _model(folder: Path, weights: bytes) -> Path:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(weights)
