@@ -10,7 +10,7 @@ from typing import Any
 
 from ssd_plugin.digests import open_files
 from ssd_plugin.gating.config_files import remote_parts
-from ssd_plugin.gating.safetensors_files import inspect_safetensors, read_tensors
+from ssd_plugin.gating.safetensors_files import inspect_safetensors, read_tensors, unique_names
 from ssd_plugin.verdict import Finding
 
 MAX_JSON = 128 * 2**20  # bytes; the largest known tokenizer.json has 35 MB
@@ -38,12 +38,12 @@ def read_bounded(path: Path) -> Any:
     """A JSON file of the model.
 
     Raises:
-        ValueError: too large, not UTF-8, not JSON, or nested too deeply.
+        ValueError: too large, not UTF-8, not JSON, nested too deeply, or a name is in an object twice.
     """
     if path.stat().st_size > MAX_JSON:
         raise ValueError(f"larger than {MAX_JSON >> 20} MB")
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), object_pairs_hook=unique_names)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -43,7 +43,7 @@ class Tensor:
     end: int
 
 
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """An object without a key that is there twice: readers differ in which one they take."""
     table = dict(pairs)
     if len(table) < len(pairs):
@@ -67,7 +67,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not raw.startswith(b"{"):  # the format's own rule, which its library does not keep to
         raise ValueError("its header is malformed (it does not begin with {)")
     try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_names)
         found = {name: _tensor(name, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"its header is malformed ({error})") from None

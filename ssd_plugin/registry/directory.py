@@ -178,8 +178,8 @@ class DirectoryRegistry:
 
     def _mark(self, version: str) -> None:
         folder = self._versions / version
-        if folder.is_dir() and not (folder / _SERVED).exists():
-            (folder / _SERVED).touch(mode=0o444)
+        if folder.is_dir() and not os.path.lexists(folder / _SERVED):
+            (folder / _SERVED).touch(mode=0o444, exist_ok=False)  # not through a link
             sync_directory(folder)
 
     def _numbered(self) -> set[str]:

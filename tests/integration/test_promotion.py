@@ -90,6 +90,29 @@ def test_the_registry_keeps_evidence_that_verifies_by_itself(shop: Shop) -> None
     assert modes == {0o444}
 
 
+def test_nothing_behind_a_link_gets_into_the_registry(shop: Shop, tmp_path: Path) -> None:
+    path = shop.verdict(1, None)
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private/shadow").write_text("secret")
+    snapshot = tmp_path / "hub/snapshots/abc"
+    shutil.copytree(shop.model(1), snapshot)
+    (tmp_path / "hub/blobs").symlink_to(tmp_path / "private")
+    (snapshot / "README.md").symlink_to("../../blobs/shadow")
+    with pytest.raises(TrustError, match=r"README\.md is a symbolic link"):
+        promote(path, snapshot, shop.registry, shop.trusted)
+    assert not [found for found in shop.home.rglob("*") if found.is_file() and found.read_text("latin1") == "secret"]
+    assert not (shop.home / "champion").exists()
+
+
+def test_the_mark_of_a_champion_is_not_written_through_a_link(shop: Shop, tmp_path: Path) -> None:
+    shop.promote(1, None)
+    mark = shop.home / "versions/000001/served"
+    mark.unlink()
+    mark.symlink_to(tmp_path / "elsewhere")
+    shop.promote(2, 1)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_repeating_a_promotion_does_nothing(shop: Shop) -> None:
     path = shop.verdict(1, None)
     promote(path, shop.model(1), shop.registry, shop.trusted)

@@ -92,6 +92,12 @@ def tensor(**changes: Any) -> dict[str, Any]:
         (edit_json("tokenizer_config.json", lambda d: d | {"auto_map": {"AutoTokenizer": ["t.T", None]}}), "auto_map"),
         (lambda m: (m / "config.json").write_text("[" * 100_000), "config.json: nested too deeply"),
         (lambda m: (m / "config.json").write_bytes(b"\xff\xfe{"), "config.json"),
+        (lambda m: (m / "config.json").write_text('{"auto_map": {"a": "b"}, "auto_map": null}'), "is there twice"),
+        (
+            lambda m: (m / "config.json").write_bytes('{"auto_map": {"a": "b"}}'.encode("utf-16")),
+            "config.json.auto_map",
+        ),
+        (edit_json("config.json", lambda d: d | {"attn_implementation": "evil/kernel"}), "attn_implementation"),
         (broken_header(tensor(data_offsets=[0, 800]), 8), "model.safetensors: its header is malformed"),
         (broken_header(tensor(shape=[-2]), 8), "sizes must be whole numbers"),
         (broken_header(tensor(dtype="EVIL"), 8), "8 bytes for shape"),

@@ -72,6 +72,11 @@ def tensors(**changes: Any) -> dict[str, Any]:
     return {"a": np.ones((2, 3), np.float32), "b": np.full(4, 2, np.float16)} | changes
 
 
+def folder_with(folder: Path, **changes: Any) -> None:
+    folder.mkdir()
+    save_file(tensors(**changes), folder / "model.safetensors")
+
+
 def shards(folder: Path, parts: dict[str, dict[str, Any]]) -> None:
     (folder / "model.safetensors").unlink(missing_ok=True)
     for name, part in parts.items():
@@ -95,7 +100,7 @@ def model(tmp_path: Path) -> Path:
         (lambda m: save_file(tensors(), m / "zz.safetensors"), "second-model"),
         (lambda m: save_file(tensors(), m / "consolidated.safetensors"), "second-model"),
         (lambda m: save_file(tensors(), m / "Model.safetensors"), "second-file"),
-        (lambda m: (m / "sub").mkdir() or save_file(tensors(), m / "sub/model.safetensors"), "file-not-allowed"),
+        (lambda m: folder_with(m / "sub"), "file-not-allowed"),
         (lambda m: (m / "x.safetensors.index.json").write_text("{}"), "file-not-allowed"),
         (lambda m: (m / "a.gguf").write_bytes(b"GGUF"), "second-model"),
         (lambda m: shards(m, {"1.safetensors": tensors(), "2.safetensors": {"a": tensors()["a"]}}), "second-model"),
@@ -127,7 +132,7 @@ def test_a_second_model_or_a_file_without_bounds_is_refused(
         lambda m: save_file(tensors(), m / "model.safetensors", {"note": "other metadata"}),
         lambda m: (m / "model.safetensors").rename(m / "renamed.safetensors"),
         lambda m: shards(m, {"1.safetensors": {"a": tensors()["a"]}, "2.safetensors": {"b": tensors()["b"]}}),
-        lambda m: (m / "more").mkdir() or save_file(tensors(a=np.zeros(9)), m / "more/model.safetensors"),
+        lambda m: folder_with(m / "more", a=np.zeros(9)),
     ],
 )
 def test_padding_makes_no_new_candidate(model: Path, tmp_path: Path, change: Callable[[Path], Any]) -> None:
