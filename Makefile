@@ -26,6 +26,11 @@ demo smoke: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Damaged files of every kind that the command reads: a short while in `make test`, here as long as asked for.
+.PHONY: fuzz
+fuzz: $(STAMP)
+	SSD_FUZZ_SECONDS=$${SSD_FUZZ_SECONDS:-1800} $(BIN)/python -m pytest -q --timeout 0 tests/fuzz
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

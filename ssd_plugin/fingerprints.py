@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from ssd_plugin.files import open_input
 from ssd_plugin.jsonl import sha256_file
 
 WHOLE = 16 * 2**20  # bytes up to which a model's file is digested whole; of a larger one, its size and both ends
@@ -26,7 +27,7 @@ def _ends(path: Path) -> str:
     size = path.stat().st_size
     if size <= WHOLE:
         return sha256_file(path)
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         start = stream.read(END)
         stream.seek(-END, 2)
         return hashlib.sha256(start + stream.read() + str(size).encode()).hexdigest()

@@ -72,9 +72,9 @@ class _Host:
     def __init__(self, python: str, root: Path, lock: int) -> None:
         named, self._asking = os.pipe()
         answers, descriptor = os.pipe()
-        command = [python, "-m", "ssd_plugin.stages", str(root), str(os.getpid()), str(descriptor)]
+        command = [python, "-P", "-m", "ssd_plugin.stages", str(root), str(os.getpid()), str(descriptor)]
         # A library that looks for a GPU while it is imported must not open it: a process forked after that could not use it.
-        environment = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        environment = {**os.environ, "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "PYTHONSAFEPATH": "1"}
         if not sys.stderr.isatty():  # libraries' own bars would fill a log with control characters
             environment["TQDM_DISABLE"] = "1"
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ssd_plugin.errors import DataError, ResourceError
+from ssd_plugin.files import open_input, read_input, refuse_special
 
 JsonObject = dict[str, Any]
 
@@ -45,8 +46,10 @@ def atomic_writer(path: Path) -> Iterator[IO[str]]:
     """A text file that appears under `path` only once it is complete and on disk.
 
     Raises:
+        DataError: `path` is a link, folder, pipe or device.
         ResourceError: the disk is full; `path` is as it was before.
     """
+    refuse_special(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
@@ -81,11 +84,11 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: missing, unreadable or not JSON.
     """
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        return json.loads(read_input(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise DataError(f"{path}: not a readable JSON file ({error})") from error
 
 
@@ -123,11 +126,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     Raises:
         DataError: the file is missing.
     """
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    with stream:
+    with open_input(path) as stream:
         end = 0
         for number, line in enumerate(stream, start=1):
             begin, end = end, end + len(line)
@@ -156,11 +155,11 @@ def sha256_file(path: Path) -> str:
     Raises:
         DataError: the file cannot be read.
     """
-    try:
-        with path.open("rb") as stream:
+    with open_input(path) as stream:
+        try:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def sha256_json(value: Any) -> str:

@@ -71,6 +71,7 @@ def _fetched(name: str, cache: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=cache, prefix=".fetching-") as folder:
         command = [
             sys.executable,
+            "-P",
             "-m",
             "pip",
             "download",

@@ -1,32 +1,39 @@
 """The rows of a file in the making: kept as they finish, so that a kill at any byte loses at most what was in flight."""
 
+import hashlib
+import hmac
 import json
 import os
-import zlib
+import stat
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from ssd_plugin.errors import RunDirError
 from ssd_plugin.jsonl import JsonObject, dumps, naming_a_full_disk
 
 ABSENT = -1
+_DIGITS = 18  # of a row's number, which fits eight bytes
 
 
 class PartialFile:
     """Rows by number, on disk, in the order in which they were finished; memory holds eight bytes a row.
 
-    A line is a CRC-32, the row's number and its JSON, the sum being that of the two; the first line is the signature. Opening
-    a file again compares sums and parses nothing. A half-written last line is cut off.
+    A line is an HMAC-SHA-256, the row's number and its JSON; the first line is the signature with its own. Opening a file again
+    compares them and parses nothing. A half-written last line is cut off.
     """
 
-    def __init__(self, out: Path, signature: str) -> None:
-        """`out` is the file that the rows become; `signature` names all that they depend on: others' are thrown away."""
+    def __init__(self, out: Path, signature: str, total: int, key: bytes = b"") -> None:
+        """`out` is the file that the `total` rows become; `signature` names all that they depend on. Only rows written with this
+        `key`, for this file and signature, are kept: others' are thrown away. Without a key the codes find damage, no forgery."""
         self.path = out.with_name(out.name + ".partial")
         self._offsets = array("q")
         self._count = 0
-        self._header = (dumps({"signature": signature}) + "\n").encode()
+        self._total = total
+        self._key = hmac.digest(key, dumps([signature, out.name]).encode(), hashlib.sha256)
+        self._header = b"%s %s\n" % (self._code(b"header"), dumps({"signature": signature}).encode())
 
     def __enter__(self) -> Self:
         """Open the file, keeping the whole rows that are there already.
@@ -35,13 +42,37 @@ class PartialFile:
             RunDirError: a row in the middle is damaged.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = self.path.open("a+b")
-        self._stream.seek(0)
-        if self._stream.read(len(self._header)) != self._header:
-            self._stream.truncate(0)
-            self._stream.write(self._header)
+        self._stream = self._kept() or self._begun()
         self._index_rows()
         return self
+
+    def _code(self, line: bytes) -> bytes:
+        return hmac.digest(self._key, line, hashlib.sha256).hex().encode()
+
+    def _kept(self) -> IO[bytes] | None:
+        """The file of an earlier run with this key and signature. A link, also a hard one, is never written through."""
+        with suppress(OSError):
+            flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(self.path, flags)
+            found = os.fstat(descriptor)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                stream = os.fdopen(descriptor, "a+b")
+                stream.seek(0)
+                if hmac.compare_digest(stream.read(len(self._header)), self._header):
+                    return stream
+                stream.close()
+            else:
+                os.close(descriptor)
+        return None
+
+    def _begun(self) -> IO[bytes]:
+        try:
+            self.path.unlink(missing_ok=True)
+            stream = os.fdopen(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666), "a+b")
+        except OSError as error:
+            raise RunDirError(f"{self.path}: cannot be written ({error.strerror}); delete it") from error
+        stream.write(self._header)
+        return stream
 
     def __len__(self) -> int:
         """How many rows are there."""
@@ -57,10 +88,13 @@ class PartialFile:
             if not line.endswith(b"\n"):
                 self._stream.truncate(offset)
                 break
-            checksum, _, row = line.partition(b" ")
-            if checksum != b"%08x" % zlib.crc32(row):
+            code, _, row = line.partition(b" ")
+            number = row.split(b" ", 1)[0]
+            if not hmac.compare_digest(code, self._code(row)) or not number.isdigit() or len(number) > _DIGITS:
                 raise self._corrupt(offset)
-            self._place(int(row.split(b" ", 1)[0]), offset)
+            if int(number) >= self._total:
+                raise self._corrupt(offset)
+            self._place(int(number), offset)
             offset += len(line)
 
     def _place(self, number: int, offset: int) -> None:
@@ -78,7 +112,7 @@ class PartialFile:
         offset = self._stream.seek(0, os.SEEK_END)
         line = f"{number} {dumps(row)}\n".encode()
         with naming_a_full_disk(self.path):
-            self._stream.write(b"%08x %s" % (zlib.crc32(line), line))
+            self._stream.write(b"%s %s" % (self._code(line), line))
             self._stream.flush()
         self._place(number, offset)
 
@@ -90,11 +124,20 @@ class PartialFile:
         """
         for number in range(count):
             offset = self._stream.seek(self._offsets[number])
-            checksum, _, row = self._stream.readline().partition(b" ")
+            code, _, row = self._stream.readline().partition(b" ")
             found, _, content = row.partition(b" ")
-            if checksum != b"%08x" % zlib.crc32(row) or found != b"%d" % number:
+            if not hmac.compare_digest(code, self._code(row)) or found != b"%d" % number:
                 raise self._corrupt(offset)
-            yield json.loads(content)
+            yield self._parsed(content, offset)
+
+    def _parsed(self, content: bytes, offset: int) -> JsonObject:
+        try:
+            row = json.loads(content)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise self._corrupt(offset)
+        return row
 
     def _corrupt(self, offset: int) -> RunDirError:
         return RunDirError(f"{self.path}: corrupt at byte {offset}; delete it to redo this part")

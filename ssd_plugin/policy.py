@@ -7,7 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.errors import ConfigError
+from ssd_plugin.errors import ConfigError, DataError
+from ssd_plugin.files import MOST_TOML, read_input
 from ssd_plugin.typed import build
 from ssd_plugin.verdict import Override, PolicyRef, Tier
 
@@ -137,11 +138,11 @@ def load_policy(reference: str) -> Policy:
     if not path.is_file():
         raise ConfigError(f"policy {reference!r}: neither a file nor one of {', '.join(shipped)}")
     try:
-        raw = path.read_bytes()
+        raw = read_input(path, MOST_TOML)
         table = tomllib.loads(raw.decode("utf-8"))
         return _from_table(table, hashlib.sha256(raw).hexdigest())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ConfigError(f"{path}: not TOML ({error})") from error
     except ConfigError as error:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ssd_plugin.config import RunConfig
-from ssd_plugin.errors import ConfigError
+from ssd_plugin.errors import ConfigError, DataError
+from ssd_plugin.files import MOST_TOML, read_input
 from ssd_plugin.typed import build, unknown_key
 
 Tree = dict[str, Any]
@@ -55,8 +56,10 @@ def apply_toml(config: RunConfig, path: Path) -> RunConfig:
         ConfigError: unreadable, not TOML, an unknown key or a value that is not allowed.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads(read_input(path, MOST_TOML).decode("utf-8"))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
     return build(RunConfig, merged(config_to_json(config), values), "")
 

@@ -10,7 +10,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from ssd_plugin.errors import TrustError
+from ssd_plugin.errors import DataError, TrustError
+from ssd_plugin.files import read_input
+
+_MOST_BYTES = 1 << 20  # a key is a few lines
 
 PRIVATE_NAME = "ssd.key"
 PUBLIC_NAME = "ssd.pub"
@@ -118,6 +121,6 @@ def is_signed_by(key: Ed25519PublicKey, signature: bytes, message: bytes) -> boo
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise TrustError(f"{path}: cannot be read ({error.strerror})") from error
+        return read_input(path, _MOST_BYTES)
+    except DataError as error:
+        raise TrustError(str(error)) from error

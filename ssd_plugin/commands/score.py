@@ -111,10 +111,13 @@ def _refuse_other_results(out: Path, name: str, given: Path) -> None:
 
 def _count_lines(path: Path) -> int:
     """How many samples there are, for the progress bar; a file that cannot be read is reported later, in full."""
+    from ssd_plugin.errors import DataError
+    from ssd_plugin.files import open_input
+
     try:
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             return sum(1 for line in stream if line.strip())
-    except OSError:
+    except DataError:
         return 0
 
 

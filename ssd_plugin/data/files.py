@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.errors import DataError, DependencyError
+from ssd_plugin.files import open_input, read_input
 from ssd_plugin.jsonl import JsonObject, parse_line, read_jsonl
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
@@ -51,7 +52,7 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Js
 
 def _gzipped(path: Path) -> Iterator[tuple[int, JsonObject]]:
     try:
-        with gzip.open(path) as stream:
+        with open_input(path) as packed, gzip.open(packed) as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     yield number, parse_line(line, f"{path}:{number}")
@@ -61,7 +62,7 @@ def _gzipped(path: Path) -> Iterator[tuple[int, JsonObject]]:
 
 def _json_list(path: Path) -> Iterator[tuple[int, JsonObject]]:
     try:
-        rows = json.loads(path.read_bytes())
+        rows = json.loads(read_input(path))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not readable JSON ({error})") from error
     if not isinstance(rows, list):

@@ -7,6 +7,7 @@ with a CPU limit calibrated on the task's reference, before the timeout counts.
 
 import functools
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, grader_code, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.preload import worth_loading
+from ssd_plugin.files import refuse_special
+from ssd_plugin.grading_key import grading_key
 from ssd_plugin.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.partial import PartialFile
 from ssd_plugin.records import FunctionCheck, Result, Sample, Status, Task, read_samples
@@ -97,7 +100,7 @@ class Grading:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def score(self, samples: Path, out: Path) -> ScoreSummary:
+    def score(self, samples: Path, out: Path, *, resume: bool = True) -> ScoreSummary:
         """See `score_file`."""
         total = _validate(self._tasks, self.path, samples)
         _make_place(out)
@@ -112,11 +115,12 @@ class Grading:
             "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
             "weak_oracle_tasks": weak_oracle_tasks(list(self._tasks.values())),
         }
-        with PartialFile(out, sha256_json(meta)) as partial:
+        key = grading_key() if resume else secrets.token_bytes(32)  # what another key wrote is thrown away
+        with PartialFile(out, sha256_json([meta, str(out.resolve())]), total, key) as partial:
             resumed = len(partial)
             with spent("programs"):
                 _grade(boundary.pool, boundary.tasks, samples, partial, self._options)
-            counts = _write_rows(out, partial, total)
+            counts = _write_rows(out, partial, samples, boundary.tasks, total)
         meta |= {"tier_notes": list(boundary.notes)}
         meta |= {"canaries": {"passed": boundary.canaries, "total": boundary.canaries}}
         meta |= {"counts": counts, "results_sha256": sha256_file(out)}
@@ -159,8 +163,11 @@ class _Boundary:
     tasks: Mapping[str, Task]
 
 
-def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions | None = None) -> ScoreSummary:
-    """Grade every sample and write `out` (rows in the samples' order) and `out`.meta.json, or nothing.
+def score_file(
+    tasks: Path, samples: Path, out: Path, *, options: GradeOptions | None = None, resume: bool = True
+) -> ScoreSummary:
+    """Grade every sample and write `out` (rows in the samples' order) and `out`.meta.json, or nothing. `resume`: go on
+    from the rows that this user's grader kept when it was cut off.
 
     Raises:
         DataError: malformed or empty input, unknown or duplicate ids, a task without tests (names the line or the id), or
@@ -169,22 +176,34 @@ def score_file(tasks: Path, samples: Path, out: Path, *, options: GradeOptions |
             graded until then is kept and the same call continues.
     """
     with Grading(tasks, options) as grading:
-        return grading.score(samples, out)
+        return grading.score(samples, out, resume=resume)
 
 
-def _write_rows(out: Path, partial: PartialFile, total: int) -> dict[str, int]:
+def _write_rows(
+    out: Path, partial: PartialFile, samples: Path, by_id: Mapping[str, Task], total: int
+) -> dict[str, int]:
     """The result file, whole; returns how many rows have each status."""
     if len(partial) != total:
         raise SandboxError(f"{len(partial)} of {total} samples were graded; run the same command again")
     counts = dict.fromkeys((status.value for status in Status), 0)
 
     def counted() -> Iterator[JsonObject]:
-        for row in partial.rows(total):
+        for sample, row in zip(read_samples(samples), partial.rows(total), strict=True):
+            _require_own(row, sample, by_id[sample.task_id], out)
             counts[row["status"]] += 1
             yield row
 
     write_jsonl(out, counted())
     return counts
+
+
+def _require_own(row: JsonObject, sample: Sample, task: Task, out: Path) -> None:
+    """Refuse a row that is not the grade of this very sample and program."""
+    claimed = row.get("task_id"), row.get("sample_id"), row.get("completion"), row.get("program")
+    if claimed != (sample.task_id, sample.sample_id, sample.completion, _program(sample, task) or ""):
+        raise DataError(
+            f"{out}: its row for sample {sample.sample_id!r} of task {sample.task_id!r} is not about that sample; grade again"
+        )
 
 
 def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
@@ -209,6 +228,8 @@ def _make_place(out: Path) -> None:
     """Refuse a result file that could not be written, before anything is graded."""
     if out.is_dir():
         raise DataError(f"{out}: is a directory; name a file in it")
+    refuse_special(out)
+    refuse_special(sidecar(out))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -34,7 +34,13 @@ def load_side(role: str, path: Path, tasks: Path, out: Path, *, regrade: bool) -
         else:
             return Side(role=role, results=path, rows=tuple(run.rows), meta=run.meta, regraded=False)
     results = out / GRADED / f"{role}.results.jsonl"
-    score_file(tasks, path, results)  # of the user's own file, so that what is wrong in it is said of that file
+    if results.parent.is_symlink():
+        raise DataError(
+            f"{results.parent}: is a link; the evidence is written into a folder of its own, delete the link"
+        )
+    score_file(
+        tasks, path, results, resume=not regrade
+    )  # of the user's own file, so that what is wrong in it is said of that file
     run = read_graded(results, tasks=tasks, samples=path)  # which may not have changed while it was graded
     return Side(role=role, results=results, rows=tuple(run.rows), meta=run.meta, regraded=True)
 

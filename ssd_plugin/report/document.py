@@ -56,8 +56,13 @@ def _finite(value: Any) -> float:
     return number
 
 
+def _bounded(row: Mapping[str, Any]) -> dict[str, float]:
+    return {key: _finite(row[key]) for key in ("estimate", "low", "high")}
+
+
 def _interval(row: Mapping[str, Any]) -> dict[str, float]:
-    return {key: _finite(row[key]) for key in ("estimate", "low", "high") if key == "estimate" or key in row}
+    """A single estimate where there was nothing to compute bounds from."""
+    return _bounded(row) if "low" in row or "high" in row else {"estimate": _finite(row["estimate"])}
 
 
 def _pass_at(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -101,7 +106,7 @@ def _evaluation(run_dir: Path) -> JsonObject:
             "label": label,
             "pass_at": _pass_at(summary["deltas"][pair]),
             **{
-                grouping: {str(g): _interval(i) for g, i in summary["deltas"][pair][grouping].items()}
+                grouping: {str(g): _bounded(i) for g, i in summary["deltas"][pair][grouping].items()}
                 for grouping in ("by_domain", "by_difficulty")
             },
         }
@@ -289,7 +294,8 @@ def _chain(run_dir: Path) -> JsonObject:
     rows = [
         {"generation": int(row["generation"]), "folder": str(row["folder"]), "outcome": str(row["outcome"])}
         | {"reason": str(row["reason"]), "decode": _decode(row["decode"])}
-        | {key: _interval(row[key]) for key in ("development", "held_out", "since_last", "since_origin") if key in row}
+        | {key: _bounded(row[key]) for key in ("development", "held_out")}
+        | {key: _interval(row[key]) for key in ("since_last", "since_origin") if key in row}
         for row in document["generations"]
     ]
     return {"asked": int(document["asked"]), "stopped": str(document["stopped"]), "generations": rows}
@@ -335,7 +341,7 @@ def build_document(run_dir: Path) -> JsonObject:
             missing[name] = f"not measured: {error}"
         except SsdError as error:
             missing[name] = f"unreadable: {str(error).replace(f'{run_dir}/', '')}"
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             missing[name] = f"unreadable: {files[0]} is malformed ({type(error).__name__}: {error})"
     times = {stage["name"]: (stage["seconds"], stage["spent"]) for stage in document["stages"] or ()}
     return document | {"overhead": overhead(times), "missing": missing}

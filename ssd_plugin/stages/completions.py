@@ -154,7 +154,7 @@ def complete(job: CompletionJob, model: LoadedModel) -> Counts:
         deque(counts.counted(row for _, row in read_jsonl(job.out)), maxlen=0)
         return counts
     total = len(job)
-    with PartialFile(job.out, signature) as partial:
+    with PartialFile(job.out, signature, total) as partial:
         if len(partial) < total:
             with track(job.label, total, len(partial)) as advance:
                 for number, row in _finished(job, model, partial):

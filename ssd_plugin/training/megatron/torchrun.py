@@ -37,7 +37,7 @@ class Ranks:
     def start(self, file: Path, meeting: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
         """Start them; they end with this process, however it ends."""
         # Context parallelism and overlap in Megatron want one hardware queue; on a CPU the variable means nothing.
-        environment = os.environ | {"CUDA_DEVICE_MAX_CONNECTIONS": "1"}
+        environment = os.environ | {"CUDA_DEVICE_MAX_CONNECTIONS": "1", "PYTHONSAFEPATH": "1"}
         with log.open("w", encoding="utf-8") as stream:
             return subprocess.Popen(  # noqa: S603 - our own program
                 self.command(file, meeting),
