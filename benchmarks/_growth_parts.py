@@ -147,7 +147,7 @@ def resume(folder: Path, done: int) -> Row:
     from ssd_plugin.stages.completions import complete
 
     job, model = _job(folder, folder / f"resumed-{done}.jsonl", stop=True)
-    with PartialFile(job.out, job.signature(model)) as partial:
+    with PartialFile(job.out, job.signature(model), len(job)) as partial:
         for number, row in islice(read_jsonl(folder / "run/sample/completions.jsonl"), done):
             partial.append(number - 1, row)
     meter = Meter()
