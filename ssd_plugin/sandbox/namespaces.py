@@ -56,7 +56,8 @@ def enter(
     Path(root + scratch).mkdir(parents=True, exist_ok=True)
     libc.mount("none", root + scratch, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, f"size={size_mib}m,nr_inodes={files}")
     Path(root + scratch).chmod(0o1777)
-    _hide_names(root, [*readable, *binds, scratch])
+    sites = {str(Path(path).parent) for path in binds}  # Python lists these to find the packages in them
+    _hide_names(root, [*readable, *sites, scratch])
     Path(root, ".old").mkdir()
     libc.pivot_root(root, root + "/.old")
     libc.mount("", "/", "", libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV)
