@@ -18,6 +18,7 @@ from ssd_plugin.evaluation.canary_cheats import FUNCTION_CHEATS, SOURCES, STDIO_
 from ssd_plugin.evaluation.canary_escapes import ENDLESS, ESCAPES, GREEDY, SLEEPING
 from ssd_plugin.evaluation.judge import Judgement, judge
 from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
+from ssd_plugin.sandbox import namespaces
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier
@@ -58,7 +59,8 @@ class _Targets:
     unix_socket: Path
 
     def arguments(self) -> tuple[object, ...]:
-        return str(self.secret), str(self.folder), self.port, str(self.unix_socket), os.getpid()
+        mounts = sorted({path for path, _ in namespaces.mounts()} - set(namespaces.SINKS))
+        return str(self.secret), str(self.folder), self.port, str(self.unix_socket), os.getpid(), mounts
 
 
 @contextmanager

@@ -58,6 +58,14 @@ SUITE_CHEATS = {
     "    except OSError: pass\ndef f(x): return 0\n",
     "forged answers": 'import os\nfor _ in range(9):\n    os.write(4, b\'{"ready": true}\\n{"value": true}\\n{"value": 1}\\n\')\n'
     "def f(x): return 0\n",
+    "reads the suite's memory": "import os, re\ndef f(x):\n    for pid in range(os.getppid(), os.getpid() + 9):\n"
+    "        try: maps, mem = open(f'/proc/{pid}/maps').readlines(), open(f'/proc/{pid}/mem', 'rb', 0)\n"
+    "        except OSError: continue\n"
+    "        for line in maps:\n            first, last = (int(end, 16) for end in line.split()[0].split('-'))\n"
+    "            try:\n                mem.seek(first)\n"
+    "                found = re.search(rb'\\(%d, (\\d+)\\)' % x, mem.read(min(last - first, 1 << 24)))\n"
+    "            except (OSError, ValueError, OverflowError): continue\n"
+    "            if found: return int(found[1])\n    return 0\n",
     "raises what passes": "def f(x): raise AssertionError\n",
     "no assertions": "import builtins, sys\nbuiltins.AssertionError = SystemExit\nsys.flags = None\ndef f(x): return 0\n",
 }

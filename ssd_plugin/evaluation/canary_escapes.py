@@ -1,6 +1,6 @@
 """Canary programs that try to get out of the sandbox, or to take more than their share.
 
-Each defines `f(secret_file, folder, port, unix_socket, pid)` and returns "blocked", or says how it got out; so a pass
+Each defines `f(secret_file, folder, port, unix_socket, pid, mounts)` and returns "blocked", or says how it got out; so a pass
 shows that it ran to its end and found every door shut.
 """
 
@@ -36,7 +36,7 @@ def connect(family, address, kind=socket.SOCK_STREAM):
 
 _ESCAPES = {
     "reads the user's files": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     def through_link():
         os.symlink(secret, "link")
         return read("link")
@@ -48,7 +48,7 @@ def f(secret, folder, port, path, pid):
     )
 """,
     "reads other processes": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     ways = []
     for number in (1, pid, os.getppid(), os.getpid(), "self", "thread-self"):
         for name in ("environ", "cmdline", "maps", "mem"):
@@ -60,7 +60,7 @@ def f(secret, folder, port, path, pid):
     return "escaped: environment" if "PATH" in os.environ else tried(*ways)
 """,
     "writes outside": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     places = [folder + "/x", "/tmp/ssd-canary", "/dev/shm/ssd-canary", "/var/tmp/ssd-canary", os.__file__, secret]
     ways = [lambda p=p: write(p) for p in places]
     ways += [lambda: os.unlink(secret) or True, lambda: libc.unlink(secret.encode()), lambda: os.chmod(secret, 0) or True,
@@ -70,8 +70,23 @@ def f(secret, folder, port, path, pid):
              lambda: os.symlink("x", folder + "/s") or True, lambda: os.chown(secret, 65534, 65534) or True]
     return tried(*ways)
 """,
+    "writes under every mount": """
+def f(secret, folder, port, path, pid, mounts):
+    def new(place):
+        return os.open(place + "/ssd-canary", os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK) or True
+    def old(place):
+        return os.open(place, os.O_WRONLY | os.O_NONBLOCK) or True
+    return tried(*[lambda w=way, p=place: w(p) for place in mounts for way in (new, old)])
+""",
+    "locks files of the library": """
+def f(secret, folder, port, path, pid, mounts):
+    import fcntl
+    stream = open(sys.path[0] + "/os.py", "rb")
+    return tried(lambda: fcntl.fcntl(stream, 1024, 0) or True, lambda: fcntl.fcntl(stream, 1026, 1) or True,
+        lambda: fcntl.fcntl(stream, 37, bytes(32)), lambda: libc.inotify_init(), lambda: libc.fanotify_init(0, 0))
+""",
     "opens connections": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     def asks():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             return s.sendto(b"x", ("127.0.0.1", port))
@@ -87,7 +102,7 @@ def f(secret, folder, port, path, pid):
         lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0), lambda: libc.socket(2, 1, 0))
 """,
     "signals others": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     import fcntl, signal
     def by_descriptor():
         a, b = os.pipe()
@@ -98,7 +113,7 @@ def f(secret, folder, port, path, pid):
         lambda: libc.syscall(424, 3, 0, 0, 0), lambda: libc.tgkill(pid, pid, 0))
 """,
     "starts processes": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     def fork():
         child = os.fork()
         if child == 0: os._exit(0)
@@ -120,7 +135,7 @@ def f(secret, folder, port, path, pid):
         lambda: os.execv("/bin/true", ["true"]), lambda: os.posix_spawn("/bin/true", ["true"], {}))
 """,
     "changes its confinement": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     import resource
     return tried(lambda: os.setuid(0) or True, lambda: libc.unshare(0x10000000), lambda: libc.setns(0, 0),
         lambda: libc.mount(b"none", b"/", b"tmpfs", 0, None), lambda: libc.chroot(b"."), lambda: libc.prctl(22, 0, 0, 0, 0),
@@ -132,11 +147,11 @@ def f(secret, folder, port, path, pid):
 
 _GREEDY = {
     "allocates 2 GiB": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     return tried(lambda: len(bytearray(2 << 30)), lambda: len([0] * (1 << 28)))
 """,
     "starts threads without end": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     threading.stack_size(65536)
     done, started = threading.Event(), []
     try:
@@ -149,14 +164,14 @@ def f(secret, folder, port, path, pid):
     return "escaped: 600 threads"
 """,
     "unpacks a bomb": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     import zlib
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # a megabyte in a kilobyte, repeatable
     return tried(lambda: len(zlib.decompress(block * 256 + packer.flush(), -15)))
 """,
     "floods the scratch": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     files = 0
     try:
         for files in range(4000):
@@ -166,7 +181,7 @@ def f(secret, folder, port, path, pid):
     return f"escaped: {files} files"
 """,
     "writes one big file": """
-def f(secret, folder, port, path, pid):
+def f(secret, folder, port, path, pid, mounts):
     import signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     def big():

@@ -35,8 +35,10 @@ def _handled(version: int) -> int:
     return rights
 
 
-def ruleset(*, readable: Sequence[str], writable: Sequence[str]) -> int:
+def ruleset(*, readable: Sequence[str], writable: Sequence[str], sinks: Sequence[str]) -> int:
     """A file descriptor of a rule set: read below `readable`, full use below `writable`, nothing else.
+
+    `sinks` are devices that may be read and written.
 
     From ABI 4 it also forbids TCP, from ABI 6 signals and abstract sockets that leave the domain.
 
@@ -49,7 +51,8 @@ def ruleset(*, readable: Sequence[str], writable: Sequence[str]) -> int:
     attributes = attributes[: 8 if version < 4 else 16 if version < 6 else 24]
     rules = libc.check(libc.syscall(_CREATE, attributes, len(attributes), 0), "landlock ruleset")
     os.set_inheritable(rules, False)
-    for paths, rights in ((readable, _READ_FILE | _READ_DIR), (writable, _SCRATCH)):
+    allowed = (readable, _READ_FILE | _READ_DIR), (writable, _SCRATCH), (sinks, _READ_FILE | _WRITE_FILE | _TRUNCATE)
+    for paths, rights in allowed:
         for path in paths:
             _allow(rules, path, rights & handled)
     return rules

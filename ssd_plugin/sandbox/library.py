@@ -18,7 +18,8 @@ from ssd_plugin.sandbox.limits import MIB, Limits
 from ssd_plugin.sandbox.workplace import Workplace
 
 # A fixed hash seed makes the order of sets the same on every run; one thread for a linear-algebra library, because
-# the zygote must be single-threaded to fork; symbols bound at start, because each child would bind them anew.
+# the zygote must be single-threaded to fork; symbols bound at start, because each child would bind them anew;
+# one arena, because each thread would reserve 64 MiB of address space for its own.
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "LANG": "C.UTF-8",
@@ -26,6 +27,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "LD_BIND_NOW": "1",
+    "MALLOC_ARENA_MAX": "1",
 }
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
 _PACKAGES = ("numpy",)  # what published suites import beside the standard library

@@ -6,6 +6,7 @@ allowed, for root, and for root inside a container that forbids user namespaces 
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +15,18 @@ from signal import SIGKILL
 from ssd_plugin.sandbox import libc
 
 NOBODY = 65534
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+SINKS = ("/dev/null", "/dev/zero", "/dev/full")  # devices that keep nothing of what is written to them
+DEVICES = (*SINKS, "/dev/urandom", "/dev/random")
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how mountinfo writes blanks and the like
 _SPACES = libc.CLONE_NEWNS | libc.CLONE_NEWPID | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWUTS
-# statvfs flag -> mount flag: what the host mounted with must be kept when a bind is made read-only
-_KEPT = {8: libc.MS_NOEXEC, 1024: 1024, 2048: 2048, 4096: 1 << 21}
+# What the host mounted with must be kept when a bind is made read-only.
+_KEPT = {
+    "noexec": libc.MS_NOEXEC,
+    "nodev": libc.MS_NODEV,
+    "noatime": libc.MS_NOATIME,
+    "nodiratime": libc.MS_NODIRATIME,
+    "relatime": libc.MS_RELATIME,
+}
 
 
 def enter(
@@ -38,14 +47,17 @@ def enter(
     libc.mount("", "/", "", libc.MS_REC | libc.MS_PRIVATE)
     libc.mount("none", root, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, "size=4m,mode=755")
     for path in readable:
-        _show(path, root + path, libc.MS_NODEV)
+        _show(path, root + path)
     for inside, outside in binds.items():
-        _show(outside, root + inside, libc.MS_NODEV)
+        _show(outside, root + inside)
     for device in DEVICES:
-        _show(device, root + device, 0)
+        _show(device, root + device)
+    _make_read_only(root)
     Path(root + scratch).mkdir(parents=True, exist_ok=True)
     libc.mount("none", root + scratch, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, f"size={size_mib}m,nr_inodes={files}")
     Path(root + scratch).chmod(0o1777)
+    sites = {str(Path(path).parent) for path in binds}  # Python lists these to find the packages in them
+    _hide_names(root, [*readable, *sites, scratch])
     Path(root, ".old").mkdir()
     libc.pivot_root(root, root + "/.old")
     libc.mount("", "/", "", libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NODEV)
@@ -124,8 +136,40 @@ def _become_first_process() -> None:
     os.setsid()
 
 
-def _show(outside: str, inside: str, extra: int) -> None:
-    """Bind a file or directory read-only, or repeat a symbolic link."""
+def mounts() -> list[tuple[str, set[str]]]:
+    """Every mount that this process sees, oldest first: its path and its own options (`ro`, `nodev`, ...)."""
+    fields = [line.split(" ") for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()]
+    return [(_OCTAL.sub(lambda found: chr(int(found[1], 8)), field[4]), set(field[5].split(","))) for field in fields]
+
+
+def _make_read_only(root: str) -> None:
+    """Remount what is still writable below `root`, each mount by itself: a remount does not reach the mounts below it.
+
+    Raises:
+        OSError: one of them stays writable, were it only one that another covers and no path reaches.
+    """
+    devices = {root + device for device in DEVICES}
+    for path, options in mounts():
+        if path.startswith(root + "/") and not {"ro", "nosuid"} <= options:
+            flags = libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | libc.MS_NOSUID
+            flags |= 0 if path in devices else libc.MS_NODEV
+            libc.mount("", path, "", flags | sum(flag for name, flag in _KEPT.items() if name in options))
+    for path, options in mounts():
+        if path.startswith(root + "/") and "ro" not in options:
+            raise PermissionError(f"the mount at {path.removeprefix(root)} cannot be made read-only")
+
+
+def _hide_names(root: str, shown: Sequence[str]) -> None:
+    """Let nobody list the folders above what is shown: their names are the host's, a user's home among them."""
+    above = {folder for path in shown for folder in Path(root + path).parents if Path(root) in folder.parents}
+    device = Path(root).stat().st_dev
+    for folder in above:
+        if folder.stat().st_dev == device:
+            folder.chmod(0o111)
+
+
+def _show(outside: str, inside: str) -> None:
+    """Bind a file or directory with the mounts below it, or repeat a symbolic link."""
     source, target = Path(outside), Path(inside)
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_symlink():
@@ -137,6 +181,5 @@ def _show(outside: str, inside: str, extra: int) -> None:
     else:
         target.touch()
     libc.mount(outside, inside, "", libc.MS_BIND | libc.MS_REC)
-    kept = sum(flag for bit, flag in _KEPT.items() if os.statvfs(outside).f_flag & bit)
-    flags = libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | libc.MS_NOSUID | extra | kept
-    libc.mount("", inside, "", flags)
+    with contextlib.suppress(OSError):  # then `_make_read_only` does it mount by mount
+        libc.make_read_only(inside, devices=outside in DEVICES)

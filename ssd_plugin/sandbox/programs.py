@@ -15,6 +15,7 @@ from _sitebuiltins import Quitter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ssd_plugin.sandbox import streams
 from ssd_plugin.sandbox.values import decode, encode
 
 REPORT, PEER = 3, 4  # descriptors: the report to the parent; the other process of an assert suite
@@ -103,23 +104,25 @@ def run_function(job: dict[str, Any]) -> None:
 
 
 def run_stdio(job: dict[str, Any]) -> NoReturn:
-    """Run the program as a script on the given standard input; the exit status is the script's own."""
+    """Run the program as a script on the given standard input; the exit status is 1 when it failed."""
     status = 0
-    sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stdout = output = os.fdopen(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+    source, output = (
+        os.fdopen(number, mode, encoding="utf-8", errors="surrogateescape", closefd=False)
+        for number, mode in ((0, "r"), (1, "w"))
+    )
+    vars(sys).update(stdin=source, __stdin__=source, stdout=output, __stdout__=output)
     try:
         load(job["program"], "__main__", job.get("prelude", ""))
     except ProgramLoadError as error:
-        cause = error.__cause__
-        if isinstance(cause, SystemExit):
-            status = 0 if cause.code is None else cause.code if isinstance(cause.code, int) else 1
-        else:
+        if not isinstance(
+            error.__cause__, SystemExit
+        ):  # whatever its code: the output is judged, as LiveCodeBench does
             send(REPORT, error.args[0])
             status = 1
     try:
         threading._shutdown()  # type: ignore[attr-defined]  # wait for the script's threads, as the interpreter does
         atexit._run_exitfuncs()
-        output.flush()
+        streams.flush_at_exit("__main__")
     except BaseException as error:  # noqa: BLE001 - a broken stream is the program's failure
         send(REPORT, {"load": describe(error)})
         status = status or 1

@@ -20,6 +20,7 @@ from ssd_plugin.sandbox.syscalls import AARCH64, X86_64
 _ARCHITECTURES = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _KILL, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050000 | 38
+_NOTHING_DONE = 0x00050000  # the call is skipped and returns 0
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 _X32_BIT = 0x40000000
 _CLONE_THREAD, _NAMESPACES = 0x00010000, 0x7E020000
@@ -54,9 +55,11 @@ _ZYGOTE_ONLY = [
 ]
 _SECCOMP_PRCTL = 22
 
-# F_SETOWN, F_SETSIG and their kin would aim a signal at another process; TIOCSTI types into a terminal.
+# F_SETOWN, F_SETSIG and their kin would aim a signal at another process.
+_FCNTL = _OneOf(argument=1, values=(0, 1, 2, 3, 4, 5, 1030))
+_F_SETLK, _F_SETLKW = 6, 7
+# TIOCSTI types into a terminal.
 _CHECKED: dict[str, tuple[_OneOf, ...]] = {
-    "fcntl": (_OneOf(argument=1, values=(0, 1, 2, 3, 4, 5, 6, 7, 1030)),),
     "ioctl": (_OneOf(argument=1, values=(0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),),
     "prctl": (_OneOf(argument=0, values=(15, 16)),),
     "prlimit64": (_OneOf(argument=0, values=(0,)),),
@@ -122,6 +125,11 @@ def _body(name: str, program: bool) -> list[Instruction]:
             return [_verdict(_ENOSYS)]
         case "clone":
             return _threads_only()
+        case "flock":  # done, as far as the program can tell: its files are its own, the others are not to be locked
+            return [_verdict(_NOTHING_DONE)]
+        case "fcntl":
+            locks = [_argument(1), (_EQUAL, 1, 0, _F_SETLK), (_EQUAL, 0, 1, _F_SETLKW), _verdict(_NOTHING_DONE)]
+            return [*locks, *_require(_FCNTL), _verdict(_ALLOW)]
         case "open":
             return _no_truncation_by_reading(1)
         case "openat":

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ssd_plugin.errors import SandboxError
-from ssd_plugin.sandbox import boot, library
+from ssd_plugin.sandbox import boot, libc, library
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.workplace import Workplace
 
@@ -79,6 +79,9 @@ class Worker:
         except OSError as error:
             raise SandboxError(f"no temporary directory for the sandbox ({error}); set TMPDIR") from error
         self._place = self._workplace.path
+        if self._tier == "rlimits":  # programs may run as our own user: none reads the expected values here
+            with contextlib.suppress(OSError):
+                libc.prctl(libc.DUMPABLE, 0)
         try:
             setup = library.prepare(self._place, self._tier, self._limits, self._imports)
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.sandbox import child, landlock, libc, namespaces, programs, seccomp, suites
+from ssd_plugin.sandbox import child, landlock, libc, namespaces, programs, seccomp, streams, suites
 from ssd_plugin.sandbox.child import Locks
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.seccomp import Filter
@@ -96,6 +96,7 @@ class Zygote:
             self.notes += filter(None, [namespaces.become_nobody()])
             libc.drop_capabilities()
         libc.prctl(libc.NO_NEW_PRIVS, 1)
+        libc.prctl(libc.DUMPABLE, 0)  # children inherit it: none can read or write the memory of another
         if self.tier == "rlimits":
             libc.prctl(libc.CHILD_SUBREAPER, 1)
         else:
@@ -112,7 +113,8 @@ class Zygote:
         wanted = [*setup["readable"], *setup["binds"], *setup["site"], *namespaces.DEVICES]
         readable = [path for path in wanted if Path(path).exists()]
         try:
-            return landlock.ruleset(readable=readable, writable=[self.scratch])
+            sinks = [path for path in namespaces.SINKS if Path(path).exists()]
+            return landlock.ruleset(readable=readable, writable=[self.scratch], sinks=sinks)
         except OSError as error:
             if self.tier == "landlock":
                 raise
@@ -184,6 +186,7 @@ def main(descriptor: int) -> None:
     os.environ.clear()
     os.environ.update({"HOME": zygote.scratch, "TMPDIR": zygote.scratch, "LANG": "C.UTF-8"})
     sys.argv = ["program"]
+    streams.give_names()
     gc.collect()
     gc.freeze()
     gc.disable()

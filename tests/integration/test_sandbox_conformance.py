@@ -1,6 +1,7 @@
 """One suite that every sandbox tier runs; what a tier does not promise is skipped with the reason."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -147,10 +148,13 @@ def test_threads_with_large_stacks_work(worker: Worker) -> None:
         ("import atexit\nn = int(input())\natexit.register(lambda: print(n + 1))\n", Status.PASS),
         ("import sys\nprint(int(input()) + 1)\nsys.exit()\n", Status.PASS),
         ("if __name__ == '__main__': print(int(input()) + 1)\n", Status.PASS),
-        ("import sys\nprint(int(input()) + 1)\nsys.exit(3)\n", Status.FAIL),
+        ("import sys\nprint(int(input()) + 1)\nsys.exit(3)\n", Status.PASS),
+        ("import os\nprint(int(input()) + 1, flush=True)\nos._exit(0)\n", Status.PASS),
+        ("import os\nprint(int(input()) + 1, flush=True)\nos._exit(3)\n", Status.FAIL),
+        ("raise SystemExit(f'{int(input()) + 1}')\n", Status.FAIL),
         ("print(int(input()) + 1)\nexit()\n", Status.PASS),
         ("def main():\n    print(int(input()) + 1)\n    quit(0)\nmain()\n", Status.PASS),
-        ("print(int(input()) + 1)\nexit(3)\n", Status.FAIL),
+        ("print(int(input()) + 1)\nexit(3)\n", Status.PASS),
         ("exit()\nprint(int(input()) + 1)\n", Status.FAIL),
         ("print(int(input()) + 1)\nraise ValueError\n", Status.FAIL),
         ("print(input())\n", Status.FAIL),
@@ -162,6 +166,159 @@ def test_stdio_programs(worker: Worker, program: str, status: Status) -> None:
     task = Task(task_id="t", prompt="", check=StdioCheck(inputs=("41\n", "1\n"), expected=("42\n", "2\n")))
     found = judge(worker, task, program, Limits())
     assert found.status is status, found.detail
+
+
+_FAST_IO = """
+import os, sys
+from io import BytesIO, IOBase
+class FastIO(IOBase):
+    def __init__(self, file):
+        self._fd = file.fileno(); self.buffer = BytesIO(); self.write = self.buffer.write; self.writable = True
+    def flush(self):
+        os.write(self._fd, self.buffer.getvalue()); self.buffer.truncate(0); self.buffer.seek(0)
+class IOWrapper(IOBase):
+    def __init__(self, file):
+        self.buffer = FastIO(file); self.flush = self.buffer.flush; self.writable = True
+        self.write = lambda s: self.buffer.write(s.encode("ascii"))
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')\nprint(n)\n",
+        "import io\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), write_through=False)\nprint(n)\n",
+        _FAST_IO + "sys.stdout = IOWrapper(sys.stdout)\nprint(n)\n",
+        "sys.stdout = open(1, 'w', buffering=65536)\nprint(n)\n",
+        "out = open(1, 'w', closefd=False)\nprint(n, file=out)\n",
+        "import os\nout = os.fdopen(1, 'w')\ndef main(): out.write(str(n))\nmain()\n",
+        "out = open(1, 'wb')\nout.write(b'%d' % n)\n",
+        "sys.keep = open(1, 'w')\nsys.keep.write(str(n))\n",
+        "class End:\n    def __del__(self): print(n)\nend = End()\n",
+        "import io\nsys.stdout = io.StringIO()\nprint('noise')\nprint(n, file=sys.__stdout__)\n",
+        "import io\nsys.stdout, out = io.StringIO(), sys.stdout\nprint(n)\nout.write(sys.stdout.getvalue())\n",
+        "import atexit\nout = open(1, 'w')\natexit.register(lambda: out.write(str(n)))\n",
+        "import ctypes\nctypes.CDLL(None).printf(b'%d\\n', n)\n",
+        "import os\nos.write(1, b'%d' % n)\n",
+        "print(n, flush=True)\nsys.stdout.close()\n",
+        "print(n, flush=True)\nsys.stdout = None\n",
+        "import threading\nout = open(1, 'w')\nthreading.Thread(target=lambda: print(n, file=out)).start()\n",
+        "print(n, file=open('/dev/stdout', 'w'))\n",
+        "print(n)\nprint('noise', file=open('/dev/stderr', 'w'))\n",
+        "print(n, file=open('/dev/fd/1', 'w'))\n",
+    ],
+)
+@pytest.mark.parametrize("leave", ["", "sys.exit(0)\n", "exit()\n"])
+def test_what_the_interpreter_flushes_at_its_end_is_output(worker: Worker, program: str, leave: str) -> None:
+    task = Task(task_id="t", prompt="", check=StdioCheck(inputs=("41\n",), expected=("42\n",)))
+    found = judge(worker, task, f"import sys\nn = int(input()) + 1\n{program}{leave}", Limits())
+    assert found.status is Status.PASS, found.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "open('/dev/stdin').read()",
+        "open('/dev/fd/0').read()",
+        "open('/proc/self/fd/0').read()",
+        "__import__('pathlib').Path('/dev/stdin').read_text()",
+        "__import__('io').open('/dev/stdin', 'rb').read()",
+        "__import__('os').read(__import__('os').open('/dev/stdin', 0), 99)",
+    ],
+)
+def test_standard_input_can_be_opened_by_name(worker: Worker, text: str) -> None:
+    task = Task(task_id="t", prompt="", check=StdioCheck(inputs=("41\n",), expected=("42\n",)))
+    found = judge(worker, task, f"print(int({text}) + 1)\n", Limits())
+    assert found.status is Status.PASS, found.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    with open(os.devnull, 'w') as n, contextlib.redirect_stdout(n): print('noise')\n",
+        "    sys.stderr = open('/dev/null', 'a'); print('noise', file=sys.stderr)\n",
+        "    os.dup2(os.open(os.devnull, os.O_RDWR), 2)\n",
+        "    open('/dev/zero', 'wb').write(b'x'); assert open('/dev/zero', 'rb').read(3) == bytes(3)\n",
+        "    assert len(open('/dev/random', 'rb').read(3)) == 3\n",
+        "    try: os.write(os.open('/dev/full', os.O_WRONLY), b'x')\n    except OSError as e: assert e.errno == 28\n",
+        "    print('noise', file=open('/dev/stderr', 'w'))\n",
+        "    with tempfile.TemporaryFile() as t: t.write(b'x')\n",
+    ],
+)
+def test_devices_that_right_programs_use(worker: Worker, body: str) -> None:
+    found = call(worker, f"import contextlib, os, sys, tempfile\ndef f():\n{body}    return 'ok'\n")
+    assert found.status is Status.PASS, found.detail
+
+
+@pytest.mark.parametrize("threads", [30, 60])
+def test_a_burst_of_threads_within_the_limit(worker: Worker, threads: int) -> None:
+    program = "import threading\ndef f(n):\n    go = threading.Event()\n"
+    program += "    found = [threading.Thread(target=lambda: (go.wait(), bytearray(9999))) for _ in range(n)]\n"
+    program += "    for t in found: t.start()\n    go.set()\n    for t in found: t.join()\n    return 'ok'\n"
+    found = call(worker, program, threads)
+    assert found.status is Status.PASS, found.detail
+
+
+def test_locks_reach_nothing_outside(tier: SandboxTier, worker: Worker) -> None:
+    boundary(tier)
+    program = "import fcntl, os, time\ndef f():\n    s = open('/etc/ld.so.cache', 'rb')\n"
+    program += "    fcntl.flock(s, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    fcntl.lockf(s, fcntl.LOCK_SH | fcntl.LOCK_NB)\n"
+    program += "    time.sleep(1)\n    return 'ok'\n"
+    seen: list[Judgement] = []
+    thread = threading.Thread(target=lambda: seen.append(call(worker, program)))
+    thread.start()
+    with Path("/etc/ld.so.cache").open("rb") as stream:
+        while thread.is_alive():
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where the program holds a lock
+            fcntl.flock(stream, fcntl.LOCK_UN)
+            time.sleep(0.02)
+    assert [found.status for found in seen] == [Status.PASS]
+
+
+def test_a_database_in_a_file_works(worker: Worker) -> None:
+    program = "import sqlite3\ndef f():\n    for _ in range(2):\n        with sqlite3.connect('x.db') as db:\n"
+    program += "            db.execute('create table if not exists t(a)')\n            db.execute('insert into t values (1)')\n"
+    program += "    return db.execute('select count(*) from t').fetchone()[0]\n"
+    assert call(worker, program, expected=2).status is Status.PASS
+
+
+_NO_LANDLOCK = """
+import sys
+from ssd_plugin.sandbox import libc
+from ssd_plugin.sandbox.seccomp import Filter
+libc.prctl(libc.NO_NEW_PRIVS, 1)
+code = [(0x20, 0, 0, 0)]
+for number in map(int, sys.argv[2].split(",")):
+    code += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 38)]
+Filter([*code, (0x06, 0, 0, 0x7FFF0000)]).install()
+from ssd_plugin.evaluation.canaries import run_canaries
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.pool import Pool
+from ssd_plugin.sandbox.tiers import SandboxTier
+from ssd_plugin.sandbox.worker import Worker
+with Pool("namespaces", 1, Limits()) as pool:
+    run_canaries(pool, SandboxTier.NAMESPACES)
+program = "def f(place):\\n    open(place + '/x', 'w').write('x')\\n"
+with Worker("namespaces", Limits()) as worker:
+    payload = {"program": program, "entry_point": "f", "inputs": [[sys.argv[1]]]}
+    print(worker.run("function", [payload], Limits(), report_bytes=4096).report.decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a private mount needs root")
+@pytest.mark.parametrize("missing", ["444,445,446", "442,444,445,446"], ids=["no landlock", "nor mount_setattr"])
+def test_mounts_below_the_library_are_read_only_without_landlock(tier: SandboxTier, missing: str) -> None:
+    if tier is not SandboxTier.NAMESPACES:
+        pytest.skip("the other tiers mount nothing")
+    place = next(path for path in ("/usr/lib/tmpfiles.d", "/usr/lib/sysctl.d") if Path(path).is_dir())
+    script = f"mount --make-rprivate / && mount -t tmpfs none {place} && chmod 777 {place} && mkdir '{place}/a b' && "
+    script += f"mount -t tmpfs none '{place}/a b' && chmod 777 '{place}/a b' && "
+    script += f'"$0" -c "$1" "{place}/a b" {missing}; ls "{place}/a b"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, sys.executable, _NO_LANDLOCK], capture_output=True, text=True, check=False
+    )
+    assert "Read-only file system" in done.stdout, done.stdout + done.stderr
+    assert not done.stdout.rstrip().endswith("x"), done.stdout
 
 
 def test_large_standard_input_is_read_whole(worker: Worker) -> None:
