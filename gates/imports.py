@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from ssd_plugin.gating import syntax
@@ -20,6 +20,7 @@ from ssd_plugin.verdict import Finding, GateResult
 
 _DATA = Path(__file__).parent / "data"
 _SHORT = 5  # shorter names have neighbours by chance
+_LONG = 100  # characters; longer names have no neighbour: no guarded name has more than 60
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-"
 
 
@@ -56,11 +57,12 @@ class PackageIndex:
         lines = (_DATA / "import-names.txt").read_text(encoding="utf-8").splitlines()
         return dict(line.split() for line in lines if line[:1] != "#")
 
-    def guarded(self, count: int) -> set[str]:
+    @cache  # noqa: B019 - one index lives as long as its gate's process
+    def guarded(self, count: int) -> frozenset[str]:
         """Names that look-alikes imitate: `count` popular packages, modules named unlike their package, the standard library."""
         popular = {name for name, rank in self.popular.items() if rank < count}
         standard = {name for name in sys.stdlib_module_names if len(name) >= _SHORT}
-        return popular | {module.lower() for module in self.imports} | standard
+        return frozenset(popular | {module.lower() for module in self.imports} | standard)
 
 
 def _neighbours(name: str) -> Iterable[str]:
@@ -84,13 +86,13 @@ def suspicion(module: str, index: PackageIndex, settings: Settings) -> tuple[str
     name = re.sub(r"[-_.]+", "-", module).lower()
     if name in index.popular:
         return None
-    if len(name) >= _SHORT:
+    if _SHORT <= len(name) <= _LONG:
         guarded = index.guarded(settings.imitated)
         imitated = next((other for other in _neighbours(name) if other != name and other in guarded), None)
         if imitated is not None:
             return "look-alike-import", f"import {module!r} is one character away from {imitated!r}"
     if name not in index.names:
-        return "unknown-import", f"import {module!r}: no such package in the standard library or the package index"
+        return "unknown-import", f"import {module!r:.120}: no such package in the standard library or the package index"
     return None
 
 

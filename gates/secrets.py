@@ -25,12 +25,12 @@ _TOKENS = {
     "google-api-key": r"\bAIza[0-9A-Za-z_-]{35}\b",
     "stripe-key": r"\b[rs]k_live_[0-9A-Za-z]{20,}",
     "openai-key": r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{32,}",
-    "json-web-token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+    "json-web-token": r"\beyJ[A-Za-z0-9_-]{10,1024}+\.eyJ[A-Za-z0-9_-]{10,8192}+\.[A-Za-z0-9_-]{10,}",
     "password-in-url": r"\b[a-z][a-z0-9+]{1,20}://[^\s:/@'\"]{1,64}:[^\s:/@'\"{}$<%]{3,64}@",
 }
 _PATTERN = re.compile("|".join(f"(?P<g{i}>{text})" for i, text in enumerate(_TOKENS.values())))
 _SECRET_NAME = re.compile(r"pass(word|wd|phrase)|secret|api_?key|auth_?token|access_?key|private_?key", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"^\W*$|example|placeholder|your[_-]|xxx|changeme|dummy|<.*>|\{.*\}", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"^\W*$|example|placeholder|your[_-]|xxx|changeme|dummy", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,13 @@ Secret = tuple[str, int, str]  # rule, line, the text itself
 
 def tokens(text: str) -> list[Secret]:
     """Token-shaped credentials in a text; documented examples (…EXAMPLE…) are not counted."""
-    names = list(_TOKENS)
-    return [
-        (names[int((match.lastgroup or "g0")[1:])], text.count("\n", 0, match.start()) + 1, match.group())
-        for match in _PATTERN.finditer(text)
-        if "EXAMPLE" not in match.group()
-    ]
+    names, found = list(_TOKENS), []
+    line, counted = 1, 0
+    for match in _PATTERN.finditer(text):
+        line, counted = line + text.count("\n", counted, match.start()), match.start()
+        if "EXAMPLE" not in match.group():
+            found.append((names[int((match.lastgroup or "g0")[1:])], line, match.group()))
+    return found
 
 
 def passwords(program: str, minimum_length: int) -> list[Secret]:
@@ -67,7 +68,13 @@ def passwords(program: str, minimum_length: int) -> list[Secret]:
 
 def _is_credential(name: str, literal: str) -> bool:
     # A message ("Enter your password please") has blanks, a credential seldom does.
-    return bool(_SECRET_NAME.search(name)) and not _PLACEHOLDER.search(literal) and not re.search(r"\s", literal)
+    if re.search(r"\s", literal) or not _SECRET_NAME.search(name):
+        return False
+    return not (_PLACEHOLDER.search(literal) or _encloses(literal, "<", ">") or _encloses(literal, "{", "}"))
+
+
+def _encloses(text: str, left: str, right: str) -> bool:
+    return -1 < text.find(left) < text.rfind(right)  # in one pass, which `<.*>` is not on a text of nothing but "<"
 
 
 def _bindings(tree: ast.Module) -> list[tuple[str, ast.expr]]:

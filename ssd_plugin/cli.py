@@ -9,6 +9,7 @@ import click
 
 from ssd_plugin import __version__
 from ssd_plugin.errors import SsdError
+from ssd_plugin.evidence.text import visible
 
 COMMANDS = {
     "run": "The whole line: sample, train, evaluate, gate; continues a run directory.",
@@ -70,19 +71,20 @@ def main(arguments: list[str] | None = None) -> Any:
         status = 3
     except click.ClickException as error:
         hint = f" (see: {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
-        click.echo(f"ssd: {error.format_message()}{hint}", err=True)
+        click.echo(f"ssd: {visible(error.format_message())}{hint}", err=True)
         status = 3
     except SsdError as error:
-        click.echo(f"ssd: {' '.join(str(error).split())}", err=True)
+        click.echo(f"ssd: {visible(' '.join(str(error).split()))}", err=True)
         status = 3
     except OSError as error:  # such as a path without permission, which no command foresaw
-        click.echo(f"ssd: {' '.join(str(error).split())}", err=True)
+        click.echo(f"ssd: {visible(' '.join(str(error).split()))}", err=True)
         status = 3
     except (click.Abort, KeyboardInterrupt):
         click.echo("ssd: interrupted; run the same command again to continue", err=True)
         status = 130
     except Exception:  # noqa: BLE001 - the boundary: Python's own exit status for a defect, 1, would say NO-GO
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            click.echo(f"| {visible(line)}", err=True)
         click.echo("ssd: a defect of ssd itself, please report it with the lines above", err=True)
         status = 3
     sys.exit(status if isinstance(status, int) else 0)

@@ -14,6 +14,8 @@ from ssd_plugin.verdict import Override, PolicyRef, Tier
 
 SCHEMA = "ssd-policy/1"
 SANDBOX_TIERS = ("rlimits", "landlock", "namespaces")  # weakest first
+# Gates that a candidate which solves nothing can pass: no policy may rest on these alone.
+_NOT_BEHAVIOURAL = ("integrity", "artifact", "contamination", "forgetting", "imports", "lint", "secrets")
 _NEVER_OVERRIDDEN = ("integrity", "artifact")  # grading that cannot be trusted and hostile files are nobody's to accept
 
 
@@ -55,9 +57,9 @@ class Policy:
         for holds, key, value, allowed in (
             (self.schema == SCHEMA, "schema", self.schema, SCHEMA),
             (self.sandbox in SANDBOX_TIERS, "sandbox", self.sandbox, ", ".join(SANDBOX_TIERS)),
-            (self.min_tasks >= 2, "min_tasks", self.min_tasks, "2 or more"),
-            (self.min_samples >= 1, "min_samples", self.min_samples, "1 or more"),
-            (0 < self.alpha <= 0.2, "alpha", self.alpha, "above 0, at most 0.2"),
+            (2 <= self.min_tasks <= 10**6, "min_tasks", self.min_tasks, "2 to 1000000"),
+            (1 <= self.min_samples <= 10**4, "min_samples", self.min_samples, "1 to 10000"),
+            (1e-6 <= self.alpha <= 0.2, "alpha", self.alpha, "0.000001 to 0.2"),
             (self.looks in (1, 2), "looks", self.looks, "1 or 2"),
             (1 <= self.valid_days <= 366, "valid_days", self.valid_days, "1 to 366"),
         ):
@@ -80,17 +82,21 @@ class Policy:
             raise ConfigError(
                 "gates.integrity must be there with tier = 'critical': without it no grade can be trusted"
             )
-        if not any(gate.tier is Tier.CRITICAL for name, gate in self.gates.items() if name not in _NEVER_OVERRIDDEN):
+        deciding = {name for name, gate in self.gates.items() if gate.tier is Tier.CRITICAL} - {*_NOT_BEHAVIOURAL}
+        if not deciding - {override.gate for override in self.overrides}:
             raise ConfigError(
-                "a policy that requires nothing of the candidate: give a behavioural gate tier = 'critical'"
+                "a policy that requires nothing of the candidate: give a behavioural gate, such as correctness, "
+                "tier = 'critical' and no override"
             )
         for name, gate in self.gates.items():
-            if gate.timeout_s <= 0:
+            if not 0 < gate.timeout_s <= 7 * 86400:
                 raise ConfigError(
-                    f"gates.{name}.timeout_s = {gate.timeout_s!r} is not allowed; allowed: seconds above 0"
+                    f"gates.{name}.timeout_s = {gate.timeout_s!r} is not allowed; allowed: seconds above 0, at most 604800"
                 )
-            if gate.memory_mib < 64:
-                raise ConfigError(f"gates.{name}.memory_mib = {gate.memory_mib!r} is not allowed; allowed: 64 or more")
+            if not 64 <= gate.memory_mib <= 2**24:
+                raise ConfigError(
+                    f"gates.{name}.memory_mib = {gate.memory_mib!r} is not allowed; allowed: 64 to 16777216 (16 TiB)"
+                )
 
     def _check_overrides(self) -> None:
         for index, override in enumerate(self.overrides):

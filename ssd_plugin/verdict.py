@@ -234,13 +234,22 @@ def write_verdict(path: Path, verdict: Verdict) -> None:
     write_json(path, verdict.to_json())
 
 
+OVERRIDE_DAYS = 184  # half a year: what is accepted for longer belongs into the policy's margins
 _SEVERITY = (Outcome.GO, Outcome.INCONCLUSIVE, Outcome.NO_GO, Outcome.ERROR)
+
+
+def _override_fault(override: Override, today: date) -> str:
+    if override.expires < today:
+        return f"its override expired on {override.expires} (remove it or renew it)"
+    if (override.expires - today).days > OVERRIDE_DAYS:
+        return f"its override runs until {override.expires}; one may last {OVERRIDE_DAYS} days from today at most"
+    return ""
 
 
 def weigh(gate: JudgedGate, today: date) -> Outcome:
     """What this gate alone allows at best."""
     status = gate.result.status
-    if gate.override and gate.override.expires < today:
+    if gate.override and _override_fault(gate.override, today):
         return Outcome.ERROR
     if status in (GateStatus.ERROR, GateStatus.MISSING):
         return Outcome.ERROR if gate.required else Outcome.GO
@@ -253,8 +262,8 @@ def weigh(gate: JudgedGate, today: date) -> Outcome:
 
 def _because(gate: JudgedGate, today: date) -> str:
     result, override = gate.result, gate.override
-    if override and override.expires < today:
-        return f"{result.gate}: its override expired on {override.expires} (remove it or renew it)"
+    if override and (fault := _override_fault(override, today)):
+        return f"{result.gate}: {fault}"
     return f"{result.gate} ({gate.tier}) {result.status}: {result.reason}"
 
 

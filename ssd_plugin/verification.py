@@ -15,7 +15,7 @@ from ssd_plugin.errors import DataError, TrustError
 from ssd_plugin.evidence.dsse import unseal
 from ssd_plugin.evidence.files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
 from ssd_plugin.evidence.keyless import Identity, unseal_keyless
-from ssd_plugin.evidence.statement import evidence_digests
+from ssd_plugin.evidence.statement import evidence_digests, statement
 from ssd_plugin.jsonl import sha256_file
 from ssd_plugin.locks import LOCK
 from ssd_plugin.verdict import Outcome, PolicyRef, Verdict, decide
@@ -48,12 +48,14 @@ def verify(
     *,
     model: Path | None = None,
     policy: PolicyRef | None = None,
+    promotable: bool = False,
     now: datetime | None = None,
 ) -> Verified:
     """Check the verdict at `path` and the evidence beside it, then the files of `model`.
 
     `trusted`: public keys by id, as `signing.load_trusted` gives them (empty trusts nobody), or an identity. `policy`: the one
-    that must have judged; default any. `now`: default the clock; a moment in the past asks whether the verdict held then.
+    that must have judged; default any. `promotable`: demand that the policy may promote a model. `now`: default
+    the clock; a moment in the past asks whether the verdict held then.
 
     Raises:
         TrustError: anything but a valid GO whose digests match; the message names the file and what is wrong with it.
@@ -63,6 +65,8 @@ def verify(
     _require_go_at(verdict, now or datetime.now(UTC), path)
     if policy is not None:
         _require_policy(verdict.policy, policy, path)
+    if promotable and not verdict.promotable:
+        raise TrustError(f"{path}: its policy, {verdict.policy.name}, cannot promote a model")
     unchecked = _check_inputs(verdict, path.parent)
     if model is not None:
         require_model(verified, model)
@@ -96,12 +100,15 @@ def verify_signature(path: Path, trusted: Trust) -> Verified:
     # The verdict that is judged below is parsed from the very bytes that were digested.
     if digests.get(VERDICT) != hashlib.sha256(raw).hexdigest():
         raise TrustError(f"{path}: was changed after it was signed, or belongs to another signature")
-    digests[STATEMENT] = hashlib.sha256(opened.payload).hexdigest()  # the readable copy of what was signed
-    _check_evidence(path.parent, digests)
     try:
         verdict = Verdict.from_json(json.loads(raw), str(path))
-    except (ValueError, RecursionError, DataError) as error:
+        expected = statement(verdict, digests)
+    except (ValueError, OverflowError, RecursionError, DataError) as error:
         raise TrustError(f"{path}: not a verdict ({error})") from error
+    if opened.payload != expected:
+        raise TrustError(f"{envelope}: its statement is not the one that `ssd gate` writes of {path.name}")
+    digests[STATEMENT] = hashlib.sha256(opened.payload).hexdigest()  # the readable copy of what was signed
+    _check_evidence(path.parent, digests)
     _refuse_others(path.parent, digests, verdict)
     evidence = (*sorted(digests), envelope.name)
     return Verified(
@@ -150,13 +157,13 @@ def _check_inputs(verdict: Verdict, folder: Path) -> tuple[str, ...]:
         if subject.role in ("model", "baseline_model"):
             continue
         path = folder / subject.path
-        if not path.is_file():
-            absent.append(f"{subject.role} {subject.path}: is not there")
-            continue
         try:
+            if not path.is_file():
+                absent.append(f"{subject.role} {subject.path}: is not there")
+                continue
             digest = sha256_file(path)
-        except DataError as error:
-            raise TrustError(str(error)) from error
+        except (DataError, OSError) as error:  # such as a name longer than the file system's
+            raise TrustError(f"{subject.role} {subject.path:.200}: cannot be read ({error})") from error
         if digest != subject.sha256:
             raise TrustError(f"{path}: was changed since the verdict was made ({subject.role})")
     return tuple(absent)

@@ -101,7 +101,9 @@ def command(
             print_power(rows)
 
     def say_gate(name: str, answer: "Answer") -> None:
-        click.echo(f"{name}: {visible(answer.failure) or answer.results[0].status} ({answer.seconds:.1f} s)", err=True)
+        click.echo(
+            f"{visible(name)}: {visible(answer.failure) or answer.results[0].status} ({answer.seconds:.1f} s)", err=True
+        )
 
     signer = Keyless(config=sigstore_config) if keyless else None
     verdict = judge_and_record(request, sign, keyless=signer, on_power=say_power, on_gate=say_gate)
@@ -118,6 +120,7 @@ def _check_policies(policies: Sequence[str], as_json: bool) -> int:
 
     from ssd_plugin.errors import SsdError
     from ssd_plugin.gating.run import load_bench
+    from ssd_plugin.verdict import OVERRIDE_DAYS
 
     today, troubles = datetime.now(UTC).date(), {}
     for policy in policies:
@@ -128,15 +131,22 @@ def _check_policies(policies: Sequence[str], as_json: bool) -> int:
             continue
         missing = [name for name in bench.policy.gates if name not in bench.gates]
         expired = [override.gate for override in bench.policy.expired_overrides(today)]
+        endless = [
+            override.gate for override in bench.policy.overrides if (override.expires - today).days > OVERRIDE_DAYS
+        ]
         if missing:
             troubles[policy] = f"{policy}: no gate is called {missing[0]!r}; see: ssd gates list"
         elif expired:
             troubles[policy] = f"{policy}: the override of {expired[0]!r} has expired; remove it or renew it"
+        elif endless:
+            troubles[policy] = (
+                f"{policy}: the override of {endless[0]!r} lasts more than {OVERRIDE_DAYS} days; end it earlier"
+            )
     if as_json:
         click.echo(json.dumps({policy: troubles.get(policy, "") for policy in policies}, sort_keys=True))
     for policy in policies:
         if policy in troubles:
-            click.echo(f"ssd: {' '.join(troubles[policy].split())}", err=True)
+            click.echo(f"ssd: {visible(troubles[policy])}", err=True)
         elif not as_json:
-            click.echo(f"{policy}: ok")
+            click.echo(f"{visible(policy)}: ok")
     return 3 if troubles else 0

@@ -18,9 +18,12 @@ from ssd_plugin.verification import Trust, verify
     "--verdict", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json"
 )
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
+@click.option("--promotable", is_flag=True, help="Refuse a GO whose policy cannot promote a model.")
 @trust_options
 @json_option
-def command(verdict: Path, model: Path | None, trust: Trust, policy: PolicyRef | None, as_json: bool) -> None:
+def command(
+    verdict: Path, model: Path | None, promotable: bool, trust: Trust, policy: PolicyRef | None, as_json: bool
+) -> None:
     """Check that a verdict is a valid GO, signed by a trusted key, over exactly these files.
 
     Exit status: 0 it is; 1 refused, with the reason; 3 wrong usage.
@@ -30,7 +33,7 @@ def command(verdict: Path, model: Path | None, trust: Trust, policy: PolicyRef |
                --model runs/my-run/train/model --policy policies/production.toml
     """
     try:
-        verified = verify(verdict, trust, model=model, policy=policy)
+        verified = verify(verdict, trust, model=model, policy=policy, promotable=promotable)
     except TrustError as error:
         refuse(error, as_json)
     facts = {

@@ -39,8 +39,8 @@ def seal(body: bytes, key: Ed25519PrivateKey, payload_type: str = IN_TOTO) -> by
 def unseal(envelope: bytes, trusted: Mapping[str, Ed25519PublicKey], payload_type: str = IN_TOTO) -> Opened:
     """The payload of `envelope`, only if a key in `trusted` (by key id) signed it.
 
-    Stricter than DSSE asks: the file must be byte for byte what `seal` writes for its content, every `keyid` must name
-    a trusted key and every signature must hold, so that no byte of an accepted file can be changed.
+    Stricter than DSSE asks: the file must be byte for byte what `seal` writes for its content, with one signature, by the
+    trusted key that its `keyid` names, so that no byte of an accepted file can be changed.
 
     Raises:
         TrustError: malformed, of another payload type, signed by nobody trusted, or with a signature that fails.
@@ -49,14 +49,14 @@ def unseal(envelope: bytes, trusted: Mapping[str, Ed25519PublicKey], payload_typ
     if content["payloadType"] != payload_type:
         raise TrustError(f"is of payload type {content['payloadType']!r}, not {payload_type!r}")
     body = _decode(content["payload"])
-    for signature in content["signatures"]:
-        key = trusted.get(signature["keyid"])
-        if key is None:
-            shown = signature["keyid"][:16]
-            raise TrustError(f"is signed by key {shown!r}..., which is not trusted (give --trust its .pub file)")
-        if not is_signed_by(key, _decode(signature["sig"]), pae(payload_type, body)):
-            raise TrustError(f"has a signature of key {signature['keyid'][:16]}... that does not hold: it was changed")
-    return Opened(payload=body, key_id=content["signatures"][0]["keyid"])
+    (signature,) = content["signatures"]
+    key = trusted.get(signature["keyid"])
+    if key is None:
+        shown = signature["keyid"][:16]
+        raise TrustError(f"is signed by key {shown!r}..., which is not trusted (give --trust its .pub file)")
+    if not is_signed_by(key, _decode(signature["sig"]), pae(payload_type, body)):
+        raise TrustError(f"has a signature of key {signature['keyid'][:16]}... that does not hold: it was changed")
+    return Opened(payload=body, key_id=signature["keyid"])
 
 
 def _parse(envelope: bytes) -> Any:
@@ -73,13 +73,12 @@ def _well_formed(content: Any) -> bool:
     if not isinstance(content, dict) or content.keys() != {"payload", "payloadType", "signatures"}:
         return False
     signatures = content["signatures"]
-    if not isinstance(signatures, list) or not signatures:
+    if not isinstance(signatures, list) or len(signatures) != 1:
         return False
-    texts = [content["payload"], content["payloadType"]]
-    for signature in signatures:
-        if not isinstance(signature, dict) or signature.keys() != {"keyid", "sig"}:
-            return False
-        texts += signature.values()
+    (signature,) = signatures
+    if not isinstance(signature, dict) or signature.keys() != {"keyid", "sig"}:
+        return False
+    texts = [content["payload"], content["payloadType"], *signature.values()]
     return all(isinstance(text, str) and text.isascii() for text in texts)
 
 

@@ -4,6 +4,7 @@ Statement v1 (https://in-toto.io/Statement/v1) with the test-result predicate v0
 """
 
 import json
+import re
 from collections.abc import Mapping
 
 from ssd_plugin.errors import TrustError
@@ -12,6 +13,7 @@ from ssd_plugin.verdict import GateStatus, Outcome, Verdict, weigh
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 EVIDENCE = "evidence/"  # leads the names of evidence files among the subjects; "model/" leads the model's
 
 
@@ -43,10 +45,17 @@ def evidence_digests(payload: bytes) -> dict[str, str]:
         content = json.loads(payload)
         if content["_type"] != STATEMENT_TYPE or content["predicateType"] != PREDICATE_TYPE:
             raise TrustError(f"holds a {content['predicateType']!r:.80} statement, not a test result")
-        names = {subject["name"]: str(subject["digest"]["sha256"]) for subject in content["subject"]}
+        subjects = [(subject["name"], subject["digest"]["sha256"]) for subject in content["subject"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrustError("does not hold an in-toto test-result statement") from error
-    return {name.removeprefix(EVIDENCE): digest for name, digest in names.items() if name.startswith(EVIDENCE)}
+    for name, digest in subjects:
+        if not isinstance(name, str) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise TrustError(f"names a subject {name!r:.80} that is no text with a SHA-256 in hex")
+    names = {name.removeprefix(EVIDENCE): digest for name, digest in subjects if name.startswith(EVIDENCE)}
+    for name in names:
+        if not name.isprintable():  # a NUL or half a surrogate pair is no file's name
+            raise TrustError(f"names an evidence file {name!r:.80} that cannot be one")
+    return names
 
 
 def _tests(verdict: Verdict) -> JsonObject:

@@ -1,5 +1,6 @@
 """Text from models and users made harmless for terminals, XML, JSON and Markdown: hostile until it went through here."""
 
+import re
 import unicodedata
 
 _HIDDEN = (
@@ -11,15 +12,19 @@ _HIDDEN = (
     "Zl",
     "Zp",
 )  # controls, bidi overrides, surrogates, unassigned, line separators
+# What CI runners obey at the beginning of a line, which wrapping may put anywhere: `::error`, `##[group]`, `section_start:1:x`.
+_COMMAND = re.compile(r"(?<=:):|(?<=#)#|(?<=section_start):|(?<=section_end):")
 _PLAIN = frozenset(",;%+-=>/'\")[]")
 
 
 def visible(text: str, limit: int = 2000) -> str:
     """`text` on one line with every control, formatting and unpaired character spelled out (ESC becomes \\x1b), cut at
-    `limit` characters with a note of how many were left out. Valid in XML 1.0, UTF-8 and on a terminal.
+    `limit` characters with a note of how many were left out. Valid in XML 1.0, UTF-8 and on a terminal; nothing in it is a
+    command to a CI runner that reads the log.
     """
     head = text[:limit]
     shown = head if head.isprintable() else "".join(map(_spell, head))
+    shown = _COMMAND.sub(lambda match: f"\\x{ord(match.group()):02x}", shown)
     return shown if len(text) <= limit else f"{shown} [{len(text) - limit} more characters]"
 
 

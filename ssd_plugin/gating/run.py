@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ from ssd_plugin.verdict import (
 
 VERDICT = "verdict.json"
 INTEGRITY = "integrity"  # the gate that every policy must have (`policy.py`); it runs before all others
+_LARGEST = 10**9  # of any number in a gate's settings: more is a slip that would end in ERROR
 _NOT_RUN = "not run: integrity did not pass"
 
 
@@ -63,6 +65,8 @@ def _settings(gate: Gate, table: Mapping[str, Any]) -> Any:
     for name, value in vars(settings).items():
         if name.endswith("margin") and not 0 < value < 1:  # a margin of 100 points would pass everything
             raise ConfigError(f"gates.{gate.name}.{name} = {value!r} is not allowed; allowed: above 0, below 1")
+        if isinstance(value, int | float) and not 0 <= value <= _LARGEST:
+            raise ConfigError(f"gates.{gate.name}.{name} = {value!r:.40} is not allowed; allowed: 0 to {_LARGEST}")
     return settings
 
 
@@ -135,11 +139,28 @@ def _require_own_samples(request: GateRequest, subjects: Sequence[Subject]) -> N
         GateError: both sides are one file, and the models given for them differ.
     """
     models = [{s.path: s.sha256 for s in subjects if s.role == role} for role in ("model", "baseline_model")]
-    if all(models) and models[0] != models[1] and request.candidate.samefile(request.baseline):
+    if all(models) and models[0] != models[1] and sha256_file(request.candidate) == sha256_file(request.baseline):
         raise GateError(
             f"{request.candidate}: is given as the samples of the baseline and of the candidate, whose models differ; "
             "name each one's own with --baseline and --candidate"
         )
+
+
+def _programs(side: Side) -> Counter[tuple[str, str]]:
+    return Counter((row.task_id, (row.program or row.completion).strip()) for row in side.rows)
+
+
+def _require_other_origin(context: GateContext) -> None:
+    """Refuse the candidate as its own generation 0, under whatever file name, sample ids or order: it cannot be below itself.
+
+    Raises:
+        GateError: candidate and origin are the same programs and the baseline is not (a model may be compared with itself).
+    """
+    if context.origin is None:
+        return
+    candidate = _programs(context.candidate)
+    if candidate == _programs(context.origin) != _programs(context.baseline):
+        raise GateError("the origin's programs are the candidate's own: name the samples of generation 0 with --origin")
 
 
 def _require_unchanged(before: Sequence[Subject], now: Sequence[Subject]) -> None:
@@ -307,6 +328,7 @@ def _run(
     inputs = _subjects(request, context)
     subjects = (*inputs, *model_subjects(models))
     _require_own_samples(request, subjects)
+    _require_other_origin(context)
     drop_other_sides(request.out, [request.out / one.path for one in subjects])
     power = power_table(bench, context.baseline, context.alpha)
     on_power(power)

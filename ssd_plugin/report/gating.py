@@ -32,7 +32,7 @@ def print_power(rows: Sequence[PowerRow]) -> None:
     for row in rows:
         size = f"{row.tasks} x {row.samples}"
         table.add_row(
-            row.gate,
+            visible(row.gate),
             size,
             f"{row.margin:g}",
             f"{row.power:.2f}",
@@ -85,7 +85,7 @@ def print_verdict(verdict: Verdict, out: Path) -> None:
         )
     if verdict.outcome is Outcome.GO and not verdict.promotable:
         console.print("this policy's GO cannot promote a model")
-    console.print(Text(f"evidence: {out}"))
+    console.print(Text(f"evidence: {visible(str(out))}"))
 
 
 def print_gates(gates: Mapping[str, LoadedGate]) -> None:

@@ -24,7 +24,7 @@ def load(name: str) -> Any:
 
 ACTION, GITLAB = load("hooks/github/action.yml"), load("hooks/gitlab/ssd-gate.yml")[".ssd-gate"]
 HOSTILE = "a b; touch pwned $(touch pwned) `touch pwned` \"'"
-(STEP,) = ACTION["runs"]["steps"]
+INSTALL, STEP = ACTION["runs"]["steps"]
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def stub(tmp_path: Path) -> Path:
         "a = sys.argv[1:]\n"
         "key = a[a.index('--sign') + 1] if '--sign' in a else ''\n"
         "seen = {'arguments': a, 'key': open(key).read() if key else '', 'mode': os.stat(key).st_mode & 0o777 if key else 0,\n"
-        "        'environment': 'SSD_SIGN_KEY' in os.environ}\n"
+        "        'environment': any(b'SSD_SIGN_KEY=' in open(f'/proc/{p}/environ', 'rb').read()\n"
+        "                           for p in ('self', os.getppid()))}\n"
         "json.dump(seen, open('seen.json', 'w'))\n"
         "out = a[a.index('--out') + 1]; os.makedirs(out, exist_ok=True)\n"
         "if os.environ['STUB_STATUS'] != '3': open(out + '/summary.md', 'w').write('# new')\n"
@@ -50,7 +51,9 @@ def stub(tmp_path: Path) -> Path:
 
 def run_script(script: str, folder: Path, shell: str = "bash", **environment: str) -> subprocess.CompletedProcess[str]:
     full = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "TMPDIR": str(folder), **environment}
-    command = [shell, "-e", "-c", script]
+    file = folder / "step.sh"  # as the services' runners do
+    file.write_text(script)
+    command = [shell, "-e", str(file)]
     return subprocess.run(command, cwd=folder, env=full, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ssd_plugin.errors import TrustError
 from ssd_plugin.evidence.dsse import IN_TOTO, pae, seal, unseal
+from ssd_plugin.jsonl import dumps
 from ssd_plugin.signing import key_id, load_private_key, load_public_key, load_trusted, new_keys
 
 BODY = b'{"_type":"x"}'
@@ -129,3 +130,12 @@ def test_only_trusted_keys_and_the_right_payload_type_count(key: Ed25519PrivateK
     forged["signatures"][0]["keyid"] = key_id(key.public_key())  # claims to be the trusted key
     with pytest.raises(TrustError, match="does not hold"):
         unseal((json.dumps(forged, sort_keys=True, separators=(",", ":")) + "\n").encode(), trusted)
+
+
+@pytest.mark.parametrize("times", [0, 2, 3])
+def test_an_envelope_has_one_signature(times: int) -> None:
+    key = Ed25519PrivateKey.generate()
+    content = json.loads(seal(b"{}", key))
+    content["signatures"] *= times
+    with pytest.raises(TrustError, match="it was changed"):
+        unseal(dumps(content).encode() + b"\n", {key_id(key.public_key()): key.public_key()})

@@ -78,7 +78,7 @@ def test_a_sound_policy_loads(tmp_path: Path) -> None:
         ('tier = "supporting"', 'tier = "optional"', "gates.lint.tier = 'optional' is not allowed; allowed: critical"),
         ('tier = "supporting"\n', "", "gates.lint.tier is missing"),
         ("timeout_s = 30.0", "timeout_s = 0", "gates.lint.timeout_s"),
-        ("timeout_s = 30.0", "memory_mib = 32", "gates.lint.memory_mib = 32 is not allowed; allowed: 64 or more"),
+        ("timeout_s = 30.0", "memory_mib = 32", "gates.lint.memory_mib = 32 is not allowed; allowed: 64 to 16777216"),
         ("timeout_s = 30.0", "memory_mib = 1e9", "gates.lint.memory_mib"),
         ("timeout_s = 30.0", 'timeout_s = "1"', "gates.lint.timeout_s = '1' is not allowed; allowed: a finite number"),
         ('gate = "lint"', 'gate = "secrets"', "overrides[0].gate = 'secrets' is not a gate of this policy"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ssd_plugin.errors import DataError
 from ssd_plugin.gating.apart import Answer, one_result
 from ssd_plugin.gating.run import Bench, judge, load_bench
 from ssd_plugin.verdict import (
+    OVERRIDE_DAYS,
     GateResult,
     GateStatus,
     JudgedGate,
@@ -217,3 +218,10 @@ def test_a_verdict_that_was_edited_is_refused(change: Callable[[Any], Any], why:
 def test_severity_order_is_total() -> None:
     outcomes = [decide([gate(GateStatus.PASS, name="x"), gate(status)], TODAY)[0] for status in WORSE]
     assert all(RANK.index(a) <= RANK.index(b) for a, b in pairwise(outcomes))
+
+
+@pytest.mark.parametrize(("days", "outcome"), [(OVERRIDE_DAYS, Outcome.GO), (OVERRIDE_DAYS + 1, Outcome.ERROR)])
+def test_an_override_lasts_a_bounded_time(days: int, outcome: Outcome) -> None:
+    today = date(2027, 1, 15)
+    gates = [gate(GateStatus.PASS), gate(GateStatus.BREACH, name="lint", expires=today + timedelta(days=days))]
+    assert decide(gates, today)[0] is outcome
