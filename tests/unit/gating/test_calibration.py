@@ -144,7 +144,7 @@ def test_figures_of_the_weights_are_left_out_of_calibration(tools: Any, tmp_path
         }
         for resampled in (False, True)
     }
-    assert names[False] - names[True] == {"nats a character of human code"}
+    assert names[False] - names[True] == {"nats per character of human code"}
 
 
 def test_calibration_needs_two_samples(tools: Any, run: Any) -> None:
