@@ -133,25 +133,6 @@ def bootstrap_mean(
     return Interval(estimate=float(array.mean()), low=float(low), high=float(high), confidence=confidence)
 
 
-def paired_bootstrap(
-    baseline: Sequence[float] | FloatArray,
-    candidate: Sequence[float] | FloatArray,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Bootstrap interval of candidate minus baseline, the i-th entries of both being the same task.
-
-    Raises:
-        StatisticsError: the sides differ in length, or as `bootstrap_mean`.
-    """
-    left, right = finite_numbers(baseline, "baseline"), finite_numbers(candidate, "candidate")
-    if left.size != right.size:
-        raise StatisticsError(f"unpaired: {left.size} baseline and {right.size} candidate values")
-    return bootstrap_mean(right - left, confidence=confidence, resamples=resamples, seed=seed)
-
-
 def unseen_share(tasks: int, alpha: float) -> float:
     """The largest share of tasks that may be lost whole while none of `tasks` shows it, at 1 - alpha (exact binomial)."""
     return -math.expm1(math.log(open_unit(alpha, "alpha")) / tasks)
@@ -162,53 +143,82 @@ def tasks_for_margin(margin: float, alpha: float) -> int:
     return math.ceil(math.log(open_unit(alpha, "alpha")) / math.log1p(-open_unit(margin, "margin")))
 
 
-def _plain_bounds(deltas: FloatArray, alpha: float) -> tuple[float, float]:
-    if deltas.size < 2:
+def _plain_bounds(deltas: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
+    tasks = deltas.shape[-1]
+    if tasks < 2:
         raise StatisticsError("an interval needs two tasks or more; got one")
-    error = float(deltas.std(ddof=1)) / math.sqrt(deltas.size)
-    half = -float(special.stdtrit(deltas.size - 1, alpha)) * error
-    return float(deltas.mean()) - half, float(deltas.mean()) + half
+    mean, error = deltas.mean(axis=-1), deltas.std(axis=-1, ddof=1) / math.sqrt(tasks)
+    half = -special.stdtrit(tasks - 1, alpha) * error
+    return mean - half, mean + half
 
 
-def _skewness_shift(deltas: FloatArray, quantile: float) -> float:
-    squares = float((deltas**2).sum())
-    return quantile**2 / 2 * float((deltas**3).sum()) / squares / deltas.size if squares > 0 else 0.0
+def _skewness_shift(deltas: FloatArray, quantile: float) -> FloatArray:
+    squares = np.maximum((deltas**2).sum(axis=-1), np.finfo(float).tiny)
+    shift: FloatArray = quantile**2 / 2 * (deltas**3).sum(axis=-1) / squares / deltas.shape[-1]
+    return shift
 
 
-def _task_bounds(deltas: FloatArray, alpha: float) -> tuple[float, float]:
-    """One-sided bounds of the mean of deltas within [-1, 1], for tasks that may be won or lost whole.
+def task_bounds(deltas: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
+    """One-sided bounds of the mean over the last axis ("... tasks" to "..."), of deltas within [-1, 1].
 
-    A t bound with a pseudo-pair of +1 and -1 is too tight in two ways: a few tasks lost whole skew the mean, and where none was
-    seen some may still be. So the bound moves by t^2 / 2 tasks in proportion to the skewness (all of it where each delta is 0 or
-    -1, as in Wilson's score interval; nothing where losses and gains are alike), and never lies inside `unseen_share`.
+    A t bound with a pseudo-pair of +1 and -1 is too tight in two ways where tasks are won or lost whole: a few lost ones skew the
+    mean, and where none was seen some may still be. So the bound moves by t^2 / 2 tasks in proportion to the skewness (all of it
+    where each delta is 0 or -1, as in Wilson's score interval; nothing where losses and gains are alike), and never lies inside
+    `unseen_share`.
+
+    Raises:
+        StatisticsError: a delta outside [-1, 1].
     """
     if np.abs(deltas).max() > 1:
         raise StatisticsError(
             "pseudo-pairs of +1 and -1 need deltas within [-1, 1]; pass pseudo_pairs=False for other units"
         )
-    low, high = _plain_bounds(np.append(deltas, (1.0, -1.0)), alpha)
-    shift = _skewness_shift(deltas, float(special.stdtrit(deltas.size + 1, alpha)))
-    unseen, mean = unseen_share(deltas.size, alpha), float(deltas.mean())
+    tasks, pair = deltas.shape[-1], np.broadcast_to((1.0, -1.0), (*deltas.shape[:-1], 2))
+    low, high = _plain_bounds(np.concatenate([deltas, pair], axis=-1), alpha)
+    shift = _skewness_shift(deltas, float(special.stdtrit(tasks + 1, alpha)))
+    unseen, mean = unseen_share(tasks, alpha), deltas.mean(axis=-1)
     return (
-        max(-1.0, min(low + min(shift, 0.0), (1 - unseen) * mean - unseen)),
-        min(1.0, max(high + max(shift, 0.0), (1 - unseen) * mean + unseen)),
+        np.maximum(-1.0, np.minimum(low + np.minimum(shift, 0.0), (1 - unseen) * mean - unseen)),
+        np.minimum(1.0, np.maximum(high + np.maximum(shift, 0.0), (1 - unseen) * mean + unseen)),
     )
+
+
+def _bounds(deltas: FloatArray, alpha: float, pseudo_pairs: bool) -> tuple[float, float]:
+    low, high = (task_bounds if pseudo_pairs else _plain_bounds)(deltas, alpha)
+    return float(low), float(high)
 
 
 def paired_t(deltas: Sequence[float] | FloatArray, *, confidence: float = 0.95, pseudo_pairs: bool = True) -> Interval:
     """Two-sided interval of the mean delta by the bounds that `noninferiority` decides by; `estimate` is the plain mean.
 
     One pseudo-task of +1 and one of -1 keep the width above zero when every task ties (the sibling of Agresti and
-    Coull's "plus four" for paired proportions), so ten ties no longer prove equality; `_task_bounds` has the rest.
+    Coull's "plus four" for paired proportions), so ten ties no longer prove equality; `task_bounds` has the rest.
 
     Raises:
         StatisticsError: empty, not finite, outside [-1, 1] with pseudo-pairs, or all equal without them.
     """
     array = finite_numbers(deltas, "deltas")
     tail = (1 - open_unit(confidence, "confidence")) / 2
-    low, high = (_task_bounds if pseudo_pairs else _plain_bounds)(array, tail)
+    low, high = _bounds(array, tail, pseudo_pairs)
     if low == high:
         raise StatisticsError("all deltas are equal, which says nothing about their spread; use pseudo_pairs=True")
+    return Interval(estimate=float(array.mean()), low=low, high=high, confidence=confidence)
+
+
+def share_interval(values: Sequence[float] | FloatArray, *, confidence: float = 0.95) -> Interval:
+    """Two-sided interval of the mean over tasks of values within [0, 1] (pass rates, pass@k of one side).
+
+    The bounds of `task_bounds`, seen from either end: with no task passed it is Clopper and Pearson's one-sided bound, where a
+    bootstrap of equal values has no width and one of few passes covers far less than it says.
+
+    Raises:
+        StatisticsError: empty, not finite, or outside [0, 1].
+    """
+    array = finite_numbers(values)
+    if array.min() < 0 or array.max() > 1:
+        raise StatisticsError("shares must lie within [0, 1]")
+    tail = (1 - open_unit(confidence, "confidence")) / 2
+    high, low = _bounds(array, tail, True)[1], 1 - _bounds(1 - array, tail, True)[1]
     return Interval(estimate=float(array.mean()), low=low, high=high, confidence=confidence)
 
 
@@ -226,7 +236,7 @@ def noninferiority(
     """
     array = finite_numbers(deltas, "deltas")
     positive_margin(margin)
-    lower, upper = (_task_bounds if pseudo_pairs else _plain_bounds)(array, open_unit(alpha, "alpha"))
+    lower, upper = _bounds(array, open_unit(alpha, "alpha"), pseudo_pairs)
     outcome = Decision.INSUFFICIENT
     if lower < upper:
         outcome = Decision.PASS if lower > -margin else Decision.BREACH if upper < -margin else outcome
@@ -323,7 +333,7 @@ def group_bounds(groups: Mapping[str, Sequence[float]], alpha: float = 0.05) -> 
         spread = (within[name] + _PRIOR * common) / (array.size - 1 + _PRIOR)
         error, mean = math.sqrt(spread / array.size), float(array.mean())
         unseen, quantile = unseen_share(array.size, alpha), float(special.stdtrit(freedom, alpha))
-        low = mean + quantile * error + min(_skewness_shift(array, quantile), 0.0)
+        low = mean + quantile * error + min(float(_skewness_shift(array, quantile)), 0.0)
         found[name] = NonInferiority(
             outcome=Decision.INSUFFICIENT, lower=min(low, (1 - unseen) * mean - unseen),
             upper=mean - float(special.stdtrit(freedom, alpha / len(arrays))) * error, estimate=mean, tasks=array.size,

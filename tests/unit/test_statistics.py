@@ -23,9 +23,9 @@ from ssd_plugin.statistics import (
     holm,
     mcnemar_exact,
     noninferiority,
-    paired_bootstrap,
     paired_deltas,
     paired_t,
+    share_interval,
     simultaneous_intervals,
     tasks_for_margin,
     unseen_share,
@@ -150,11 +150,19 @@ def test_bootstrap_agrees_with_scipys_percentile_bootstrap_on_many_tasks() -> No
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.001)
 
 
-def test_paired_bootstrap_is_the_bootstrap_of_the_differences_and_repeats() -> None:
+@pytest.mark.parametrize(("tasks", "level"), [(20, 0.05), (55, 0.05), (55, 0.5), (211, 0.05), (55, 0.95)])
+def test_the_interval_of_a_pass_rate_covers_it_also_where_few_tasks_pass(tasks: int, level: float) -> None:
     rng = np.random.default_rng(4)
-    left, right = rng.random(40), rng.random(40)
-    assert paired_bootstrap(left, right, seed=9) == bootstrap_mean(right - left, seed=9)
-    assert paired_bootstrap(left, right, seed=9) != paired_bootstrap(left, right, seed=10)
+    values = rng.binomial(4, rng.beta(level * 0.3, (1 - level) * 0.3, (REPEATS, tasks))) / 4
+    intervals = [share_interval(row) for row in values]
+    assert all(0 <= one.low <= one.estimate <= one.high <= 1 for one in intervals)
+    covered = np.mean([one.low <= level <= one.high for one in intervals])
+    assert covered >= 0.95 - binomial_error(0.95)
+
+
+def test_no_task_passed_says_how_many_could_have() -> None:
+    theirs = proportion_confint(0, 20, alpha=0.05, method="beta")[1]  # type: ignore[no-untyped-call]
+    assert share_interval([0.0] * 20).high == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (9, 3), (3, 9), (30, 31), (12, 12)])
@@ -271,7 +279,7 @@ def test_empty_or_broken_input_is_refused_everywhere(values: list[Any]) -> None:
         lambda: bootstrap_mean(values),
         lambda: paired_t(values),
         lambda: noninferiority(values, margin=0.03),
-        lambda: paired_bootstrap(values, values),
+        lambda: share_interval(values),
         lambda: holm(values),
         lambda: same_model_sd(values, 4),
         lambda: simultaneous_intervals({"group": values}),
@@ -284,8 +292,6 @@ def test_empty_or_broken_input_is_refused_everywhere(values: list[Any]) -> None:
 
 def test_unpaired_sides_are_refused() -> None:
     assert paired_deltas({"a": 0.5, "b": 0.0}, {"b": 1.0, "a": 0.25}) == [-0.25, 1.0]
-    with pytest.raises(StatisticsError, match="unpaired: 3 baseline and 2"):
-        paired_bootstrap([1, 0, 1], [1, 0])
     with pytest.raises(StatisticsError, match="1 tasks stand on one side only, such as 'b'"):
         paired_deltas({"a": 0.5, "b": 0.0}, {"a": 1.0})
     with pytest.raises(StatisticsError, match="no tasks"):
@@ -304,6 +310,7 @@ def test_values_out_of_range_are_refused() -> None:
         lambda: bootstrap_mean([0.5]),
         lambda: bootstrap_mean([0.5, 0.6], resamples=1),
         lambda: mcnemar_exact(-1, 2),
+        lambda: share_interval([0.5, 1.2]),
         lambda: holm([0.1, 1.2]),
         lambda: same_model_sd([1, 5], 4),
         lambda: same_model_sd([1, 1], 1),
