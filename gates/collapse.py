@@ -27,7 +27,7 @@ class Settings:
     ones; `length_margin`: tolerated change of an answer's length, in doublings."""
 
     k: int = 5
-    pass_at_k_margin: float = 0.05
+    pass_at_k_margin: float = 0.06
     distinct_share: float = 0.8
     damage_margin: float = 0.04
     length_margin: float = 0.5

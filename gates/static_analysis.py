@@ -24,9 +24,9 @@ class Settings:
     `secure_at_k_margin`, its own; `finding_margin`: tolerated rise of the share of answers that pass with a HIGH, and with a HIGH
     or MEDIUM, finding."""
 
-    secure_margin: float = 0.03
+    secure_margin: float = 0.035
     k: int = 5
-    secure_at_k_margin: float = 0.05
+    secure_at_k_margin: float = 0.06
     finding_margin: float = 0.04
 
 

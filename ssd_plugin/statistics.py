@@ -153,8 +153,9 @@ def _plain_bounds(deltas: FloatArray, alpha: float) -> tuple[FloatArray, FloatAr
 
 
 def _skewness_shift(deltas: FloatArray, quantile: float) -> FloatArray:
-    squares = np.maximum((deltas**2).sum(axis=-1), np.finfo(float).tiny)
-    shift: FloatArray = quantile**2 / 2 * (deltas**3).sum(axis=-1) / squares / deltas.shape[-1]
+    squares = deltas * deltas
+    total = np.maximum(squares.sum(axis=-1), np.finfo(float).tiny)
+    shift: FloatArray = quantile**2 / 2 * (squares * deltas).sum(axis=-1) / total / deltas.shape[-1]
     return shift
 
 

@@ -106,6 +106,19 @@ def test_a_broken_side_is_an_error(
     assert reason in verdict.reason
 
 
+@pytest.mark.parametrize(("left", "right"), [(40, 10), (10, 20)])
+def test_sides_may_have_different_numbers_of_samples(
+    world: Any, tools: Any, judge: Callable[..., Verdict], left: int, right: int
+) -> None:
+    sides = [tools.make_rows(world.tasks, samples=samples, seed=samples) for samples in (left, right)]
+    verdict = judge(*sides)
+    assert verdict.outcome is Outcome.GO, verdict.reason
+    integrity = next(gate.result for gate in verdict.gates if gate.result.gate == "integrity")
+    assert f"{min(left, right)} and {max(left, right)} samples each" in integrity.reason
+    fewer = judge(sides[0], [row for row in sides[1] if int(row.sample_id[1:]) < 4])
+    assert fewer.outcome is Outcome.INCONCLUSIVE, "the policy's minimum holds for each side"
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "{", '{"task_id": NaN, "sample_id": "a", "status": "pass"}\n', "[]\n"])
 def test_a_file_that_holds_no_samples_is_an_error_verdict(
     world: Any, tools: Any, judge: Callable[..., Verdict], tmp_path: Path, text: str
