@@ -10,18 +10,21 @@ import argparse
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import optimize, special
 
 from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.gating.run import Bench, load_bench
-from ssd_plugin.policy import Tier
-from ssd_plugin.statistics import FloatArray, task_bounds
+from ssd_plugin.statistics import task_bounds
+from ssd_plugin.verdict import Tier
 
 POLICIES = ("default", "samples_only", "enterprise", "strict", "embedded", "smoke")
+Array = npt.NDArray[Any]
 OUT = Path(__file__).parent / "results" / "policies.md"
 PASS, INSUFFICIENT, BREACH = 1, 0, -1
 KINDS = ("even", "lost tasks", "mixture", "one domain")
@@ -51,7 +54,7 @@ class Model:
     lint: float = 0.03
     disobedient: float = 0.05
     clustering: float = 0.3
-    shapes: FloatArray = field(default_factory=lambda: np.full(12, 0.25))  # Dirichlet of a task's ways to be right
+    shapes: Array = field(default_factory=lambda: np.full(12, 0.25))  # Dirichlet of a task's ways to be right
 
 
 def spread_of(level: float, at_five: float) -> float:
@@ -61,7 +64,7 @@ def spread_of(level: float, at_five: float) -> float:
         a, b = level * math.exp(log), (1 - level) * math.exp(log)
         return 1 - math.exp(special.betaln(a, b + 5) - special.betaln(a, b)) - at_five
 
-    return math.exp(optimize.brentq(excess, -6, 6))
+    return math.exp(optimize.brentq(excess, -6, 6))  # type: ignore[no-untyped-call]
 
 
 SUITES = (
@@ -80,13 +83,14 @@ class Draw:
     def __init__(self, rng: np.random.Generator, suite: Suite, k: int, change: float, kind: str, runs: int) -> None:
         """`change`: true difference of pass@1; `kind`: how it falls on the tasks."""
         self.rng, self.k, self.shape, self.model = rng, k, (runs, suite.tasks), Model()
+        self._rare: dict[float, Array] = {}
         before = rng.beta(suite.level * suite.spread, (1 - suite.level) * suite.spread, self.shape)
         self.passed = [rng.binomial(k, rates) for rates in (before, self._changed(before, suite, change, kind))]
         own = self._own(self.model.medium)
         self.insecure = [rng.binomial(count, own) for count in self.passed]
         self.high = [rng.binomial(count, self.model.high / self.model.medium) for count in self.insecure]
 
-    def _changed(self, before: FloatArray, suite: Suite, change: float, kind: str) -> FloatArray:
+    def _changed(self, before: Array, suite: Suite, change: float, kind: str) -> Array:
         if change >= 0:
             return before + (1 - before) * change / (1 - suite.level)
         share = min(1.0, -change / suite.level)
@@ -99,27 +103,30 @@ class Draw:
         hurt = np.arange(suite.tasks) < suite.tasks / 8  # one domain of eight
         return before * np.where(hurt, 1 - min(1.0, share / hurt.mean()), 1.0)
 
-    def _own(self, rate: float) -> FloatArray:
-        return self.rng.beta(rate * self.model.clustering, (1 - rate) * self.model.clustering, self.shape)
+    def _own(self, rate: float) -> Array:
+        spread = self.model.clustering
+        return self.rng.beta(rate * spread, (1 - rate) * spread, self.shape)
 
-    @cache  # noqa: B019 - a draw lives for one cell; every policy judges the same answers
-    def rare(self, rate: float) -> FloatArray:
-        """Gains (baseline minus candidate) of a defect that both sides have alike."""
-        own = self._own(rate)
-        return (self.rng.binomial(self.k, own) - self.rng.binomial(self.k, own)) / self.k
+    def rare(self, rate: float) -> Array:
+        """Gains (baseline minus candidate) of a defect that both sides have alike; every policy sees the same."""
+        if rate not in self._rare:
+            own = self._own(rate)
+            self._rare[rate] = (self.rng.binomial(self.k, own) - self.rng.binomial(self.k, own)) / self.k
+        return self._rare[rate]
 
-    def gain(self, counts: Sequence[FloatArray], value: Callable[[int], float]) -> FloatArray:
+    def gain(self, counts: Sequence[Array], value: Callable[[int], float]) -> Array:
         """Candidate minus baseline of a figure that depends on the count of such answers."""
         table = np.array([value(count) for count in range(self.k + 1)])
-        return table[counts[1]] - table[counts[0]]
+        gains: Array = table[counts[1]] - table[counts[0]]
+        return gains
 
-    def findings(self, found: Sequence[FloatArray]) -> FloatArray:
+    def findings(self, found: Sequence[Array]) -> Array:
         """As static_analysis: what more passes explain at the baseline's rate is no rise."""
         rate = found[0].sum(axis=1, keepdims=True) / np.maximum(self.passed[0].sum(axis=1, keepdims=True), 1)
         return (rate * (self.passed[1] - self.passed[0]) - (found[1] - found[0])) / self.k
 
-    @cache  # noqa: B019
-    def variety(self) -> list[tuple[FloatArray, float]]:
+    @cached_property
+    def variety(self) -> list[tuple[Array, float]]:
         """By run: gains over the tasks with two passing programs on both sides, and the baseline's level."""
         ways = self.rng.dirichlet(self.model.shapes, self.shape)
         pairs = []
@@ -135,14 +142,14 @@ class Draw:
         return found
 
 
-def told(gains: FloatArray, margin: float, alpha: float, level: FloatArray | None = None) -> FloatArray:
+def told(gains: Array, margin: float, alpha: float, level: Array | None = None) -> Array:
     """By run: PASS, INSUFFICIENT or BREACH."""
     low, high = task_bounds(gains, alpha)
     found = np.where(low > -margin, PASS, np.where(high < -margin, BREACH, INSUFFICIENT))
     return found if level is None else np.where(level <= margin, INSUFFICIENT, found)
 
 
-def judge(policy: Bench, draw: Draw) -> dict[str, list[FloatArray]]:
+def judge(policy: Bench, draw: Draw) -> dict[str, list[Array]]:
     """By gate, its figures' outcomes."""
     of, k, model, alpha = policy.settings, draw.k, draw.model, policy.policy.alpha / policy.policy.looks
 
@@ -156,7 +163,7 @@ def judge(policy: Bench, draw: Draw) -> dict[str, list[FloatArray]]:
     collapse, static = of["collapse"], of["static_analysis"]
     varied = [
         told(gains, (1 - collapse.distinct_share) * mean, alpha) if gains.size > 1 and mean else INSUFFICIENT
-        for gains, mean in (draw.variety() if k > 1 else ())
+        for gains, mean in (draw.variety if k > 1 else ())
     ]
     found = {
         "correctness": [told(rate, of["correctness"].margin, alpha, level)],
@@ -214,7 +221,7 @@ def outcomes(
 def main_table(runs: int) -> Iterator[str]:
     """GO / NO-GO in percent by policy, suite, samples and true change."""
     changes = (-0.06, -0.03, 0.0, 0.03, 0.126)
-    yield "| policy | suite | samples | " + " | ".join(f"{100 * change:+.0f} points" for change in changes) + " |"
+    yield "| policy | suite | samples | " + " | ".join(f"{100 * change:+.3g} points" for change in changes) + " |"
     yield "|---" * (3 + len(changes)) + "|"
     sizes = [(suite, k) for suite in SUITES for k in (1, 5, 10, 20)]
     cells = [[outcomes(POLICIES, suite, k, change, runs) for change in changes] for suite, k in sizes]
@@ -255,7 +262,7 @@ def needed(runs: int) -> Iterator[str]:
 def main() -> None:
     """Write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=300, help="simulated gate runs per cell")
+    parser.add_argument("--runs", type=int, default=200, help="simulated gate runs per cell")
     runs = parser.parse_args().runs
     model = Model()
     levels = "; ".join(f"{suite.name} {suite.level:g}, {suite.spread:.2f}" for suite in SUITES)
