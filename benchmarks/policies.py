@@ -100,7 +100,9 @@ class Draw:
             return before * (self.rng.random(self.shape) >= share)
         if kind == "mixture":
             return before * (self.rng.random(self.shape) >= share / 2) * (1 - share / 2 / (1 - share / 2))
-        hurt = np.arange(suite.tasks) < suite.tasks / 8  # one domain of eight
+        hurt = np.arange(suite.tasks) < suite.tasks * max(
+            1 / 8, share
+        )  # one domain, of an eighth of the tasks or as many as it takes
         return before * np.where(hurt, 1 - min(1.0, share / hurt.mean()), 1.0)
 
     def _own(self, rate: float) -> Array:
