@@ -125,7 +125,8 @@ class Draw:
     def findings(self, found: Sequence[Array]) -> Array:
         """As static_analysis: what more passes explain at the baseline's rate is no rise."""
         rate = found[0].sum(axis=1, keepdims=True) / np.maximum(self.passed[0].sum(axis=1, keepdims=True), 1)
-        return (rate * (self.passed[1] - self.passed[0]) - (found[1] - found[0])) / self.k
+        gains: Array = (rate * (self.passed[1] - self.passed[0]) - (found[1] - found[0])) / self.k
+        return gains
 
     @cached_property
     def variety(self) -> list[tuple[Array, float]]:
