@@ -1,16 +1,19 @@
-"""Signs of a model that repeats itself: less found in k tries, fewer different programs, damaged or cut-off answers."""
+"""Signs of a model that repeats itself: less found in k tries, right answers all alike, damaged or cut-off answers."""
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.gating import syntax
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.draws import Draws, draws, fewest
+from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.paired import compare, conclude, unmeasured
 from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.records import Result, Status
+from ssd_plugin.statistics import paired_deltas
 from ssd_plugin.verdict import GateResult, Measurement
 
 _CUT = frozenset({"length", "max_tokens", "max_length", "length_capped"})  # finish reasons, as engines spell them
@@ -19,37 +22,58 @@ _KNOWN = _CUT | {"stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`k` of pass@k (needs 2 k samples a task) and its margin; `distinct_share`: of the baseline's different programs a task, how
-    many must remain; `damage_margin`: tolerated rise of samples that do not parse, and of cut-off or empty ones;
-    `length_margin`: tolerated change of an answer's length, in doublings."""
+    """`k` of pass@k (needs 2 k samples per task) and its margin; `distinct_share`: how much of the baseline's variety
+    among passing programs must remain; `damage_margin`: tolerated rise of samples that do not parse, and of cut-off or empty
+    ones; `length_margin`: tolerated change of an answer's length, in doublings."""
 
     k: int = 5
-    pass_at_k_margin: float = 0.05
-    distinct_share: float = 0.9
-    damage_margin: float = 0.03
+    pass_at_k_margin: float = 0.06
+    distinct_share: float = 0.8
+    damage_margin: float = 0.04
     length_margin: float = 0.5
 
 
-def _pass_at_k(side: Side, k: int) -> dict[str, float]:
-    return {
-        task: pass_at_k(len(rows), sum(row.status is Status.PASS for row in rows), k)
-        for task, rows in side.by_task.items()
-    }
-
-
-def _distinct(side: Side, shapes: dict[str, str]) -> dict[str, float]:
-    """By task: different programs, names and layout aside, over samples."""
-    return {task: len({shapes.get(row.program, "") for row in rows}) / len(rows) for task, rows in side.by_task.items()}
-
-
-def _compare_distinct(context: GateContext, settings: Settings, shapes: dict[str, str]) -> Measurement:
-    if min(context.baseline.samples_per_task, context.candidate.samples_per_task) < 2:
-        return unmeasured("different programs a task")
-    before, after = _distinct(context.baseline, shapes), _distinct(context.candidate, shapes)
-    margin = (1 - settings.distinct_share) * statistics.fmean(before.values())
-    return compare(
-        "different programs a task", before, after, margin=margin, alpha=context.alpha, unit="programs a sample"
+def _compare_pass_at_k(context: GateContext, sides: tuple[Draws, Draws], settings: Settings) -> Measurement:
+    name, unit = f"pass@{settings.k}", "share of tasks"
+    if min(map(fewest, sides)) < 2 * settings.k:
+        return unmeasured(name, unit)
+    before, after = (
+        {
+            task: pass_at_k(len(rows), sum(row.status is Status.PASS for row in rows), settings.k)
+            for task, rows in side.items()
+        }
+        for side in sides
     )
+    return compare(name, before, after, margin=settings.pass_at_k_margin, alpha=context.alpha, unit=unit)
+
+
+def _variety(side: Draws, shapes: dict[str, str]) -> dict[str, float]:
+    """By task with two passing programs or more: the share of pairs of them that differ, names and layout aside.
+
+    That is the number of different programs rarefied to two, less one (Hurlbert 1971, "The Nonconcept of Species Diversity"): its
+    expectation does not depend on how many programs pass, so a model that passes more is compared at equal numbers.
+    """
+    found = {}
+    for task, rows in side.items():
+        alike = Counter(shapes.get(row.program, "") for row in rows if row.status is Status.PASS)
+        total = alike.total()
+        if total > 1:
+            found[task] = 1 - sum(n * (n - 1) for n in alike.values()) / (total * (total - 1))
+    return found
+
+
+def _compare_variety(
+    context: GateContext, sides: tuple[Draws, Draws], settings: Settings, shapes: dict[str, str]
+) -> Measurement:
+    name, unit = "pairs of passing programs that differ", "share of pairs"
+    paired_deltas(context.baseline.pass_rates(), context.candidate.pass_rates())  # refuses unpaired sides
+    before, after = (_variety(side, shapes) for side in sides)
+    both = sorted(before.keys() & after.keys())
+    margin = (1 - settings.distinct_share) * statistics.fmean([before[task] for task in both] or [0.0])
+    if len(both) < 2 or not margin:
+        return unmeasured(name, unit)
+    left, right = ({task: side[task] for task in both} for side in (before, after))
+    return compare(name, left, right, margin=margin, alpha=context.alpha, unit=unit)
 
 
 def _compare_length(context: GateContext, margin: float) -> Measurement:
@@ -100,18 +124,16 @@ def _compare_endings(context: GateContext, margin: float) -> tuple[list[Measurem
 
 
 def check(context: GateContext, settings: Settings) -> GateResult:
-    """pass@k, different programs, parse failures, cut-off or empty answers, length."""
+    """pass@k, variety of the passing programs, parse failures, cut-off or empty answers, length."""
     sides = (context.baseline, context.candidate)
     programs = [row.program for side in sides for row in side.rows]
     shapes = context.memo.lookup("shape", programs, lambda new: [syntax.shape(program) for program in new])
-    figures = [_compare_distinct(context, settings, shapes), _compare_length(context, settings.length_margin)]
-    name, enough = f"pass@{settings.k}", 2 * settings.k
-    if min(side.samples_per_task for side in sides) >= enough:
-        before, after = (_pass_at_k(side, settings.k) for side in sides)
-        margin = settings.pass_at_k_margin
-        figures.insert(0, compare(name, before, after, margin=margin, alpha=context.alpha, unit="share of tasks"))
-    else:
-        figures.insert(0, unmeasured(name, "share of tasks"))
+    tries = draws(context)
+    figures = [
+        _compare_pass_at_k(context, tries, settings),
+        _compare_variety(context, tries, settings, shapes),
+        _compare_length(context, settings.length_margin),
+    ]
     before, after = (side.rates(lambda row: shapes.get(row.program, "text:")[:5] == "text:") for side in sides)
     margin = settings.damage_margin
     what = "samples that do not parse"
@@ -126,5 +148,7 @@ def ssd_gates() -> Sequence[Gate]:
     """This file's gate."""
     summary = "pass@k, variety, parse rate, cut-off answers and length against the baseline"
     return [
-        Gate(name="collapse", summary=summary, needs="results with 2 k samples a task", settings=Settings, check=check)
+        Gate(
+            name="collapse", summary=summary, needs="results with 2 k samples per task", settings=Settings, check=check
+        )
     ]

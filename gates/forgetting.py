@@ -21,7 +21,7 @@ from ssd_plugin.verdict import Finding, GateResult, GateStatus
 class Settings:
     """`margin`: tolerated loss of the share of samples that obey everything their prompt asks."""
 
-    margin: float = 0.03
+    margin: float = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)

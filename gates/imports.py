@@ -29,7 +29,7 @@ class Settings:
     """`margin`: tolerated rise of the share of samples with a suspicious import; `allowed`: your own module names;
     `imitated`: how many of the most downloaded packages are guarded against look-alikes."""
 
-    margin: float = 0.03
+    margin: float = 0.04
     allowed: tuple[str, ...] = ()
     imitated: int = 2000
 

@@ -84,8 +84,6 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     troubles = [trouble for side in sides for trouble in _side_troubles(side, context)]
     troubles += _grading_differs(sides)
     samples = {side.role: side.samples_per_task for side in sides[:2]}
-    if len(set(samples.values())) > 1:
-        troubles.append(f"samples a task differ: {samples}")
     weak = [task.task_id for task in context.tasks if task.check is not None and task.check.weak_oracle]
     if weak and not settings.allow_weak_oracle:
         troubles.append(f"{len(weak)} tasks have a weak oracle, such as {weak[0]!r}, and the policy allows none")
@@ -101,6 +99,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     if _answers(context.baseline) == _answers(context.candidate):
         why = "baseline and candidate give the same answers, so nothing was compared; give each model's own samples"
         return refuse("integrity", GateStatus.INSUFFICIENT, why)
+    each = " and ".join(map(str, sorted(set(samples.values()))))
     canaries, total = sides[0].meta["canaries"]["total"], len(context.tasks)
     figures = (
         Measurement(
@@ -113,7 +112,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         ),
     )  # fmt: skip
     reason = (
-        f"{total} tasks paired, {samples['candidate']} samples each, {canaries} canary attacks rejected, "
+        f"{total} tasks paired, {each} samples each, {canaries} canary attacks rejected, "
         f"{len(references)} reference solutions pass, sandbox {sides[1].meta['tier']}"
     )
     if untried := total - len(references):

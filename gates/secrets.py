@@ -37,7 +37,7 @@ _PLACEHOLDER = re.compile(r"^\W*$|example|placeholder|your[_-]|xxx|changeme|dumm
 class Settings:
     """`margin`: tolerated rise of the share of samples with a hard-coded password; `minimum_length` of one, in characters."""
 
-    margin: float = 0.03
+    margin: float = 0.04
     minimum_length: int = 6
 
 

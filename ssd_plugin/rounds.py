@@ -18,7 +18,7 @@ from ssd_plugin.jsonl import JsonObject, read_json, write_json
 from ssd_plugin.pipeline import run_line
 from ssd_plugin.policy import load_policy
 from ssd_plugin.records import read_tasks
-from ssd_plugin.statistics import bootstrap_mean, paired_bootstrap, paired_t
+from ssd_plugin.statistics import paired_t, share_interval
 from ssd_plugin.tracking.send import check_trackers, send
 from ssd_plugin.verdict import Outcome, read_verdict
 
@@ -174,11 +174,12 @@ def describe(generations: Sequence[Generation], *, asked: int, stopped: str) -> 
     for one in generations:
         row: JsonObject = {
             "generation": one.number, "folder": one.folder, "outcome": one.outcome, "reason": one.reason,
-            "decode": asdict(one.decode), "development": asdict(bootstrap_mean(one.development)),
-            "held_out": asdict(bootstrap_mean(one.held_out)),
+            "decode": asdict(one.decode), "development": asdict(share_interval(one.development)),
+            "held_out": asdict(share_interval(one.held_out)),
         }  # fmt: skip
         if one.number:
             for name, other in (("since_last", generations[one.number - 1]), ("since_origin", generations[0])):
-                row[name] = asdict(paired_bootstrap(other.held_out, one.held_out))
+                changes = [after - before for before, after in zip(other.held_out, one.held_out, strict=True)]
+                row[name] = asdict(paired_t(changes))
         rows.append(row)
     return {"schema": SCHEMA, "asked": asked, "stopped": stopped, "generations": rows}

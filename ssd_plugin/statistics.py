@@ -1,4 +1,4 @@
-"""All statistics of the project: intervals over tasks, non-inferiority and its power, exact McNemar, Holm.
+"""Statistics of the project: intervals over tasks, non-inferiority, exact McNemar, Holm; power is in `power.py`.
 
 The unit is the task: average a task's samples first, then pass one number a task. Deltas are candidate minus baseline
 of something where more is better; for a rate where less is better (lint findings, parse failures) pass baseline minus
@@ -18,6 +18,7 @@ from ssd_plugin.errors import StatisticsError
 
 FloatArray = npt.NDArray[np.float64]
 
+_PRIOR = 10  # tasks' worth of weight that the spread of all groups has in a group's own
 _CHUNK = 2_000_000  # bootstrap draws held in memory at once (16 MB)
 
 
@@ -41,14 +42,13 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class NonInferiority:
-    """`lower` and `upper` are one-sided bounds, each at 1 - alpha; `p_value` tests "the loss is the margin or more"."""
+    """`lower` and `upper` are one-sided bounds, each at 1 - alpha."""
 
     outcome: Decision
     lower: float
     upper: float
     estimate: float
     tasks: int
-    p_value: float
 
 
 def finite_numbers(values: Sequence[float] | FloatArray, what: str = "values") -> FloatArray:
@@ -66,10 +66,25 @@ def finite_numbers(values: Sequence[float] | FloatArray, what: str = "values") -
     return array
 
 
-def _open_unit(value: float, name: str) -> float:
+def open_unit(value: float, name: str) -> float:
+    """The value, strictly between 0 and 1.
+
+    Raises:
+        StatisticsError: it is not.
+    """
     if not 0.0 < value < 1.0:
         raise StatisticsError(f"{name} must lie strictly between 0 and 1, is {value}")
     return value
+
+
+def positive_margin(margin: float) -> None:
+    """Refuse a margin that is no positive number.
+
+    Raises:
+        StatisticsError: it is none.
+    """
+    if not (math.isfinite(margin) and margin > 0):
+        raise StatisticsError(f"margin must be a positive number, is {margin}")
 
 
 def paired_deltas(baseline: Mapping[str, float], candidate: Mapping[str, float]) -> list[float]:
@@ -112,65 +127,106 @@ def bootstrap_mean(
         raise StatisticsError("an interval needs two tasks or more; got one")
     if resamples < 100:
         raise StatisticsError(f"resamples must be 100 or more, is {resamples}")
-    quantile = float(special.stdtrit(array.size - 1, (1 - _open_unit(confidence, "confidence")) / 2))
+    quantile = float(special.stdtrit(array.size - 1, (1 - open_unit(confidence, "confidence")) / 2))
     tail = float(special.ndtr(math.sqrt(array.size / (array.size - 1)) * quantile))
     low, high = np.quantile(_resampled_means(array, resamples, seed), (tail, 1 - tail))
     return Interval(estimate=float(array.mean()), low=float(low), high=float(high), confidence=confidence)
 
 
-def paired_bootstrap(
-    baseline: Sequence[float] | FloatArray,
-    candidate: Sequence[float] | FloatArray,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Bootstrap interval of candidate minus baseline, the i-th entries of both being the same task.
+def unseen_share(tasks: int, alpha: float) -> float:
+    """The largest share of tasks that may be lost whole while none of `tasks` shows it, at 1 - alpha (exact binomial)."""
+    return -math.expm1(math.log(open_unit(alpha, "alpha")) / tasks)
+
+
+def tasks_for_margin(margin: float, alpha: float) -> int:
+    """The fewest tasks on which any candidate can be shown to lose less than `margin` of the tasks whole."""
+    return math.ceil(math.log(open_unit(alpha, "alpha")) / math.log1p(-open_unit(margin, "margin")))
+
+
+def _plain_bounds(deltas: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
+    tasks = deltas.shape[-1]
+    if tasks < 2:
+        raise StatisticsError("an interval needs two tasks or more; got one")
+    mean, error = deltas.mean(axis=-1), deltas.std(axis=-1, ddof=1) / math.sqrt(tasks)
+    half = -special.stdtrit(tasks - 1, alpha) * error
+    return mean - half, mean + half
+
+
+def _skewness_shift(deltas: FloatArray, quantile: float) -> FloatArray:
+    squares = deltas * deltas
+    total = np.maximum(squares.sum(axis=-1), np.finfo(float).tiny)
+    shift: FloatArray = quantile**2 / 2 * (squares * deltas).sum(axis=-1) / total / deltas.shape[-1]
+    return shift
+
+
+def task_bounds(deltas: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
+    """One-sided bounds of the mean over the last axis ("... tasks" to "..."), of deltas within [-1, 1].
+
+    A t bound with a pseudo-pair of +1 and -1 is too tight in two ways where tasks are won or lost whole: a few lost ones skew the
+    mean, and where none was seen some may still be. So the bound moves by t^2 / 2 tasks in proportion to the skewness (all of it
+    where each delta is 0 or -1, as in Wilson's score interval; nothing where losses and gains are alike), and never lies inside
+    `unseen_share`.
 
     Raises:
-        StatisticsError: the sides differ in length, or as `bootstrap_mean`.
+        StatisticsError: a delta outside [-1, 1].
     """
-    left, right = finite_numbers(baseline, "baseline"), finite_numbers(candidate, "candidate")
-    if left.size != right.size:
-        raise StatisticsError(f"unpaired: {left.size} baseline and {right.size} candidate values")
-    return bootstrap_mean(right - left, confidence=confidence, resamples=resamples, seed=seed)
+    if np.abs(deltas).max() > 1:
+        raise StatisticsError(
+            "pseudo-pairs of +1 and -1 need deltas within [-1, 1]; pass pseudo_pairs=False for other units"
+        )
+    tasks, pair = deltas.shape[-1], np.broadcast_to((1.0, -1.0), (*deltas.shape[:-1], 2))
+    low, high = _plain_bounds(np.concatenate([deltas, pair], axis=-1), alpha)
+    shift = _skewness_shift(deltas, float(special.stdtrit(tasks + 1, alpha)))
+    unseen, mean = unseen_share(tasks, alpha), deltas.mean(axis=-1)
+    return (
+        np.maximum(-1.0, np.minimum(low + np.minimum(shift, 0.0), (1 - unseen) * mean - unseen)),
+        np.minimum(1.0, np.maximum(high + np.maximum(shift, 0.0), (1 - unseen) * mean + unseen)),
+    )
 
 
-def _mean_and_error(deltas: FloatArray, pseudo_pairs: bool) -> tuple[float, float, int]:
-    """Mean, standard error and degrees of freedom, with the pseudo-pair of +1 and -1 appended where asked for."""
-    if pseudo_pairs:
-        if np.abs(deltas).max() > 1:
-            raise StatisticsError(
-                "pseudo-pairs of +1 and -1 need deltas within [-1, 1]; pass pseudo_pairs=False for other units"
-            )
-        deltas = np.append(deltas, (1.0, -1.0))
-    if deltas.size < 2:
-        raise StatisticsError("an interval needs two tasks or more; got one")
-    return float(deltas.mean()), float(deltas.std(ddof=1)) / math.sqrt(deltas.size), deltas.size - 1
+def _bounds(deltas: FloatArray, alpha: float, pseudo_pairs: bool) -> tuple[float, float]:
+    low, high = (task_bounds if pseudo_pairs else _plain_bounds)(deltas, alpha)
+    return float(low), float(high)
 
 
 def paired_t(deltas: Sequence[float] | FloatArray, *, confidence: float = 0.95, pseudo_pairs: bool = True) -> Interval:
-    """Two-sided t interval of the mean delta; `estimate` is the plain mean, the bounds include the pseudo-pair.
+    """Two-sided interval of the mean delta by the bounds that `noninferiority` decides by; `estimate` is the plain mean.
 
     One pseudo-task of +1 and one of -1 keep the width above zero when every task ties (the sibling of Agresti and
-    Coull's "plus four" for paired proportions), so ten ties no longer prove equality.
+    Coull's "plus four" for paired proportions), so ten ties no longer prove equality; `task_bounds` has the rest.
 
     Raises:
         StatisticsError: empty, not finite, outside [-1, 1] with pseudo-pairs, or all equal without them.
     """
     array = finite_numbers(deltas, "deltas")
-    mean, error, freedom = _mean_and_error(array, pseudo_pairs)
-    if error == 0.0:
+    tail = (1 - open_unit(confidence, "confidence")) / 2
+    low, high = _bounds(array, tail, pseudo_pairs)
+    if low == high:
         raise StatisticsError("all deltas are equal, which says nothing about their spread; use pseudo_pairs=True")
-    half = float(special.stdtrit(freedom, (1 + _open_unit(confidence, "confidence")) / 2)) * error
-    return Interval(estimate=float(array.mean()), low=mean - half, high=mean + half, confidence=confidence)
+    return Interval(estimate=float(array.mean()), low=low, high=high, confidence=confidence)
+
+
+def share_interval(values: Sequence[float] | FloatArray, *, confidence: float = 0.95) -> Interval:
+    """Two-sided interval of the mean over tasks of values within [0, 1] (pass rates, pass@k of one side).
+
+    The bounds of `task_bounds`, seen from either end: with no task passed it is Clopper and Pearson's one-sided bound, where a
+    bootstrap of equal values has no width and one of few passes covers far less than it says.
+
+    Raises:
+        StatisticsError: empty, not finite, or outside [0, 1].
+    """
+    array = finite_numbers(values)
+    if array.min() < 0 or array.max() > 1:
+        raise StatisticsError("shares must lie within [0, 1]")
+    tail = (1 - open_unit(confidence, "confidence")) / 2
+    high, low = _bounds(array, tail, True)[1], 1 - _bounds(1 - array, tail, True)[1]
+    return Interval(estimate=float(array.mean()), low=low, high=high, confidence=confidence)
 
 
 def noninferiority(
     deltas: Sequence[float] | FloatArray, *, margin: float, alpha: float = 0.05, pseudo_pairs: bool = True
 ) -> NonInferiority:
-    """Is the loss smaller than `margin`? Two one-sided t bounds over tasks; a negative delta is a loss.
+    """Is the loss smaller than `margin`? Two one-sided bounds over tasks; a negative delta is a loss.
 
     PASS: the lower bound lies above -margin. BREACH: the upper bound lies below it. INSUFFICIENT: neither, or zero
     variance without pseudo-pairs. Several such tests that must all pass need no correction (intersection-union,
@@ -180,119 +236,12 @@ def noninferiority(
         StatisticsError: empty or not finite deltas, a margin that is not positive.
     """
     array = finite_numbers(deltas, "deltas")
-    if not (math.isfinite(margin) and margin > 0):
-        raise StatisticsError(f"margin must be a positive number, is {margin}")
-    mean, error, freedom = _mean_and_error(array, pseudo_pairs)
-    half = float(special.stdtrit(freedom, 1 - _open_unit(alpha, "alpha"))) * error
-    outcome, p_value = Decision.INSUFFICIENT, 1.0
-    if error > 0:
-        p_value = float(special.stdtr(freedom, -(mean + margin) / error))
-        if mean - half > -margin:
-            outcome = Decision.PASS
-        elif mean + half < -margin:
-            outcome = Decision.BREACH
-    return NonInferiority(outcome=outcome, lower=mean - half, upper=mean + half, estimate=float(array.mean()),
-                          tasks=array.size, p_value=p_value)  # fmt: skip
-
-
-def same_model_sd(passes: Sequence[int], samples: int) -> float:
-    """Expected standard deviation over tasks of an A/A delta, from one side's passes out of `samples` a task.
-
-    Two draws of the same model differ on a task by a variance of 2 p (1 - p) / k; p (1 - p) is estimated without bias.
-
-    Raises:
-        StatisticsError: fewer than two samples a task, or a count outside 0..samples.
-    """
-    counts = finite_numbers(passes, "passes")
-    if samples < 2:
-        raise StatisticsError("the spread between samples needs two samples a task or more")
-    if counts.min() < 0 or counts.max() > samples:
-        raise StatisticsError(f"passes must lie between 0 and {samples}")
-    rates = counts / samples
-    return math.sqrt(float((2 * rates * (1 - rates) / (samples - 1)).mean()))
-
-
-def _lower_bound_terms(
-    sd: float, tasks: int, true_delta: float, alpha: float, pseudo_pairs: bool
-) -> tuple[float, float]:
-    """Expected lower bound of `noninferiority`, and the standard deviation of the mean it is built from."""
-    if not (math.isfinite(sd) and sd >= 0) or tasks < 2:
-        raise StatisticsError(f"power needs a finite sd >= 0 and two tasks or more; got sd {sd}, {tasks} tasks")
-    extra = 2 if pseudo_pairs else 0
-    total = tasks + extra
-    mean = tasks * true_delta / total
-    squares = tasks * (sd**2 + true_delta**2) + extra - total * mean**2  # the pseudo-pair adds (+1)^2 + (-1)^2
-    error = math.sqrt(squares / (total - 1) / total)
-    return mean - float(special.stdtrit(total - 1, 1 - _open_unit(alpha, "alpha"))) * error, sd * math.sqrt(
-        tasks
-    ) / total
-
-
-def noninferiority_power(
-    *, sd: float, tasks: int, margin: float, true_delta: float = 0.0, alpha: float = 0.05, pseudo_pairs: bool = True
-) -> float:
-    """Probability that `noninferiority` says PASS, by the normal approximation of the mean delta.
-
-    `sd` is the standard deviation of the deltas over tasks: `same_model_sd`, or sqrt(discordant share) with one
-    sample a task.
-
-    Raises:
-        StatisticsError: negative sd, fewer than two tasks, a margin that is not positive.
-    """
-    if not (math.isfinite(margin) and margin > 0):
-        raise StatisticsError(f"margin must be a positive number, is {margin}")
-    bound, spread = _lower_bound_terms(sd, tasks, true_delta, alpha, pseudo_pairs)
-    if spread == 0:
-        return float(bound > -margin)
-    return float(special.ndtr((bound + margin) / spread))
-
-
-def tasks_needed(
-    *,
-    sd: float,
-    margin: float,
-    power: float = 0.8,
-    true_delta: float = 0.0,
-    alpha: float = 0.05,
-    pseudo_pairs: bool = True,
-) -> int:
-    """The fewest tasks with which `noninferiority_power` reaches `power`.
-
-    Raises:
-        StatisticsError: no number of tasks reaches it (the true loss is the margin or more).
-    """
-    _open_unit(power, "power")
-    if margin + true_delta <= 0:
-        raise StatisticsError(
-            f"a true loss of {-true_delta} is not within the margin {margin}: no number of tasks passes it"
-        )
-
-    def enough(tasks: int) -> bool:
-        reached = noninferiority_power(
-            sd=sd, tasks=tasks, margin=margin, true_delta=true_delta, alpha=alpha, pseudo_pairs=pseudo_pairs
-        )
-        return reached >= power
-
-    high = 2
-    while not enough(high):
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
-
-
-def minimum_detectable(
-    *, sd: float, tasks: int, power: float = 0.8, alpha: float = 0.05, pseudo_pairs: bool = True
-) -> float:
-    """The smallest margin that a candidate equal to its baseline would pass with probability `power`.
-
-    Raises:
-        StatisticsError: as `noninferiority_power`.
-    """
-    bound, spread = _lower_bound_terms(sd, tasks, 0.0, alpha, pseudo_pairs)
-    return float(special.ndtri(_open_unit(power, "power"))) * spread - bound
+    positive_margin(margin)
+    lower, upper = _bounds(array, open_unit(alpha, "alpha"), pseudo_pairs)
+    outcome = Decision.INSUFFICIENT
+    if lower < upper:
+        outcome = Decision.PASS if lower > -margin else Decision.BREACH if upper < -margin else outcome
+    return NonInferiority(outcome=outcome, lower=lower, upper=upper, estimate=float(array.mean()), tasks=array.size)
 
 
 def exact_share(count: int, total: int, *, confidence: float = 0.95) -> Interval:
@@ -303,7 +252,7 @@ def exact_share(count: int, total: int, *, confidence: float = 0.95) -> Interval
     """
     if not 0 <= count <= total or total < 1:
         raise StatisticsError(f"a share needs a count within a total of one or more; got {count} of {total}")
-    tail = (1 - _open_unit(confidence, "confidence")) / 2
+    tail = (1 - open_unit(confidence, "confidence")) / 2
     low = float(special.betaincinv(count, total - count + 1, tail)) if count else 0.0
     high = float(special.betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
     return Interval(estimate=count / total, low=low, high=high, confidence=confidence)
@@ -351,7 +300,7 @@ def simultaneous_intervals(
     """
     if not groups:
         raise StatisticsError("simultaneous intervals need one group or more")
-    each = 1 - (1 - _open_unit(confidence, "confidence")) / len(groups)
+    each = 1 - (1 - open_unit(confidence, "confidence")) / len(groups)
     intervals = {}
     for name, deltas in groups.items():
         try:
@@ -360,3 +309,34 @@ def simultaneous_intervals(
             raise StatisticsError(f"group {name!r}: {error}") from error
         intervals[name] = Interval(estimate=one.estimate, low=one.low, high=one.high, confidence=confidence)
     return intervals
+
+
+def group_bounds(groups: Mapping[str, Sequence[float]], alpha: float = 0.05) -> dict[str, NonInferiority]:
+    """Bounds of each group's mean delta, for "no group lost the margin" (all lower bounds) and "one did" (any upper bound).
+
+    `lower` holds at 1 - alpha for its group alone, which is enough where all must pass, and never lies inside `unseen_share`;
+    `upper` holds for all groups together (Bonferroni). A group's variance is its own and that of all groups at the weight of ten
+    tasks (with a pseudo-pair of +1 and -1): few tasks tell little of their own spread (Smyth 2004, moderated t). `outcome` is
+    INSUFFICIENT: the margin is the caller's.
+
+    Raises:
+        StatisticsError: no groups, or a group that is empty or not finite (named).
+    """
+    arrays = {name: finite_numbers(deltas, f"group {name!r}") for name, deltas in groups.items()}
+    if not arrays:
+        raise StatisticsError("bounds of groups need one group or more")
+    tasks = sum(array.size for array in arrays.values())
+    within = {name: float(((array - array.mean()) ** 2).sum()) for name, array in arrays.items()}
+    common = (sum(within.values()) + 2) / (tasks - len(arrays) + 2)
+    found = {}
+    for name, array in arrays.items():
+        freedom = array.size - 1 + min(_PRIOR, tasks - len(arrays) + 2)
+        spread = (within[name] + _PRIOR * common) / (array.size - 1 + _PRIOR)
+        error, mean = math.sqrt(spread / array.size), float(array.mean())
+        unseen, quantile = unseen_share(array.size, alpha), float(special.stdtrit(freedom, alpha))
+        low = mean + quantile * error + min(float(_skewness_shift(array, quantile)), 0.0)
+        found[name] = NonInferiority(
+            outcome=Decision.INSUFFICIENT, lower=min(low, (1 - unseen) * mean - unseen),
+            upper=mean - float(special.stdtrit(freedom, alpha / len(arrays))) * error, estimate=mean, tasks=array.size,
+        )  # fmt: skip
+    return found

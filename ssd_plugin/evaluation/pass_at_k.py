@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ssd_plugin.errors import DataError
 from ssd_plugin.records import Result, Status, Task
-from ssd_plugin.statistics import Interval, bootstrap_mean
+from ssd_plugin.statistics import Interval, share_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +64,8 @@ def summarise_pass_at_k(
     group: Callable[[Task], str] = lambda _: "all",
     *,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> dict[str, PassAtK]:
-    """Mean pass@k of each group of tasks (`lambda t: t.domain`, `lambda t: t.difficulty`), tasks resampled for the interval.
+    """Mean pass@k of each group of tasks (`lambda t: t.domain`, `lambda t: t.difficulty`), with intervals over tasks.
 
     Raises:
         DataError: a value belongs to no task.
@@ -77,9 +76,9 @@ def summarise_pass_at_k(
         if task_id not in groups:
             raise DataError(f"pass@{k}: unknown task_id {task_id!r}")
         values[groups[task_id]].append(value)
-    return {name: _mean(numbers, k, confidence, seed) for name, numbers in sorted(values.items())}
+    return {name: _mean(numbers, k, confidence) for name, numbers in sorted(values.items())}
 
 
-def _mean(numbers: list[float], k: int, confidence: float, seed: int) -> PassAtK:
-    interval = bootstrap_mean(numbers, confidence=confidence, seed=seed) if len(numbers) > 1 else None
+def _mean(numbers: list[float], k: int, confidence: float) -> PassAtK:
+    interval = share_interval(numbers, confidence=confidence) if len(numbers) > 1 else None
     return PassAtK(k=k, estimate=sum(numbers) / len(numbers), interval=interval, tasks=len(numbers))

@@ -11,7 +11,7 @@ from ssd_plugin.config import DecodeConfig
 from ssd_plugin.errors import DataError
 from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.records import Status, Task, iter_tasks, read_results
-from ssd_plugin.statistics import Interval, bootstrap_mean, paired_bootstrap, paired_deltas, simultaneous_intervals
+from ssd_plugin.statistics import Interval, paired_deltas, paired_t, share_interval, simultaneous_intervals
 
 KS = (1, 5, 10)
 
@@ -48,16 +48,16 @@ def tally(results: Path, tasks: Mapping[str, Task]) -> Tally:
     return found
 
 
-def _pass_at(side: Tally, k: int, only: Iterable[str]) -> list[float]:
-    return [pass_at_k(*side.tasks[task], k) for task in only]
+def _pass_at(side: Tally, k: int, only: Iterable[str]) -> dict[str, float]:
+    return {task: pass_at_k(*side.tasks[task], k) for task in only}
 
 
 def _figures(side: Tally, ks: Iterable[int], only: list[str]) -> dict[str, Any]:
     """pass@k with intervals over the tasks `only`; a single task has a value and no interval."""
     figures: dict[str, Any] = {"tasks": len(only)}
     for k in ks:
-        values = _pass_at(side, k, only)
-        figures[f"pass_at_{k}"] = asdict(bootstrap_mean(values)) if len(values) > 1 else {"estimate": values[0]}
+        values = list(_pass_at(side, k, only).values())
+        figures[f"pass_at_{k}"] = asdict(share_interval(values)) if len(values) > 1 else {"estimate": values[0]}
     return figures
 
 
@@ -76,7 +76,7 @@ def _deltas(
     """`second` minus `first`, paired by task; the groups of each grouping with intervals that hold all together."""
     everything = list(first.tasks)
     row: dict[str, Any] = {
-        f"pass_at_{k}": asdict(paired_bootstrap(_pass_at(first, k, everything), _pass_at(second, k, everything)))
+        f"pass_at_{k}": asdict(paired_t(paired_deltas(*(_pass_at(side, k, everything) for side in (first, second)))))
         for k in ks
     }
     rates = [{task: passed / n for task, (n, passed) in side.tasks.items()} for side in (first, second)]
@@ -96,7 +96,7 @@ def _bounded(interval: Interval) -> dict[str, float]:
 def summarise(
     tasks_file: Path, results: Mapping[str, Path], decodes: Mapping[str, DecodeConfig], labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The document of evaluate/summary.json; rates are fractions, intervals 95 %, by resampling tasks.
+    """The document of evaluate/summary.json; rates are fractions, intervals 95 %, over tasks.
 
     Raises:
         DataError, StatisticsError: a side is incomplete or the sides are not paired.

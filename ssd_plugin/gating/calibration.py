@@ -4,7 +4,8 @@ Each replicate is judged by the whole policy: every gate that resampling can try
 follows from all of them as in a gate run. `halves`: each task's samples are split at random into two disjoint halves, one a
 side; nothing is assumed, but a side has half the samples. `redrawn`: both sides draw as many samples a task as the baseline
 has, with replacement; the size is right, the spread too small by (k - 1) / k. `margin_loss` and `double_loss`: as `redrawn`, and
-the candidate loses passes until its pass@1 is lower by exactly the margin of `correctness`, or by twice that.
+the candidate loses passes of all tasks alike until its pass@1 is lower by exactly the margin of `correctness`, or by twice that.
+`lost_tasks`: it loses whole tasks instead, by the margin on average: the loss that is hardest to see in few tasks.
 """
 
 import random
@@ -27,7 +28,13 @@ from ssd_plugin.records import Result, Status
 from ssd_plugin.statistics import Interval, exact_share
 from ssd_plugin.verdict import GateResult, Outcome, PowerRow, decide, weigh
 
-_LOSSES = {"halves": 0.0, "redrawn": 0.0, "margin_loss": 1.0, "double_loss": 2.0}  # in margins of correctness
+_LOSSES = {
+    "halves": 0.0,
+    "redrawn": 0.0,
+    "margin_loss": 1.0,
+    "lost_tasks": 1.0,
+    "double_loss": 2.0,
+}  # in margins of correctness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +52,10 @@ class Experiment:
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """What a policy does on this baseline. `false_block`: an equal candidate (`redrawn`) does not get GO. `false_pass`: one worse
-    by exactly the margin of `correctness` gets GO. `power`: one worse by twice the margin gets NO-GO. The last two are None for
-    a policy without `correctness`. `left_out`: gates that resampling cannot try (they judge files, not samples). `too_few`: what
-    is needed where there is too little for any GO, or for a GO of an equal model with probability 0.8; empty with enough.
+    by exactly the margin of `correctness` gets GO, in `margin_loss` or `lost_tasks`, whichever is more often. `power`: one worse
+    by twice the margin gets NO-GO. The last two are None for a policy without `correctness`. `left_out`: gates that resampling
+    cannot try (they judge files, not samples). `too_few`: what is needed where there is too little for any GO, or for a GO of an
+    equal model with probability 0.8; empty with enough.
     """
 
     policy: str
@@ -74,9 +82,14 @@ def _redrawn(rows: Sequence[Result], rng: random.Random) -> tuple[list[Result], 
     return rng.choices(rows, k=len(rows)), rng.choices(rows, k=len(rows))
 
 
-def _worsened(rows: Sequence[Result], share: float, rng: random.Random) -> list[Result]:
+def _worsened(rows: Sequence[Result], share: float, rng: random.Random, *, whole: bool) -> list[Result]:
+    """Rows of which `share` of the passes fail: at random, or all those of a `share` of the tasks (`whole`)."""
+    lost = {task: rng.random() < share for task in dict.fromkeys(row.task_id for row in rows)} if whole else {}
     return [
-        replace(row, status=Status.FAIL) if row.status is Status.PASS and rng.random() < share else row for row in rows
+        replace(row, status=Status.FAIL)
+        if row.status is Status.PASS and (lost[row.task_id] if whole else rng.random() < share)
+        else row
+        for row in rows
     ]
 
 
@@ -90,7 +103,7 @@ def _pair(context: GateContext, experiment: str, lost: float, seed: int) -> Gate
         left += one
         right += other
     if lost:
-        right = _worsened(right, lost, rng)
+        right = _worsened(right, lost, rng, whole=experiment == "lost_tasks")
     return replace(
         context,
         baseline=replace(context.baseline, rows=tuple(left)),
@@ -237,7 +250,10 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         alpha=context.alpha,
         left_out=tuple(name for name in bench.policy.gates if name not in tried),
         false_block=replace(go, estimate=1 - go.estimate, low=1 - go.high, high=1 - go.low),
-        false_pass=_share(experiments, "margin_loss", Outcome.GO, replicates),
+        false_pass=max(
+            (_share(experiments, name, Outcome.GO, replicates) for name in ("margin_loss", "lost_tasks")),
+            key=lambda found: found.estimate if found else 0.0,
+        ),
         power=_share(experiments, "double_loss", Outcome.NO_GO, replicates),
         too_few=_too_few(bench.policy, context, power),
         pass_rate_power=power,

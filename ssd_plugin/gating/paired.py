@@ -5,16 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from ssd_plugin.gating.gate import Side
+from ssd_plugin.power import minimum_detectable, noninferiority_power, same_model_sd, tasks_needed
 from ssd_plugin.records import Status
-from ssd_plugin.statistics import (
-    minimum_detectable,
-    noninferiority,
-    noninferiority_power,
-    paired_deltas,
-    paired_t,
-    same_model_sd,
-    tasks_needed,
-)
+from ssd_plugin.statistics import noninferiority, paired_deltas, paired_t
 from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement, PowerRow
 
 MAX_FINDINGS = 1000  # a gate names the first thousand places; its figures count all of them

@@ -25,7 +25,7 @@ from ssd_plugin.report.flips import find_flips
 from ssd_plugin.rounds import CHAIN
 from ssd_plugin.rounds import SCHEMA as CHAIN_SCHEMA
 from ssd_plugin.spent import KINDS, overhead
-from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas
+from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas, share_interval
 from ssd_plugin.verdict import in_short, read_verdict
 
 SCHEMA = "ssd-report/2"
@@ -125,7 +125,7 @@ def _curve(side: Tally) -> list[JsonObject]:
     """pass@k with 95 % intervals for k up to the samples a task."""
     points = []
     for k in range(1, min(MAX_CURVE_POINTS, *(n for n, _ in side.tasks.values())) + 1):
-        interval = bootstrap_mean([pass_at_k(n, passed, k) for n, passed in side.tasks.values()], resamples=2000)
+        interval = share_interval([pass_at_k(n, passed, k) for n, passed in side.tasks.values()])
         points.append({"k": k, "estimate": interval.estimate, "low": interval.low, "high": interval.high})
     return points
 

@@ -100,6 +100,7 @@ _QUESTIONS = {
     "halves": "equal model, disjoint halves",
     "redrawn": "equal model, redrawn",
     "margin_loss": "worse by exactly the margin",
+    "lost_tasks": "worse by the margin, tasks lost whole",
     "double_loss": "worse by twice the margin",
 }
 

@@ -15,7 +15,7 @@ from ssd_plugin.stages import StageReport
 from ssd_plugin.stages.completions import LoadedModel
 from ssd_plugin.stages.graded import Split, sample_and_grade
 from ssd_plugin.stages.model import base_model, candidate_model
-from ssd_plugin.statistics import bootstrap_mean
+from ssd_plugin.statistics import share_interval
 
 
 def _sweep(run: RunDir, config: RunConfig, split: Split, side: str, model: LoadedModel) -> list[JsonObject]:
@@ -26,7 +26,7 @@ def _sweep(run: RunDir, config: RunConfig, split: Split, side: str, model: Loade
             graded = sample_and_grade(
                 split, model, decode, run / f"select/{side}/{decode.label}", f"select {side} {decode.label}"
             )
-            interval = bootstrap_mean(list(graded.pass_rates().values()))
+            interval = share_interval(list(graded.pass_rates().values()))
             figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
             cells.append({"side": side} | asdict(decode) | figures)
     return cells

@@ -13,22 +13,22 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from ssd_plugin.errors import StatisticsError
+from ssd_plugin.power import minimum_detectable, noninferiority_power, same_model_sd, tasks_needed
 from ssd_plugin.statistics import (
     Decision,
     FloatArray,
     bootstrap_mean,
     exact_share,
+    group_bounds,
     holm,
     mcnemar_exact,
-    minimum_detectable,
     noninferiority,
-    noninferiority_power,
-    paired_bootstrap,
     paired_deltas,
     paired_t,
-    same_model_sd,
+    share_interval,
     simultaneous_intervals,
-    tasks_needed,
+    tasks_for_margin,
+    unseen_share,
 )
 
 REPEATS = 2000
@@ -54,12 +54,90 @@ def test_paired_t_without_pseudo_pairs_is_scipys_interval() -> None:
     assert ours.estimate == pytest.approx(deltas.mean())
 
 
-def test_paired_t_with_pseudo_pairs_is_scipys_interval_on_the_extended_list() -> None:
-    deltas = [0.1, -0.2, 0.0, 0.3]
+def test_paired_t_of_symmetric_deltas_is_scipys_interval_on_the_list_with_a_pseudo_pair() -> None:
+    deltas = [0.2, -0.2, 0.1, -0.1] * 60
     ours = paired_t(deltas, confidence=0.9)
     theirs = stats.ttest_1samp([*deltas, 1.0, -1.0], 0).confidence_interval(0.9)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-    assert ours.estimate == pytest.approx(0.05)
+    assert paired_t([0.1, -0.2, 0.0, 0.3] * 20).estimate == pytest.approx(0.05)
+
+
+def test_the_interval_shown_is_the_one_decided_by() -> None:
+    deltas = aa_deltas(np.random.default_rng(3), 80, 5, loss=0.05)
+    shown, decided = paired_t(deltas, confidence=0.95), noninferiority(deltas, margin=0.03, alpha=0.025)
+    assert (shown.low, shown.high) == pytest.approx((decided.lower, decided.upper))
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.025])
+@pytest.mark.parametrize("margin", [0.01, 0.02, 0.03, 0.05, 0.1])
+def test_tasks_lost_whole_pass_no_more_often_than_nominal(margin: float, alpha: float) -> None:
+    """Exact: each task is lost with the probability of the margin, all else ties."""
+    for tasks in range(40, 900, 43):
+        error = 0.0
+        for lost in range(tasks):
+            if (
+                noninferiority([-1.0] * lost + [0.0] * (tasks - lost), margin=margin, alpha=alpha).outcome
+                is not Decision.PASS
+            ):
+                break
+            error += float(stats.binom.pmf(lost, tasks, margin))
+        assert error <= 1.02 * alpha, (tasks, error)
+
+
+@pytest.mark.parametrize(("tasks", "samples", "margin"), [(131, 5, 0.03), (164, 20, 0.03), (378, 10, 0.02)])
+@pytest.mark.parametrize("kind", ["mixture", "lumpy", "swapped", "one domain"])
+def test_a_loss_of_the_margin_passes_no_more_often_than_nominal_whatever_its_form(
+    tasks: int, samples: int, margin: float, kind: str
+) -> None:
+    rng, passed, level = np.random.default_rng(21), 0, 0.5
+    for _ in range(REPEATS):
+        before = rng.beta(0.3, 0.3, tasks)
+        after = before.copy()
+        lost = np.zeros(tasks)
+        if kind == "mixture":
+            share = margin / level / 2
+            lost = np.where(rng.random(tasks) < share, 1.0, share / (1 - share))
+        elif kind == "lumpy":
+            lost = (rng.random(tasks) < margin / level).astype(float)
+        elif kind == "one domain":
+            lost[: tasks // 8] = min(1.0, margin * tasks / (tasks // 8) / level)
+        after = before * (1 - lost)
+        if kind == "swapped":
+            before = (before > 0.5).astype(float)
+            flips = rng.random(tasks)
+            after = np.where(before > 0, flips >= (margin + 0.03) / level, flips < 0.03 / level).astype(float)
+        deltas = (rng.binomial(samples, after) - rng.binomial(samples, before)) / samples
+        passed += noninferiority(deltas, margin=margin, alpha=0.025).outcome is Decision.PASS
+    assert passed / REPEATS <= 0.025 + binomial_error(0.025)
+
+
+@pytest.mark.parametrize(("margin", "alpha", "tasks"), [(0.03, 0.025, 122), (0.01, 0.05, 299), (0.1, 0.05, 29)])
+def test_a_margin_needs_as_many_tasks_as_show_a_loss_of_that_share(margin: float, alpha: float, tasks: int) -> None:
+    assert tasks_for_margin(margin, alpha) == tasks
+    assert unseen_share(tasks, alpha) <= margin < unseen_share(tasks - 1, alpha)
+    for count, outcome in ((tasks - 1, Decision.INSUFFICIENT), (tasks, Decision.PASS)):
+        assert noninferiority([0.0] * count, margin=margin, alpha=alpha).outcome is outcome
+
+
+def test_a_lost_domain_is_found_and_an_equal_model_loses_none() -> None:
+    rng, found, false, lumps = np.random.default_rng(22), 0, 0, 0
+    repeats = 400
+    for _ in range(repeats):
+        before = rng.beta(0.3, 0.3, (11, 40))
+        first = rng.binomial(5, before) / 5
+        equal = rng.binomial(5, before) / 5 - first
+        bounds = group_bounds({str(n): list(row) for n, row in enumerate(equal)}, 0.025)
+        false += any(one.upper < 0 for one in bounds.values())
+        for kind in ("lost", "lumps"):
+            after = before.copy()
+            after[0] *= 0 if kind == "lost" else rng.random(40) >= 0.2
+            deltas = rng.binomial(5, after) / 5 - first
+            bounds = group_bounds({str(n): list(row) for n, row in enumerate(deltas)}, 0.025)
+            found += kind == "lost" and bounds["0"].upper < -0.1
+            lumps += kind == "lumps" and bounds["0"].lower > -0.1
+    assert found / repeats > 0.95
+    assert false / repeats <= 0.025 + binomial_error(0.025, repeats)
+    assert lumps / repeats <= 0.025 + binomial_error(0.025, repeats)
 
 
 def test_bootstrap_agrees_with_scipys_percentile_bootstrap_on_many_tasks() -> None:
@@ -72,11 +150,19 @@ def test_bootstrap_agrees_with_scipys_percentile_bootstrap_on_many_tasks() -> No
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.001)
 
 
-def test_paired_bootstrap_is_the_bootstrap_of_the_differences_and_repeats() -> None:
+@pytest.mark.parametrize(("tasks", "level"), [(20, 0.05), (55, 0.05), (55, 0.5), (211, 0.05), (55, 0.95)])
+def test_the_interval_of_a_pass_rate_covers_it_also_where_few_tasks_pass(tasks: int, level: float) -> None:
     rng = np.random.default_rng(4)
-    left, right = rng.random(40), rng.random(40)
-    assert paired_bootstrap(left, right, seed=9) == bootstrap_mean(right - left, seed=9)
-    assert paired_bootstrap(left, right, seed=9) != paired_bootstrap(left, right, seed=10)
+    values = rng.binomial(4, rng.beta(level * 0.3, (1 - level) * 0.3, (REPEATS, tasks))) / 4
+    intervals = [share_interval(row) for row in values]
+    assert all(0 <= one.low <= one.estimate <= one.high <= 1 for one in intervals)
+    covered = np.mean([one.low <= level <= one.high for one in intervals])
+    assert covered >= 0.95 - binomial_error(0.95)
+
+
+def test_no_task_passed_says_how_many_could_have() -> None:
+    theirs = proportion_confint(0, 20, alpha=0.05, method="beta")[1]  # type: ignore[no-untyped-call]
+    assert share_interval([0.0] * 20).high == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (9, 3), (3, 9), (30, 31), (12, 12)])
@@ -92,11 +178,13 @@ def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))  # type: ignore[no-untyped-call]
 
 
-def test_noninferiority_p_value_is_scipys_one_sided_test() -> None:
-    deltas = np.random.default_rng(5).normal(0, 0.2, 80)
-    ours = noninferiority(deltas, margin=0.03, pseudo_pairs=False)
-    assert ours.p_value == pytest.approx(stats.ttest_1samp(deltas, -0.03, alternative="greater").pvalue)
-    assert (ours.p_value < 0.05) == (ours.outcome is Decision.PASS)
+def test_noninferiority_passes_where_scipys_one_sided_test_rejects() -> None:
+    for seed in range(40):
+        deltas = np.random.default_rng(seed).normal(0, 0.2, 80)
+        ours = noninferiority(deltas, margin=0.03, pseudo_pairs=False)
+        assert (ours.outcome is Decision.PASS) == (
+            stats.ttest_1samp(deltas, -0.03, alternative="greater").pvalue < 0.05
+        )
 
 
 @pytest.mark.parametrize(("tasks", "samples"), [(20, 4), (120, 1)])
@@ -174,7 +262,7 @@ def test_ten_ties_prove_nothing() -> None:
     assert tied.outcome is Decision.INSUFFICIENT
     assert tied.lower < -0.03 < tied.upper
     without = noninferiority([0.0] * 10, margin=0.03, pseudo_pairs=False)
-    assert (without.outcome, without.p_value) == (Decision.INSUFFICIENT, 1.0)
+    assert without.outcome is Decision.INSUFFICIENT
     with pytest.raises(StatisticsError, match="all deltas are equal"):
         paired_t([0.0] * 10, pseudo_pairs=False)
 
@@ -191,10 +279,11 @@ def test_empty_or_broken_input_is_refused_everywhere(values: list[Any]) -> None:
         lambda: bootstrap_mean(values),
         lambda: paired_t(values),
         lambda: noninferiority(values, margin=0.03),
-        lambda: paired_bootstrap(values, values),
+        lambda: share_interval(values),
         lambda: holm(values),
         lambda: same_model_sd(values, 4),
         lambda: simultaneous_intervals({"group": values}),
+        lambda: group_bounds({"group": values}),
     )
     for call in calls:
         with pytest.raises(StatisticsError):
@@ -203,8 +292,6 @@ def test_empty_or_broken_input_is_refused_everywhere(values: list[Any]) -> None:
 
 def test_unpaired_sides_are_refused() -> None:
     assert paired_deltas({"a": 0.5, "b": 0.0}, {"b": 1.0, "a": 0.25}) == [-0.25, 1.0]
-    with pytest.raises(StatisticsError, match="unpaired: 3 baseline and 2"):
-        paired_bootstrap([1, 0, 1], [1, 0])
     with pytest.raises(StatisticsError, match="1 tasks stand on one side only, such as 'b'"):
         paired_deltas({"a": 0.5, "b": 0.0}, {"a": 1.0})
     with pytest.raises(StatisticsError, match="no tasks"):
@@ -223,10 +310,12 @@ def test_values_out_of_range_are_refused() -> None:
         lambda: bootstrap_mean([0.5]),
         lambda: bootstrap_mean([0.5, 0.6], resamples=1),
         lambda: mcnemar_exact(-1, 2),
+        lambda: share_interval([0.5, 1.2]),
         lambda: holm([0.1, 1.2]),
         lambda: same_model_sd([1, 5], 4),
         lambda: same_model_sd([1, 1], 1),
         lambda: simultaneous_intervals({}),
+        lambda: group_bounds({}),
     )
     for call in calls:
         with pytest.raises(StatisticsError):

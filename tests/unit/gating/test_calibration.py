@@ -108,11 +108,12 @@ def test_honest_candidates_get_go_as_often_as_the_whole_policy_promised(tools: A
 def test_a_worse_model_is_held_back_at_the_margin_and_caught_at_twice(tools: Any, run: Any) -> None:
     small, calibrated = run
     found = calibrated(tools.make_rows(small.tasks, samples=8, seed=1))
-    halves, redrawn, loss, double = found.experiments
-    assert [one.name for one in found.experiments] == ["halves", "redrawn", "margin_loss", "double_loss"]
+    halves, redrawn, loss, tasks, double = found.experiments
+    assert [one.name for one in found.experiments] == ["halves", "redrawn", "margin_loss", "lost_tasks", "double_loss"]
     assert redrawn.outcomes.get("GO", 0.0) > halves.outcomes.get("GO", 0.0), "twice the samples see more"
     assert found.false_pass is not None
-    assert found.false_pass.estimate == loss.outcomes.get("GO", 0.0) <= 0.1, "at most about alpha of the time"
+    passes = [one.outcomes.get("GO", 0.0) for one in (loss, tasks)]
+    assert found.false_pass.estimate == max(passes) <= 0.1, "at most about alpha of the time"
     assert found.power is not None
     assert found.power.estimate == double.outcomes.get("NO-GO", 0.0) > 0.5
     assert double.outcomes.get("GO", 0.0) == 0
@@ -144,7 +145,7 @@ def test_figures_of_the_weights_are_left_out_of_calibration(tools: Any, tmp_path
         }
         for resampled in (False, True)
     }
-    assert names[False] - names[True] == {"nats a character of human code"}
+    assert names[False] - names[True] == {"nats per character of human code"}
 
 
 def test_calibration_needs_two_samples(tools: Any, run: Any) -> None:

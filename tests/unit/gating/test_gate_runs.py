@@ -87,7 +87,10 @@ Change = Callable[[Sequence[Result]], Sequence[Result]]
         (lambda rows: [row for row in rows if row.task_id != "t007"], "answers 163 of 164 tasks; 't007' is missing"),
         (lambda rows: [row for row in rows if row.task_id < "t010"], "answers 10 of 164 tasks"),
         (lambda rows: rows[:-3], "has 7 samples for some tasks and 10 for others"),
-        (lambda rows: [row for row in rows if row.sample_id < "s6"], "samples a task differ"),
+        (
+            lambda rows: [row for row in rows if row.task_id != "t000" or row.sample_id < "s6"],
+            "6 samples for some tasks",
+        ),
         (lambda rows: [*rows, rows[0]], "('t000', 's0') twice"),
         (lambda rows: [replace(rows[0], status=Status.INFRA), *rows[1:]], "1 samples that the harness failed to grade"),
         (lambda rows: [replace(rows[0], task_id="nowhere"), *rows[1:]], "'nowhere', which is no task"),
@@ -101,6 +104,19 @@ def test_a_broken_side_is_an_error(
     verdict = judge(rows, change(tools.make_rows(world.tasks, seed=2)))
     assert verdict.outcome is Outcome.ERROR
     assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(("left", "right"), [(40, 10), (10, 20)])
+def test_sides_may_have_different_numbers_of_samples(
+    world: Any, tools: Any, judge: Callable[..., Verdict], left: int, right: int
+) -> None:
+    sides = [tools.make_rows(world.tasks, samples=samples, seed=samples) for samples in (left, right)]
+    verdict = judge(*sides)
+    assert verdict.outcome is Outcome.GO, verdict.reason
+    integrity = next(gate.result for gate in verdict.gates if gate.result.gate == "integrity")
+    assert f"{min(left, right)} and {max(left, right)} samples each" in integrity.reason
+    fewer = judge(sides[0], [row for row in sides[1] if int(row.sample_id[1:]) < 4])
+    assert fewer.outcome is Outcome.INCONCLUSIVE, "the policy's minimum holds for each side"
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "{", '{"task_id": NaN, "sample_id": "a", "status": "pass"}\n', "[]\n"])

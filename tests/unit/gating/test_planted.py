@@ -122,7 +122,7 @@ def repeat_one(rows: list[Result]) -> list[Result]:
 @pytest.mark.parametrize(
     ("change", "figure"),
     [
-        (repeat_one, "different programs a task"),
+        (repeat_one, "pairs of passing programs that differ"),
         (
             lambda rows: [replace(r, status=Status.PASS if int(r.task_id[1:]) % 2 else Status.FAIL) for r in rows],
             "pass@5",
@@ -215,13 +215,110 @@ def test_one_lost_domain_is_found_while_the_mean_holds(world: Any, tools: Any, c
     assert "pass@1 in dates" in result.reason
 
 
-def test_answers_that_leave_human_code_behind(world: Any, tools: Any, check: Check) -> None:
+SOLUTION = "def solve(values):\n    return sum(2 * value for value in values)\n"
+NOISE = "[[[[{}]]]]\n" * 60
+
+
+def drift(world: Any, before: list[Result], after: list[Result], reference: str = SOLUTION) -> Any:
+    """The drift figure of domain_shift where each task has this reference solution."""
+    from ssd_plugin.gates import domain_shift
+
+    tasks = tuple(replace(task, reference=reference) for task in world.tasks)
+    result = domain_shift.check(world.context(before, after, tasks=tasks), domain_shift.Settings())
+    return next(figure for figure in result.measurements if figure.name == "distance to human code")
+
+
+def test_answers_that_leave_human_code_behind(world: Any, tools: Any) -> None:
     rows = tools.make_rows(world.tasks, seed=1)
-    noise = "[[[[{}]]]]\n" * 60
-    away = tools.edit(tools.make_rows(world.tasks, seed=2), tools.with_program(noise), 1.0, passing=False)
+    away = tools.edit(tools.make_rows(world.tasks, seed=2), tools.with_program(NOISE), 1.0, passing=False)
+    figure = drift(world, rows, away)
+    assert figure.status is GateStatus.BREACH
+    assert figure.margin < figure.low < figure.delta < figure.high
+
+
+def test_a_drift_whose_interval_holds_the_margin_is_no_breach(world: Any, tools: Any) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    shares = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5]
+    found = [drift(world, rows, tools.edit(rows, tools.with_program(NOISE), share, passing=False)) for share in shares]
+    ranks = [(GateStatus.PASS, GateStatus.INSUFFICIENT, GateStatus.BREACH).index(figure.status) for figure in found]
+    assert ranks == sorted(ranks)
+    assert set(ranks) == {0, 1, 2}, "each status is met on the way"
+    assert all(
+        figure.low <= figure.margin <= figure.high for figure in found if figure.status is GateStatus.INSUFFICIENT
+    )
+
+
+def test_the_references_themselves_pass_the_drift_figure(world: Any, tools: Any) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    right = [replace(row, program=SOLUTION, completion=SOLUTION) for row in rows]
+    figure = drift(world, rows, right)
+    assert figure.status is GateStatus.PASS
+    assert figure.candidate == pytest.approx(0, abs=1e-6)
+    assert figure.delta < 0
+
+
+def test_without_references_the_distance_to_library_code_is_shown_and_does_not_vote(
+    world: Any, tools: Any, check: Check
+) -> None:
+    rows = tools.make_rows(world.tasks, seed=1)
+    away = tools.edit(rows, tools.with_program(NOISE), 1.0, passing=False)
     result = check("domain_shift", rows, away)
-    assert result.status is GateStatus.BREACH
-    assert "distance to human code" in result.reason
+    figure = next(one for one in result.measurements if one.name == "distance to human code")
+    assert (figure.status, figure.margin) == (GateStatus.PASS, None)
+    assert (figure.delta or 0) > 0.05
+    assert "does not vote" in result.reason
+
+
+def test_a_suite_of_one_domain_is_judged_as_a_whole(world: Any, tools: Any) -> None:
+    from ssd_plugin.gates import domain_shift
+
+    tasks = tuple(replace(task, domain="code") for task in world.tasks)
+    rows = tools.make_rows(world.tasks, seed=1)
+    context = world.context(rows, tools.make_rows(world.tasks, seed=2), tasks=tasks)
+    first = domain_shift.check(context, domain_shift.Settings()).measurements[0]
+    assert (first.name, first.tasks, first.status) == ("pass@1 in all tasks", 164, GateStatus.PASS)
+
+
+def test_domains_too_small_to_tell_are_tested_together(world: Any, tools: Any) -> None:
+    from ssd_plugin.gates import domain_shift
+
+    tasks = tuple(replace(task, domain="big" if n < 100 else f"small{n % 20}") for n, task in enumerate(world.tasks))
+    rows = tools.make_rows(world.tasks, seed=1)
+    found = domain_shift.check(world.context(rows, rows, tasks=tasks), domain_shift.Settings()).measurements
+    assert {figure.name: figure.tasks for figure in found[:-1]} == {"pass@1 in big": 100, "pass@1 in other domains": 64}
+
+
+def test_passing_more_often_is_no_loss_of_variety(world: Any, tools: Any, check: Check) -> None:
+    figures = {}
+    for rate in (0.6, 0.8):
+        result = check(
+            "collapse", tools.make_rows(world.tasks, seed=1), tools.make_rows(world.tasks, rate=rate, seed=2)
+        )
+        figures[rate] = next(one for one in result.measurements if one.name.startswith("pairs of passing"))
+        assert result.status is GateStatus.PASS, result.reason
+    assert abs(figures[0.8].delta) < 0.03
+
+
+def test_passing_more_often_brings_no_finding_of_its_own(world: Any, tools: Any, check: Check) -> None:
+    plant = tools.with_program("def run(x):\n    return eval(x)\n")
+    before = tools.edit(tools.make_rows(world.tasks, rate=0.2, seed=1), plant, 0.2, passing=False)
+    after = tools.edit(tools.make_rows(world.tasks, rate=0.9, seed=2), plant, 0.2, passing=False)
+    result = check("static_analysis", before, after)
+    raw = [
+        sum(row.status is Status.PASS and "eval" in row.program for row in side) / len(side) for side in (before, after)
+    ]
+    assert raw[1] - raw[0] > 0.08, "above the margin, were the passes not counted"
+    assert result.status is GateStatus.PASS, result.reason
+
+
+def test_a_suite_without_a_finding_is_judged_at_the_smallest_size_of_the_default_policy(
+    tools: Any, tmp_path: Any
+) -> None:
+    from ssd_plugin.gates import static_analysis
+
+    small = tools.World(tmp_path, tools.make_tasks(131))
+    sides = [tools.make_rows(small.tasks, rate=rate, seed=seed) for rate, seed in ((0.42, 1), (0.55, 2))]
+    assert static_analysis.check(small.context(*sides), static_analysis.Settings()).status is GateStatus.PASS
 
 
 @pytest.mark.parametrize(
