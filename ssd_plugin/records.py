@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.data.files import read_rows
+from ssd_plugin.data.public_samples import PublicSamples
 from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import JsonObject, read_jsonl
 
@@ -302,13 +304,16 @@ def read_tasks(path: Path) -> list[Task]:
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
-    """Stream a samples file; the caller checks ids against its tasks.
+    """Stream a samples file (.jsonl, .jsonl.gz, or .json with a list), ours or as another harness wrote it; the caller checks ids
+    against its tasks.
 
     Raises:
-        DataError: a row is malformed (names the line).
+        DataError: a row is malformed or ambiguous (names the line).
     """
-    for number, row in read_jsonl(path):
-        yield sample_from_json(row, f"{path}:{number}")
+    public = PublicSamples()
+    for number, row in read_rows(path):
+        for sample in public.rows(row, f"{path}:{number}"):
+            yield sample_from_json(sample, f"{path}:{number}")
 
 
 def read_results(path: Path) -> Iterator[Result]:
