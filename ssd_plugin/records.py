@@ -1,6 +1,7 @@
 """Tasks, samples and results: the three line formats that the stages, the grader and the gates exchange."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,11 +28,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionCheck:
-    """Call `entry_point` with each argument list; results are compared outside the sandbox."""
+    """Call `entry_point` with each argument list; results are compared outside the sandbox. `atol`: how far from an expected
+    number a result may be, as the benchmark's row says; 0 is the grader's own tolerance."""
 
     entry_point: str
     inputs: tuple[tuple[Any, ...], ...]
     expected: tuple[Any, ...]
+    atol: float = 0.0
     weak_oracle = False
 
 
@@ -62,7 +65,8 @@ class Task:
     """One problem. A training prompt may have no check (SSD needs none); a graded task must have one.
 
     `prelude` is run in the program's namespace before the program, for a benchmark that lets its programs leave imports
-    out; what was graded is still the model's text alone. `seconds_per_test`: 0 is the grader's own limit.
+    out; what was graded is still the model's text alone. `seconds_per_test`: 0 is the grader's own limit. `published`: it
+    comes from a benchmark that others made, so a reference that fails by the task's own tests breaks this task alone.
     """
 
     task_id: str
@@ -74,14 +78,16 @@ class Task:
     starter_code: str = ""
     prelude: str = ""
     seconds_per_test: float = 0
+    published: bool = False
 
     def to_json(self) -> JsonObject:
         """The task-file row; `task_from_json(task.to_json()) == task`."""
         row: JsonObject = {"task_id": self.task_id, "prompt": self.prompt, "domain": self.domain}
-        optional = ("difficulty", "reference", "starter_code", "prelude", "seconds_per_test")
+        optional = ("difficulty", "reference", "starter_code", "prelude", "seconds_per_test", "published")
         row |= {k: v for k in optional if (v := getattr(self, k))}
         match self.check:
-            case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected):
+            case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected, atol=atol):
+                row |= {"atol": atol} if atol else {}
                 row |= {"kind": "function", "entry_point": entry}
                 row |= {"inputs": [list(args) for args in inputs], "expected": list(expected)}
             case StdioCheck(inputs=texts, expected=outputs):
@@ -155,10 +161,10 @@ def _text(row: Mapping[str, Any], key: str, where: str, default: str | None = No
     return value
 
 
-def _thinking(row: Mapping[str, Any], where: str) -> bool:
-    value = row.get("thinking", False)
+def _flag(row: Mapping[str, Any], key: str, where: str) -> bool:
+    value = row.get(key, False)
     if not isinstance(value, bool):
-        raise DataError(f"{where}: field 'thinking' must be true or false, is {value!r:.60}")
+        raise DataError(f"{where}: field '{key}' must be true or false, is {value!r:.60}")
     return value
 
 
@@ -194,6 +200,18 @@ def _seconds(row: Mapping[str, Any], where: str) -> float:
     return value
 
 
+def tolerance(row: Mapping[str, Any], where: str) -> float:
+    """The row's `atol`; 0 where it is missing or null.
+
+    Raises:
+        DataError: it is no finite number from 0.
+    """
+    value = row.get("atol") or 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise DataError(f"{where}: field 'atol' must be a number from 0, is {value!r:.60}")
+    return float(value)
+
+
 def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
     kind = row.get("kind")
     if kind is None:
@@ -202,15 +220,18 @@ def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
         return AssertCheck(entry_point=_text(row, "entry_point", where), test=_text(row, "test", where))
     if kind not in ("function", "stdio"):
         raise DataError(f"{where}: field 'kind' is {kind!r}; allowed: function, stdio, assert")
-    inputs, expected = _list(row, "inputs", where), _list(row, "expected", where)
-    if len(inputs) != len(expected):
+    inputs = _list(row, "inputs", where)
+    from_reference = row.get("expected") == [] and row.get("published") is True and bool(row.get("reference"))
+    expected = [] if from_reference else _list(row, "expected", where)
+    if len(inputs) != len(expected) and not from_reference:
         raise DataError(f"{where}: {len(inputs)} inputs but {len(expected)} expected values")
     if kind == "function":
         if not all(isinstance(args, list) for args in inputs):
             raise DataError(f"{where}: each entry of 'inputs' must be a list of arguments")
         check_forms([inputs, expected], where)
         arguments = tuple(tuple(args) for args in inputs)
-        return FunctionCheck(entry_point=_text(row, "entry_point", where), inputs=arguments, expected=tuple(expected))
+        entry_point, atol = _text(row, "entry_point", where), tolerance(row, where)
+        return FunctionCheck(entry_point=entry_point, inputs=arguments, expected=tuple(expected), atol=atol)
     if not all(isinstance(text, str) for text in (*inputs, *expected)):
         raise DataError(f"{where}: a stdio task's 'inputs' and 'expected' must be text")
     return StdioCheck(inputs=tuple(inputs), expected=tuple(expected))
@@ -232,6 +253,7 @@ def task_from_json(row: Mapping[str, Any], where: str = "task") -> Task:
         starter_code=_text(row, "starter_code", where, ""),
         prelude=_text(row, "prelude", where, ""),
         seconds_per_test=_seconds(row, where),
+        published=_flag(row, "published", where),
     )
 
 
@@ -249,7 +271,7 @@ def sample_from_json(row: Mapping[str, Any], where: str = "sample") -> Sample:
         sample_id=_text(row, "sample_id", where),
         completion=_text(row, "completion", where),
         finish_reason=_text(row, "finish_reason", where, ""),
-        thinking=_thinking(row, where),
+        thinking=_flag(row, "thinking", where),
         token_ids=tuple(token_ids),
     )
 
@@ -272,7 +294,7 @@ def result_from_json(row: Mapping[str, Any], where: str = "result") -> Result:
         program=_text(row, "program", where, ""),
         detail=_text(row, "detail", where, ""),
         finish_reason=_text(row, "finish_reason", where, ""),
-        thinking=_thinking(row, where),
+        thinking=_flag(row, "thinking", where),
     )
 
 
