@@ -1,7 +1,6 @@
 """Tasks, samples and results: the three line formats that the stages, the grader and the gates exchange."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,13 +27,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionCheck:
-    """Call `entry_point` with each argument list; results are compared outside the sandbox. `atol`: how far from an expected
-    number a result may be, as the benchmark's row says; 0 is the grader's own tolerance."""
+    """Call `entry_point` with each argument list; results are compared outside the sandbox."""
 
     entry_point: str
     inputs: tuple[tuple[Any, ...], ...]
     expected: tuple[Any, ...]
-    atol: float = 0.0
     weak_oracle = False
 
 
@@ -86,8 +83,7 @@ class Task:
         optional = ("difficulty", "reference", "starter_code", "prelude", "seconds_per_test", "published")
         row |= {k: v for k in optional if (v := getattr(self, k))}
         match self.check:
-            case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected, atol=atol):
-                row |= {"atol": atol} if atol else {}
+            case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected):
                 row |= {"kind": "function", "entry_point": entry}
                 row |= {"inputs": [list(args) for args in inputs], "expected": list(expected)}
             case StdioCheck(inputs=texts, expected=outputs):
@@ -200,18 +196,6 @@ def _seconds(row: Mapping[str, Any], where: str) -> float:
     return value
 
 
-def tolerance(row: Mapping[str, Any], where: str) -> float:
-    """The row's `atol`; 0 where it is missing or null.
-
-    Raises:
-        DataError: it is no finite number from 0.
-    """
-    value = row.get("atol") or 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise DataError(f"{where}: field 'atol' must be a number from 0, is {value!r:.60}")
-    return float(value)
-
-
 def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
     kind = row.get("kind")
     if kind is None:
@@ -230,8 +214,7 @@ def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
             raise DataError(f"{where}: each entry of 'inputs' must be a list of arguments")
         check_forms([inputs, expected], where)
         arguments = tuple(tuple(args) for args in inputs)
-        entry_point, atol = _text(row, "entry_point", where), tolerance(row, where)
-        return FunctionCheck(entry_point=entry_point, inputs=arguments, expected=tuple(expected), atol=atol)
+        return FunctionCheck(entry_point=_text(row, "entry_point", where), inputs=arguments, expected=tuple(expected))
     if not all(isinstance(text, str) for text in (*inputs, *expected)):
         raise DataError(f"{where}: a stdio task's 'inputs' and 'expected' must be text")
     return StdioCheck(inputs=tuple(inputs), expected=tuple(expected))

@@ -76,8 +76,13 @@ def command(
         summary = score_file(task_path, samples, out, options=replace(options, progress=advance))
     pass_at = _pass_at_k(task_path, out, ks)
     if as_json:
-        document: dict[str, Any] = {"out": str(out), "tier": summary.tier.value, "samples": summary.samples, "counts": summary.counts}
-        document |= {"resumed": summary.resumed, "pass_at_k": pass_at, "set_aside": dict(summary.set_aside)}
+        document: dict[str, Any] = {"out": str(out), "tier": summary.tier.value, "samples": summary.samples}
+        document |= {
+            "counts": summary.counts,
+            "resumed": summary.resumed,
+            "pass_at_k": pass_at,
+            "set_aside": dict(summary.set_aside),
+        }
         click.echo(json.dumps(document, sort_keys=True))
         return
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)

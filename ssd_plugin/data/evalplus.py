@@ -5,12 +5,13 @@ task's number, and for a few tasks it compares results in a way of their own. Bo
 (`evalplus/data/mbpp.py`, `evalplus/eval/_special_oracle.py`).
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from ssd_plugin.data.fields import Row, identifier, text
 from ssd_plugin.errors import DataError
-from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Task, tolerance
+from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Task
 from ssd_plugin.sandbox.values import encode
 
 
@@ -55,7 +56,6 @@ def _deep_once(item: Any) -> Any:
     return tuple(item) if isinstance(item, list) else item
 
 
-_ATOL = 1e-6
 # Tasks with more than one right answer: what must hold between a result `out` and the reference's `right`.
 _SAME_SET = "out == right or set(out) == set(right)"
 _BOTH_FOUND = "(out is not None) == (right is not None)"
@@ -87,7 +87,7 @@ def evalplus(row: Row, where: str) -> Task:
     """
     task_id, prompt = identifier(row, "task_id", where), text(row, "prompt", where)
     entry_point, reference = text(row, "entry_point", where), prompt + text(row, "canonical_solution", where)
-    atol, given = tolerance(row, where), [*_inputs(row, "base_input", where), *_inputs(row, "plus_input", where)]
+    given = [*_inputs(row, "base_input", where), *_inputs(row, "plus_input", where)]
     try:
         inputs = [_arguments(task_id, args) for args in given]
         forms = tuple(tuple(map(encode, args)) for args in inputs)
@@ -96,12 +96,19 @@ def evalplus(row: Row, where: str) -> Task:
     special = _SPECIAL.get(task_id) or _SPECIAL.get(entry_point)
     check: Check
     if special:
-        suite = _suite(atol or _ATOL, entry_point, reference, inputs, *special)
+        suite = _suite(_tolerance(row, where), entry_point, reference, inputs, *special)
         check = AssertCheck(entry_point=entry_point, test=suite)
     else:
-        check = FunctionCheck(entry_point=entry_point, inputs=forms, expected=(), atol=atol)
+        check = FunctionCheck(entry_point=entry_point, inputs=forms, expected=())
     domain = "humaneval" if task_id.startswith("HumanEval") else "mbpp"
     return Task(task_id=task_id, prompt=prompt, domain=domain, check=check, reference=reference, published=True)
+
+
+def _tolerance(row: Row, where: str) -> float:
+    value = row.get("atol") or 1e-6
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise DataError(f"{where}: field 'atol' must be a number, is {value!r:.60}")
+    return value
 
 
 def _inputs(row: Row, name: str, where: str) -> list[Any]:
