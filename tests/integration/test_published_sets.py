@@ -94,7 +94,7 @@ def gate(folder: Path, tasks: str, path: Path) -> tuple[int, dict[str, Any]]:
 
 
 def integrity(verdict: dict[str, Any]) -> dict[str, Any]:
-    return next(found for found in verdict["gates"] if found["gate"] == "integrity")
+    return next(found for found in verdict["gates"] if found["name"] == "integrity")
 
 
 def test_references_against_themselves_end_in_a_verdict(tmp_path: Path) -> None:
