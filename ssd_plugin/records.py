@@ -1,9 +1,11 @@
 """Tasks, samples and results: the three line formats that the stages, the grader and the gates exchange."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from ssd_plugin.data.files import read_rows
 from ssd_plugin.data.public_samples import PublicSamples
 from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import JsonObject, read_jsonl
+from ssd_plugin.sandbox.values import decode
 
 
 class Status(StrEnum):
@@ -27,12 +30,22 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionCheck:
-    """Call `entry_point` with each argument list; results are compared outside the sandbox."""
+    """Call `entry_point` with each argument list; results are compared outside the sandbox.
+
+    `rule`: how (`ssd_plugin.evaluation.compare`), with `atol`, the absolute tolerance of an `evalplus` row.
+    """
 
     entry_point: str
     inputs: tuple[tuple[Any, ...], ...]
     expected: tuple[Any, ...]
+    rule: str = "json"
+    atol: float = 0.0
     weak_oracle = False
+
+    @cached_property
+    def values(self) -> tuple[Any, ...]:
+        """The expected values, out of their JSON forms."""
+        return tuple(map(decode, self.expected))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +66,7 @@ class AssertCheck:
     weak_oracle = True
 
 
+RULES = ("json", "python", "livecodebench", "evalplus")
 Check = FunctionCheck | StdioCheck | AssertCheck
 MOST_SECONDS_PER_TEST = 3600
 
@@ -86,6 +100,9 @@ class Task:
             case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected):
                 row |= {"kind": "function", "entry_point": entry}
                 row |= {"inputs": [list(args) for args in inputs], "expected": list(expected)}
+                row |= {
+                    key: value for key in ("rule", "atol") if (value := getattr(self.check, key)) not in ("json", 0)
+                }
             case StdioCheck(inputs=texts, expected=outputs):
                 row |= {"kind": "stdio", "inputs": list(texts), "expected": list(outputs)}
             case AssertCheck(entry_point=entry, test=test):
@@ -196,6 +213,15 @@ def _seconds(row: Mapping[str, Any], where: str) -> float:
     return value
 
 
+def _rule(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    rule, atol = row.get("rule", "json"), row.get("atol", 0)
+    if rule not in RULES:
+        raise DataError(f"{where}: field 'rule' is {rule!r:.60}; allowed: {', '.join(RULES)}")
+    if isinstance(atol, bool) or not isinstance(atol, int | float) or not 0 <= atol < math.inf:
+        raise DataError(f"{where}: field 'atol' must be a number that is not negative, is {atol!r:.60}")
+    return {"rule": rule, "atol": atol}
+
+
 def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
     kind = row.get("kind")
     if kind is None:
@@ -214,7 +240,12 @@ def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
             raise DataError(f"{where}: each entry of 'inputs' must be a list of arguments")
         check_forms([inputs, expected], where)
         arguments = tuple(tuple(args) for args in inputs)
-        return FunctionCheck(entry_point=_text(row, "entry_point", where), inputs=arguments, expected=tuple(expected))
+        return FunctionCheck(
+            entry_point=_text(row, "entry_point", where),
+            inputs=arguments,
+            expected=tuple(expected),
+            **_rule(row, where),
+        )
     if not all(isinstance(text, str) for text in (*inputs, *expected)):
         raise DataError(f"{where}: a stdio task's 'inputs' and 'expected' must be text")
     return StdioCheck(inputs=tuple(inputs), expected=tuple(expected))

@@ -165,7 +165,7 @@ def _livecodebench_check(row: Row, tests: list[dict[str, str]], where: str) -> C
     except (AttributeError, ValueError, RecursionError) as error:
         raise DataError(f"{where}: its functional tests cannot be read ({error})") from error
     check_forms([calls, values], where)
-    return FunctionCheck(entry_point=f"Solution.{name}", inputs=calls, expected=values)
+    return FunctionCheck(entry_point=f"Solution.{name}", inputs=calls, expected=values, rule="livecodebench")
 
 
 def _tests(row: Row, name: str, where: str) -> list[dict[str, str]]:
