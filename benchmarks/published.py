@@ -26,7 +26,7 @@ from ssd_plugin.data.files import read_rows  # noqa: E402
 from ssd_plugin.evaluation.extract import build_program  # noqa: E402
 from ssd_plugin.evaluation.grader import read_graded, score_file  # noqa: E402
 from ssd_plugin.jsonl import write_json  # noqa: E402
-from ssd_plugin.records import StdioCheck, Task  # noqa: E402
+from ssd_plugin.records import FunctionCheck, Task  # noqa: E402
 from tests.support.mutants import mutated_programs  # noqa: E402
 
 BANK = HERE.parent / "ssd_plugin" / "data" / "bank"
@@ -109,8 +109,10 @@ def _for_peer(which: Set, tasks: list[Task], folder: Path) -> Path:
         return which.tasks
     rows = []
     for task in tasks:
-        if isinstance(task.check, StdioCheck):
-            tests = {"inputs": list(task.check.inputs), "outputs": list(task.check.expected)}
+        if isinstance(task.check, FunctionCheck):
+            inputs = ["\n".join(map(json.dumps, arguments)) for arguments in task.check.inputs]
+            outputs = list(map(json.dumps, task.check.expected))
+            tests = {"inputs": inputs, "outputs": outputs, "fn_name": task.check.entry_point}
             rows.append({"task_id": task.task_id, "sample": {"input_output": json.dumps(tests)}})
     _write(folder / "peer-tasks.jsonl", rows)
     return folder / "peer-tasks.jsonl"
@@ -143,11 +145,11 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")[:160]
 
 
-def stdio_bank(folder: Path) -> Path:
-    """The bank's tasks on standard input, for LiveCodeBench's runner: its own rows come without references."""
-    rows = [row for path in sorted(BANK.glob("*.jsonl")) for _, row in read_rows(path) if row.get("kind") == "stdio"]
-    _write(folder / "stdio.jsonl", rows)
-    return folder / "stdio.jsonl"
+def bank(folder: Path) -> Path:
+    """The bank's held-out function tasks under LiveCodeBench's rule, for its runner: its own rows come without references."""
+    rows = [row | {"rule": "livecodebench"} for _, row in read_rows(BANK / "heldout.jsonl")]
+    _write(folder / "bank.jsonl", [row for row in rows if "$" not in json.dumps([row["inputs"], row["expected"]])])
+    return folder / "bank.jsonl"
 
 
 def main() -> None:
@@ -173,12 +175,10 @@ def main() -> None:
             )
         if given.livecodebench:
             peer = ("livecodebench", str(given.livecodebench))
-            sets.append(
-                Set(title="bank, standard input, LiveCodeBench runner", peer=peer, tasks=stdio_bank(Path(name)))
-            )
+            sets.append(Set(title="our bank, LiveCodeBench's runner", peer=peer, tasks=bank(Path(name))))
         results = {}
         for which in sets:
-            folder = Path(name) / which.peer[1].replace("/", "_")
+            folder = Path(name) / str(len(results))
             folder.mkdir()
             results[which.title] = compared(which, given.mutants, given.limit, given.peers_python, folder)
     write_json(HERE / "results" / "published.json", results)

@@ -23,6 +23,7 @@ from ssd_plugin.evaluation.compare import comparison, same_output
 from ssd_plugin.evaluation.literal_suite import literal_suite
 from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
 from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.values import encode
 from ssd_plugin.sandbox.worker import End, Report, Worker
 
 _SMALL_REPORT = 4096
@@ -93,14 +94,14 @@ class _Answers:
 
 def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, limits: Limits) -> Judgement:
     calls = len(expected.values)
-    room = _LONGER * len(repr(expected.values)) + _A_CASE * calls + _SMALL_REPORT
+    room = _LONGER * _length(expected.values) + _A_CASE * calls + _SMALL_REPORT
     report = worker.run("function", [payload], limits, report_bytes=room)
     cpu = report.ends[0].cpu
     texts = _whole_lines(report.report)
     for index, value in enumerate(expected.values):
         text = next(texts, b"")
         # Not even read: once it is, a hostile line takes twenty times its length of memory.
-        if len(text) > _SMALL_REPORT and len(text) > _LONGER * len(repr(value)):
+        if len(text) > _SMALL_REPORT and len(text) > _LONGER * _length(value):
             return _failed(f"call {index + 1}: its result is larger than any right answer", cpu)
         line = _line(text)
         if line is None:
@@ -114,6 +115,14 @@ def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, li
     if _line(next(texts, b"")) != {"done": True} or next(texts, None) is not None:
         return _cut_short(report, report.ends[0], limits, "its last call")
     return Judgement(status=Status.PASS, cpu=cpu)
+
+
+def _length(value: object) -> int:
+    """How long a value is when it is written; Python writes no integer of more than 4300 digits, its form does."""
+    try:
+        return len(repr(value))
+    except ValueError:
+        return len(json.dumps(encode(value)))
 
 
 def _judge_stdio(worker: Worker, check: StdioCheck, program: dict[str, Any], limits: Limits) -> Judgement:

@@ -24,6 +24,7 @@ PLUS = GOOD | {"task_id": "Mbpp/9001", "base_input": [[1], [2]], "plus_input": [
 FAILING = GOOD | {"task_id": "HumanEval/32", "test": "def check(candidate):\n    assert candidate(2) == 5\n"}
 RAISING = PLUS | {"task_id": "Mbpp/9002", "canonical_solution": "    return 1 // (x - 3)\n"}
 HUGE = PLUS | {"task_id": "Mbpp/9003", "canonical_solution": "    return ['x' * 1000] * 10**5\n"}
+LONG = PLUS | {"task_id": "HumanEval/9005", "canonical_solution": "    return 10 ** (5000 * x)\n"}
 EMPTY = PLUS | {"task_id": "Mbpp/9004", "base_input": [], "plus_input": {}}
 BIG = {
     "task_id": "BigCodeBench/0",
@@ -75,6 +76,12 @@ def test_what_a_published_set_has_broken_is_set_aside_with_why(tmp_path: Path, r
     assert not (tmp_path / "none.jsonl").exists()
 
 
+def test_integers_of_any_length_are_expected_values(tmp_path: Path) -> None:
+    tasks = write(tmp_path / "t.jsonl", LONG)
+    summary = score_file(tasks, answers(tmp_path / "s.jsonl", tasks, "s"), tmp_path / "out.jsonl")
+    assert (summary.set_aside, summary.counts["pass"]) == ({}, 2)
+
+
 def test_a_task_file_of_ones_own_is_never_set_aside(tmp_path: Path) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", FAILING))
     own = write(tmp_path / "own.jsonl", {key: value for key, value in task.to_json().items() if key != "published"})
@@ -94,7 +101,9 @@ def gate(folder: Path, tasks: str, path: Path) -> tuple[int, dict[str, Any]]:
 
 
 def integrity(verdict: dict[str, Any]) -> dict[str, Any]:
-    return next(found for found in verdict["gates"] if found["name"] == "integrity")
+    found: dict[str, Any] = verdict["gates"][0]["result"]
+    assert "integrity" in json.dumps(verdict["gates"][0])
+    return found
 
 
 def test_references_against_themselves_end_in_a_verdict(tmp_path: Path) -> None:
