@@ -10,7 +10,7 @@ from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.worker import Worker
 
 _PATIENCE = 10.0
-_REPORT_BYTES = 1 << 26
+_REPORT_BYTES = 1 << 28
 
 
 def lacks_expected(task: Task) -> bool:

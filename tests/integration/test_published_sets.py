@@ -55,7 +55,7 @@ def answers(path: Path, tasks: Path, name: str, layout: str = "") -> Path:
     [
         (FAILING, "its own reference fails"),
         (RAISING, "does not give a value for each input"),
-        (HUGE, "larger than 64 MiB"),
+        (HUGE, "larger than 256 MiB"),
         (EMPTY, "it has no inputs"),
         (NO_LIBRARY, "No module named 'no_such_library'"),
     ],
@@ -107,7 +107,7 @@ def integrity(verdict: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_references_against_themselves_end_in_a_verdict(tmp_path: Path) -> None:
-    rows = [GOOD | {"task_id": f"HumanEval/{number}"} for number in range(40, 70)]
+    rows = [GOOD | {"task_id": f"HumanEval/{number}"} for number in range(40, 90)]
     path = write(tmp_path / "t.jsonl", *rows, FAILING)
     code, verdict = gate(tmp_path, f"humaneval:{path}", path)
     assert code in (0, 2)
