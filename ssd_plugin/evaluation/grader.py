@@ -214,6 +214,9 @@ def grade_references(
     with _pool(choose(options.tier).tier, loaded, options) as pool:
         found, set_aside = usable(pool, loaded, options.limits)
         judgements = dict(pool.run((task.task_id, _job(task, task.reference, options.limits)) for task in found))
+        for task in found:
+            if judgements[task.task_id].again:  # slow is not wrong: alone, with the time that calibration gives
+                judgements[task.task_id] = pool.alone(_job(task, task.reference, _patient(task, options.limits)))
     return {task.task_id: judgements[task.task_id] for task in found}, set_aside
 
 
@@ -340,9 +343,14 @@ def _is_final(judgement: Judgement, task: Task) -> bool:
     return judgement.status is Status.TIMEOUT and task.seconds_per_test > 0 and not task.reference
 
 
+def _patient(task: Task, limits: Limits) -> Limits:
+    """Five times the limits of a task, for its reference."""
+    floor = limits_for(task, limits)
+    return replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)
+
+
 def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
     """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
-    floor = limits_for(task, options.limits)
-    patient = replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)
+    floor, patient = limits_for(task, options.limits), _patient(task, options.limits)
     cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, patient))
     return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))
