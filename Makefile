@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNS := runs
 STAMP := $(VENV)/.installed
 
-.PHONY: demo smoke test check bench bench-quick clean install
+.PHONY: demo smoke test check bench bench-quick published-peers clean install
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -36,6 +36,13 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py tests/unit/test_packaging.py
+
+# The benchmarks' own harnesses, in an environment of their own outside the tree, for benchmarks/published.py.
+PEERS ?= ../ssd-peers
+published-peers:
+	python3.11 -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet evalplus==0.3.1
+	git clone --quiet https://github.com/LiveCodeBench/LiveCodeBench $(PEERS)/livecodebench
 
 # Everything, on an idle machine; vLLM and llama.cpp join where they are installed (see benchmarks/sampling.py).
 bench: $(STAMP)

@@ -17,6 +17,7 @@ from ssd_plugin.statistics import paired_deltas
 from ssd_plugin.verdict import GateResult, Measurement
 
 _CUT = frozenset({"length", "max_tokens", "max_length", "length_capped"})  # finish reasons, as engines spell them
+_AROUND = 256  # characters: a sentence or an example beside a short program is no sign that a model runs on
 _KNOWN = _CUT | {"stop", "eos", "eos_token", "end_turn", "stop_sequence"}
 
 
@@ -77,10 +78,11 @@ def _compare_variety(
 
 
 def _compare_length(context: GateContext, margin: float) -> Measurement:
-    """Growth of the mean answer, in doublings, clipped to one either way so that a single task cannot decide."""
+    """Growth of the mean answer, in doublings, clipped to one either way so that a single task cannot decide. Every answer
+    counts `_AROUND` characters more than it has, so that short ones are not doubled by a sentence."""
     sides = (context.baseline, context.candidate)
     before, after = (
-        {task: statistics.fmean(len(row.completion) + 1 for row in rows) for task, rows in side.by_task.items()}
+        {task: statistics.fmean(len(row.completion) + _AROUND for row in rows) for task, rows in side.by_task.items()}
         for side in sides
     )
     growth = {

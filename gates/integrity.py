@@ -2,8 +2,9 @@
 it is the harness's or the data's, not the candidate's. Two sides with the same answers are no trouble, but compare nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ssd_plugin.evaluation.grader import grade_references
 from ssd_plugin.evaluation.judge import Judgement
@@ -13,6 +14,8 @@ from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.policy import SANDBOX_TIERS
 from ssd_plugin.records import Status
 from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement
+
+_MOST_ASIDE, _TOLD = 0.1, 3  # share of the tasks that may be broken as published, and how many are named in the reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,20 @@ def _grading_differs(sides: Sequence[Side]) -> list[str]:
     return troubles
 
 
+def _set_aside_troubles(context: GateContext, found: Mapping[str, str]) -> list[str]:
+    """A side may leave out what is broken, shown here once more, and nothing else; and it must stay the exception."""
+    troubles = [
+        f"{side.role} leaves out {min(side.set_aside ^ set(found))!r}, or fails to, though its reference here says otherwise"
+        for side in context.sides
+        if side.set_aside != set(found)
+    ]
+    total = len(context.tasks) + len(found)
+    if len(found) > max(1, _MOST_ASIDE * total):
+        name, why = next(iter(found.items()))
+        troubles.append(f"{len(found)} of {total} tasks are broken here, such as {name!r}: {why}")
+    return troubles
+
+
 def _answers(side: Side) -> list[tuple[str, str]]:
     return sorted((row.task_id, row.completion) for row in side.rows)
 
@@ -90,7 +107,8 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     if unchecked := [task.task_id for task in context.tasks if task.check is None]:
         troubles.append(f"task {unchecked[0]!r} has no tests")
     gradable = not unchecked and any(task.reference for task in context.tasks)
-    references = grade_references(context.tasks_path) if gradable else {}
+    references, set_aside = grade_references(context.tasks_path) if gradable else ({}, {})
+    troubles += _set_aside_troubles(context, set_aside)
     failed = {task: judged for task, judged in references.items() if judged.status is not Status.PASS}
     if failed:
         troubles.append(f"{len(failed)} of {len(references)} reference solutions fail, such as that of {min(failed)!r}")
@@ -115,6 +133,9 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         f"{total} tasks paired, {each} samples each, {canaries} canary attacks rejected, "
         f"{len(references)} reference solutions pass, sandbox {sides[1].meta['tier']}"
     )
+    if set_aside:
+        why = "; ".join(f"{task}: {reason}" for task, reason in islice(set_aside.items(), _TOLD))
+        reason += f"; {len(set_aside)} tasks set aside, broken as they are published ({why})"
     if untried := total - len(references):
         reason += f"; {untried} of {total} tasks have no reference solution: their tests were not tried on a known good answer"
     if weak:

@@ -1,14 +1,19 @@
 """Tasks, samples and results: the three line formats that the stages, the grader and the gates exchange."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.data.files import read_rows
+from ssd_plugin.data.public_samples import PublicSamples
 from ssd_plugin.errors import DataError
 from ssd_plugin.jsonl import JsonObject, read_jsonl
+from ssd_plugin.sandbox.values import decode
 
 
 class Status(StrEnum):
@@ -25,12 +30,22 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionCheck:
-    """Call `entry_point` with each argument list; results are compared outside the sandbox."""
+    """Call `entry_point` with each argument list; results are compared outside the sandbox.
+
+    `rule`: how (`ssd_plugin.evaluation.compare`), with `atol`, the absolute tolerance of an `evalplus` row.
+    """
 
     entry_point: str
     inputs: tuple[tuple[Any, ...], ...]
     expected: tuple[Any, ...]
+    rule: str = "json"
+    atol: float = 0.0
     weak_oracle = False
+
+    @cached_property
+    def values(self) -> tuple[Any, ...]:
+        """The expected values, out of their JSON forms."""
+        return tuple(map(decode, self.expected))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +66,7 @@ class AssertCheck:
     weak_oracle = True
 
 
+RULES = ("json", "python", "livecodebench", "evalplus")
 Check = FunctionCheck | StdioCheck | AssertCheck
 MOST_SECONDS_PER_TEST = 3600
 
@@ -60,7 +76,8 @@ class Task:
     """One problem. A training prompt may have no check (SSD needs none); a graded task must have one.
 
     `prelude` is run in the program's namespace before the program, for a benchmark that lets its programs leave imports
-    out; what was graded is still the model's text alone. `seconds_per_test`: 0 is the grader's own limit.
+    out; what was graded is still the model's text alone. `seconds_per_test`: 0 is the grader's own limit. `published`: it
+    comes from a benchmark that others made, so a reference that fails by the task's own tests breaks this task alone.
     """
 
     task_id: str
@@ -72,16 +89,20 @@ class Task:
     starter_code: str = ""
     prelude: str = ""
     seconds_per_test: float = 0
+    published: bool = False
 
     def to_json(self) -> JsonObject:
         """The task-file row; `task_from_json(task.to_json()) == task`."""
         row: JsonObject = {"task_id": self.task_id, "prompt": self.prompt, "domain": self.domain}
-        optional = ("difficulty", "reference", "starter_code", "prelude", "seconds_per_test")
+        optional = ("difficulty", "reference", "starter_code", "prelude", "seconds_per_test", "published")
         row |= {k: v for k in optional if (v := getattr(self, k))}
         match self.check:
             case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected):
                 row |= {"kind": "function", "entry_point": entry}
                 row |= {"inputs": [list(args) for args in inputs], "expected": list(expected)}
+                row |= {
+                    key: value for key in ("rule", "atol") if (value := getattr(self.check, key)) not in ("json", 0)
+                }
             case StdioCheck(inputs=texts, expected=outputs):
                 row |= {"kind": "stdio", "inputs": list(texts), "expected": list(outputs)}
             case AssertCheck(entry_point=entry, test=test):
@@ -153,10 +174,10 @@ def _text(row: Mapping[str, Any], key: str, where: str, default: str | None = No
     return value
 
 
-def _thinking(row: Mapping[str, Any], where: str) -> bool:
-    value = row.get("thinking", False)
+def _flag(row: Mapping[str, Any], key: str, where: str) -> bool:
+    value = row.get(key, False)
     if not isinstance(value, bool):
-        raise DataError(f"{where}: field 'thinking' must be true or false, is {value!r:.60}")
+        raise DataError(f"{where}: field '{key}' must be true or false, is {value!r:.60}")
     return value
 
 
@@ -192,6 +213,15 @@ def _seconds(row: Mapping[str, Any], where: str) -> float:
     return value
 
 
+def _rule(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    rule, atol = row.get("rule", "json"), row.get("atol", 0)
+    if rule not in RULES:
+        raise DataError(f"{where}: field 'rule' is {rule!r:.60}; allowed: {', '.join(RULES)}")
+    if isinstance(atol, bool) or not isinstance(atol, int | float) or not 0 <= atol < math.inf:
+        raise DataError(f"{where}: field 'atol' must be a number that is not negative, is {atol!r:.60}")
+    return {"rule": rule, "atol": atol}
+
+
 def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
     kind = row.get("kind")
     if kind is None:
@@ -200,15 +230,22 @@ def _check_from_json(row: Mapping[str, Any], where: str) -> Check | None:
         return AssertCheck(entry_point=_text(row, "entry_point", where), test=_text(row, "test", where))
     if kind not in ("function", "stdio"):
         raise DataError(f"{where}: field 'kind' is {kind!r}; allowed: function, stdio, assert")
-    inputs, expected = _list(row, "inputs", where), _list(row, "expected", where)
-    if len(inputs) != len(expected):
+    inputs = _list(row, "inputs", where)
+    from_reference = row.get("expected") == [] and row.get("published") is True and bool(row.get("reference"))
+    expected = [] if from_reference else _list(row, "expected", where)
+    if len(inputs) != len(expected) and not from_reference:
         raise DataError(f"{where}: {len(inputs)} inputs but {len(expected)} expected values")
     if kind == "function":
         if not all(isinstance(args, list) for args in inputs):
             raise DataError(f"{where}: each entry of 'inputs' must be a list of arguments")
         check_forms([inputs, expected], where)
         arguments = tuple(tuple(args) for args in inputs)
-        return FunctionCheck(entry_point=_text(row, "entry_point", where), inputs=arguments, expected=tuple(expected))
+        return FunctionCheck(
+            entry_point=_text(row, "entry_point", where),
+            inputs=arguments,
+            expected=tuple(expected),
+            **_rule(row, where),
+        )
     if not all(isinstance(text, str) for text in (*inputs, *expected)):
         raise DataError(f"{where}: a stdio task's 'inputs' and 'expected' must be text")
     return StdioCheck(inputs=tuple(inputs), expected=tuple(expected))
@@ -230,6 +267,7 @@ def task_from_json(row: Mapping[str, Any], where: str = "task") -> Task:
         starter_code=_text(row, "starter_code", where, ""),
         prelude=_text(row, "prelude", where, ""),
         seconds_per_test=_seconds(row, where),
+        published=_flag(row, "published", where),
     )
 
 
@@ -247,7 +285,7 @@ def sample_from_json(row: Mapping[str, Any], where: str = "sample") -> Sample:
         sample_id=_text(row, "sample_id", where),
         completion=_text(row, "completion", where),
         finish_reason=_text(row, "finish_reason", where, ""),
-        thinking=_thinking(row, where),
+        thinking=_flag(row, "thinking", where),
         token_ids=tuple(token_ids),
     )
 
@@ -270,7 +308,7 @@ def result_from_json(row: Mapping[str, Any], where: str = "result") -> Result:
         program=_text(row, "program", where, ""),
         detail=_text(row, "detail", where, ""),
         finish_reason=_text(row, "finish_reason", where, ""),
-        thinking=_thinking(row, where),
+        thinking=_flag(row, "thinking", where),
     )
 
 
@@ -302,13 +340,16 @@ def read_tasks(path: Path) -> list[Task]:
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
-    """Stream a samples file; the caller checks ids against its tasks.
+    """Stream a samples file (.jsonl, .jsonl.gz, or .json with a list), ours or as another harness wrote it; the caller checks ids
+    against its tasks.
 
     Raises:
-        DataError: a row is malformed (names the line).
+        DataError: a row is malformed or ambiguous (names the line).
     """
-    for number, row in read_jsonl(path):
-        yield sample_from_json(row, f"{path}:{number}")
+    public = PublicSamples()
+    for number, row in read_rows(path):
+        for sample in public.rows(row, f"{path}:{number}"):
+            yield sample_from_json(sample, f"{path}:{number}")
 
 
 def read_results(path: Path) -> Iterator[Result]:

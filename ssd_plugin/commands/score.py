@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,14 +76,24 @@ def command(
         summary = score_file(task_path, samples, out, options=replace(options, progress=advance))
     pass_at = _pass_at_k(task_path, out, ks)
     if as_json:
-        document = {"out": str(out), "tier": summary.tier.value, "samples": summary.samples, "counts": summary.counts}
-        click.echo(json.dumps(document | {"resumed": summary.resumed, "pass_at_k": pass_at}, sort_keys=True))
+        document: dict[str, Any] = {"out": str(out), "tier": summary.tier.value, "samples": summary.samples}
+        document |= {
+            "counts": summary.counts,
+            "resumed": summary.resumed,
+            "pass_at_k": pass_at,
+            "set_aside": dict(summary.set_aside),
+        }
+        click.echo(json.dumps(document, sort_keys=True))
         return
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)
     click.echo(f"{summary.samples} samples: {counts}")
     click.echo(f"sandbox: {summary.tier} ({summary.canaries} canaries judged right){_notes(summary.tier_notes)}")
     if summary.weak_oracle_tasks:
         click.echo(f"weak oracle: {summary.weak_oracle_tasks} of {summary.tasks} tasks are judged by assertions alone")
+    if summary.set_aside:
+        click.echo(f"set aside: {len(summary.set_aside)} tasks, broken as they are published")
+        for task, why in summary.set_aside.items():
+            click.echo(f"  {visible(task)}: {visible(why)}")
     for group, figures in pass_at.items():
         click.echo(f"{visible(group)}: " + ", ".join(_figure(name, figure) for name, figure in figures.items()))
     click.echo(f"written: {out}")
@@ -124,10 +135,13 @@ def _count_lines(path: Path) -> int:
 def _pass_at_k(tasks: Path, results: Path, ks: tuple[int, ...]) -> dict[str, dict[str, dict[str, float | None]]]:
     """pass@k of all tasks, then by domain and by difficulty where there is more than one."""
     from ssd_plugin.data.benchmarks import load_tasks
+    from ssd_plugin.evaluation.graded import sidecar
     from ssd_plugin.evaluation.pass_at_k import pass_at_k_by_task, summarise_pass_at_k
+    from ssd_plugin.jsonl import read_json
     from ssd_plugin.records import Task, read_results
 
-    found = load_tasks(tasks)
+    set_aside = read_json(sidecar(results)).get("set_aside", {})
+    found = [task for task in load_tasks(tasks) if task.task_id not in set_aside]
     groups: dict[str, Callable[[Task], str]] = {
         "all tasks": lambda _: "",
         "domain": lambda task: task.domain,

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.data.files import read_rows
+from ssd_plugin.data.files import SUFFIXES, read_rows
 from ssd_plugin.data.published import recognise
 from ssd_plugin.errors import DataError, DependencyError, HubUnreachableError
 from ssd_plugin.jsonl import sha256_file, write_jsonl
@@ -56,8 +56,19 @@ SOURCES = {
         revision="main",
         sha256="dc20030b3788fccf617444edcb34138ef13d7e4fafd17bfcb8c1279dbb12399b",
     ),
-    "livecodebench-v5": _livecodebench(5),
-    "livecodebench-v6": _livecodebench(6),
+    **{f"livecodebench-v{parts}": _livecodebench(parts) for parts in range(1, 7)},
+}
+
+# What may stand before a file, NAME:FILE, and its tasks' domain; LiveCodeBench's is the contest's site.
+NAMES = {
+    "humaneval": "humaneval",
+    "humaneval+": "humaneval",
+    "humanevalplus": "humaneval",
+    "mbpp": "mbpp",
+    "mbpp+": "mbpp",
+    "mbppplus": "mbpp",
+    "bigcodebench": "bigcodebench",
+    "livecodebench": "",
 }
 
 
@@ -123,7 +134,7 @@ def load_tasks(path: Path) -> list[Task]:
 
 
 def _task(row: dict[str, Any], where: str) -> Task:
-    return (recognise(row) or task_from_json)(row, where)
+    return (recognise(row, where) or task_from_json)(row, where)
 
 
 def fetch(name: str) -> Iterator[Task]:
@@ -142,12 +153,31 @@ def fetch(name: str) -> Iterator[Task]:
     return _fetched(name, SOURCES[label], Window(start=bounds[0], end=bounds[1]) if bounds else None)
 
 
+def named_file(tasks: str) -> Path | None:
+    """The file of `NAME:FILE` (a benchmark's name before a file as it is published); None where it is not of that form.
+
+    Raises:
+        DataError: the file's first task is not of that benchmark.
+    """
+    name, _, file = tasks.partition(":")
+    if name not in NAMES or not file.endswith(SUFFIXES) or Path(tasks).exists():
+        return None
+    for where, task in stream_tasks(Path(file)):
+        known = NAMES[name]
+        if not task.published or (known and task.domain != known) or (not known and task.domain in NAMES.values()):
+            raise DataError(f"{where}: holds a task of {task.domain}, not of {name}; leave {name}: out")
+        break
+    return Path(file)
+
+
 def tasks_file(tasks: str, beside: Path) -> Path:
-    """The task file; a benchmark named instead is fetched and written to `beside`.
+    """The task file, `FILE` or `NAME:FILE`; a benchmark named instead is fetched and written to `beside`.
 
     Raises:
         DataError, DependencyError, HubUnreachableError: no such benchmark, or it cannot be had.
     """
+    if (named := named_file(tasks)) is not None:
+        return named
     if Path(tasks).exists() or "/" in tasks or tasks.endswith((".jsonl", ".json", ".gz", ".parquet")):
         return Path(tasks)
     write_jsonl(beside, (task.to_json() for task in fetch(tasks)))

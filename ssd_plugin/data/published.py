@@ -1,4 +1,4 @@
-"""Rows of HumanEval(+), MBPP(+) and LiveCodeBench, as their authors publish them, to tasks.
+"""Rows of HumanEval(+), MBPP(+), LiveCodeBench and BigCodeBench, as their authors publish them, to tasks.
 
 Nothing here is executed or unpickled: LiveCodeBench packs its private tests as a pickled text, of which only the opcodes
 are read, and which may hold nothing but one text.
@@ -56,12 +56,33 @@ _WHOLE_PROGRAM = (
 )
 
 
-def recognise(row: Row) -> Callable[[Row, str], Task] | None:
-    """The reader for a published row, by its fields; None for the project's own task rows."""
+# Benchmarks whose harness runs more than Python functions: fields that tell their rows, and what they are.
+_NOT_GRADED = (
+    (("instance_id", "repo", "base_commit"), "SWE-bench"),
+    (("name", "language", "tests", "stop_tokens"), "MultiPL-E"),
+    (("declaration", "example_test", "canonical_solution"), "HumanEval-X"),
+    (("declaration", "buggy_solution", "canonical_solution"), "HumanEvalPack"),
+)
+
+
+def recognise(row: Row, where: str) -> Callable[[Row, str], Task] | None:
+    """The reader for a published row, by its fields; None for the project's own task rows.
+
+    Raises:
+        DataError: it is of a benchmark that is not graded here (named).
+    """
     if "kind" in row:
         return None
+    for fields, name in _NOT_GRADED:
+        if all(field in row for field in fields):
+            raise DataError(
+                f"{where}: {name} is not graded here, where Python functions and programs are; run its own harness and bring its "
+                "results to the `benchmarks` gate"
+            )
     if "question_id" in row and "public_test_cases" in row:
         return livecodebench
+    if "complete_prompt" in row and "instruct_prompt" in row:
+        return bigcodebench
     if "canonical_solution" in row and "entry_point" in row:
         return evalplus if "base_input" in row else humaneval
     if "test_list" in row and "code" in row:
@@ -78,6 +99,21 @@ def humaneval(row: Row, where: str) -> Task:
         domain="humaneval",
         check=AssertCheck(entry_point=text(row, "entry_point", where), test=text(row, "test", where)),
         reference=prompt + text(row, "canonical_solution", where),
+        published=True,
+    )
+
+
+def bigcodebench(row: Row, where: str) -> Task:
+    """BigCodeBench's rows, for answers to either of its prompts: the code of the first, which the second asks to begin with too,
+    is put before an answer by its harness ("calibrated") as it is here."""
+    prompt = text(row, "complete_prompt", where)
+    return Task(
+        task_id=identifier(row, "task_id", where),
+        prompt=prompt,
+        domain="bigcodebench",
+        check=AssertCheck(entry_point=text(row, "entry_point", where), test=text(row, "test", where)),
+        reference=prompt + text(row, "canonical_solution", where),
+        published=True,
     )
 
 
@@ -94,6 +130,7 @@ def mbpp(row: Row, where: str) -> Task:
         domain="mbpp",
         check=AssertCheck(entry_point=entry_point, test=suite),
         reference=code.replace("\r\n", "\n"),
+        published=True,
     )
 
 
@@ -113,6 +150,7 @@ def livecodebench(row: Row, where: str) -> Task:
         starter_code=optional_text(row, "starter_code", where),
         prelude=_PRELUDE,
         seconds_per_test=_SECONDS_PER_TEST,
+        published=True,
     )
 
 
@@ -127,7 +165,7 @@ def _livecodebench_check(row: Row, tests: list[dict[str, str]], where: str) -> C
     except (AttributeError, ValueError, RecursionError) as error:
         raise DataError(f"{where}: its functional tests cannot be read ({error})") from error
     check_forms([calls, values], where)
-    return FunctionCheck(entry_point=f"Solution.{name}", inputs=calls, expected=values)
+    return FunctionCheck(entry_point=f"Solution.{name}", inputs=calls, expected=values, rule="livecodebench")
 
 
 def _tests(row: Row, name: str, where: str) -> list[dict[str, str]]:

@@ -47,7 +47,7 @@ def load_tasks(data: DataConfig) -> Iterator[Task]:
 
 def _open(data: DataConfig) -> Iterator[Task]:
     kind, _, name = data.source.partition(":")
-    path = Path(data.source).expanduser()
+    path = benchmarks.named_file(data.source) or Path(data.source).expanduser()
     if kind == "bank":
         _refuse(data, "revision", "config", "split", "columns", "where")
         return _bank(name)

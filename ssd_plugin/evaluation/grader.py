@@ -8,6 +8,7 @@ with a CPU limit calibrated on the task's reference, before the timeout counts.
 import functools
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,8 @@ from typing import Any, Self
 from ssd_plugin import __version__
 from ssd_plugin.data.benchmarks import load_tasks
 from ssd_plugin.errors import DataError, SandboxError
+from ssd_plugin.evaluation.aside import usable
 from ssd_plugin.evaluation.canaries import run_canaries
-from ssd_plugin.evaluation.expected import fill_expected
 from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, grader_code, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
@@ -57,7 +58,8 @@ class GradeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSummary:
-    """What `score_file` did: statuses over samples, how many were kept from an earlier run that was cut off."""
+    """What `score_file` did: statuses over samples, how many were kept from an earlier run that was cut off. `set_aside`: why
+    tasks of a published benchmark are broken, by id; neither they nor their samples count in anything here."""
 
     out: Path
     tier: SandboxTier
@@ -68,6 +70,7 @@ class ScoreSummary:
     resumed: int
     canaries: int
     weak_oracle_tasks: int
+    set_aside: Mapping[str, str]
 
 
 class Grading:
@@ -102,9 +105,12 @@ class Grading:
 
     def score(self, samples: Path, out: Path, *, resume: bool = True) -> ScoreSummary:
         """See `score_file`."""
-        total = _validate(self._tasks, self.path, samples)
+        given = _validate(self._tasks, self.path, samples)
         _make_place(out)
         boundary = self._boundary = self._boundary or self._raise_boundary()
+        total = sum(count for task, count in given.items() if task in boundary.tasks)
+        if not total:
+            raise DataError(f"{samples}: all its samples are for tasks that are broken: {_first(boundary.set_aside)}")
         meta: JsonObject = {
             "schema": SCHEMA,
             "grader": __version__,
@@ -113,7 +119,8 @@ class Grading:
             "tasks_sha256": sha256_file(self.path),
             "samples_sha256": sha256_file(samples),
             "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
-            "weak_oracle_tasks": weak_oracle_tasks(list(self._tasks.values())),
+            "weak_oracle_tasks": weak_oracle_tasks(list(boundary.tasks.values())),
+            "set_aside": dict(boundary.set_aside),
         }
         key = grading_key() if resume else secrets.token_bytes(32)  # what another key wrote is thrown away
         with PartialFile(out, sha256_json([meta, str(out.resolve())]), total, key) as partial:
@@ -131,36 +138,39 @@ class Grading:
             tier=boundary.tier,
             tier_notes=boundary.notes,
             samples=total,
-            tasks=len(self._tasks),
+            tasks=len(boundary.tasks),
             counts=counts,
             resumed=resumed,
             canaries=boundary.canaries,
             weak_oracle_tasks=meta["weak_oracle_tasks"],
+            set_aside=boundary.set_aside,
         )
 
     def _raise_boundary(self) -> "_Boundary":
         chosen, tasks = choose(self._options.tier), list(self._tasks.values())
         pool = self._stack.enter_context(_pool(chosen.tier, tasks, self._options))
         canaries = run_canaries(pool, chosen.tier)
-        tasks = fill_expected(pool, tasks, self._options.limits)
+        tasks, set_aside = usable(pool, tasks, self._options.limits)
         return _Boundary(
             pool=pool,
             tier=chosen.tier,
             notes=chosen.notes,
             canaries=canaries,
             tasks={task.task_id: task for task in tasks},
+            set_aside=set_aside,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Boundary:
-    """The workers, what they passed, and the tasks with all their expected values."""
+    """The workers, what they passed, the tasks with all their expected values, and why others cannot be graded."""
 
     pool: Pool
     tier: SandboxTier
     notes: tuple[str, ...]
     canaries: int
     tasks: Mapping[str, Task]
+    set_aside: Mapping[str, str]
 
 
 def score_file(
@@ -188,7 +198,8 @@ def _write_rows(
     counts = dict.fromkeys((status.value for status in Status), 0)
 
     def counted() -> Iterator[JsonObject]:
-        for sample, row in zip(read_samples(samples), partial.rows(total), strict=True):
+        own = (sample for sample in read_samples(samples) if sample.task_id in by_id)  # not those of tasks set aside
+        for sample, row in zip(own, partial.rows(total), strict=True):
             _require_own(row, sample, by_id[sample.task_id], out)
             counts[row["status"]] += 1
             yield row
@@ -210,18 +221,27 @@ def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
     return Pool(tier, options.workers, options.limits, worth_loading(tasks))
 
 
-def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> dict[str, Judgement]:
-    """Judge each task's own reference solution; a task without one is left out.
+def grade_references(
+    tasks: Path, *, options: GradeOptions | None = None
+) -> tuple[dict[str, Judgement], dict[str, str]]:
+    """Judge each task's own reference solution, a task without one left out; and why tasks are set aside, by id.
 
     Raises:
         DataError, SandboxError: as `score_file`.
     """
     options = options or GradeOptions()
-    found = [task for task in load_tasks(tasks) if task.reference]
-    with _pool(choose(options.tier).tier, found, options) as pool:
-        found = fill_expected(pool, found, options.limits)
+    loaded = [task for task in load_tasks(tasks) if task.reference]
+    with _pool(choose(options.tier).tier, loaded, options) as pool:
+        found, set_aside = usable(pool, loaded, options.limits)
         judgements = dict(pool.run((task.task_id, _job(task, task.reference, options.limits)) for task in found))
-    return {task.task_id: judgements[task.task_id] for task in found}
+        for task in found:
+            if judgements[task.task_id].again:  # slow is not wrong: alone, with the time that calibration gives
+                judgements[task.task_id] = pool.alone(_job(task, task.reference, _patient(task, options.limits)))
+    return {task.task_id: judgements[task.task_id] for task in found}, set_aside
+
+
+def _first(set_aside: Mapping[str, str]) -> str:
+    return next((f"{task!r}: {why}" for task, why in set_aside.items()), "")
 
 
 def _make_place(out: Path) -> None:
@@ -238,9 +258,9 @@ def _make_place(out: Path) -> None:
         raise DataError(f"{out}: cannot be written (no right to write in {out.parent})")
 
 
-def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
-    """Read everything once before anything is run; returns how many samples there are."""
-    seen, total = Seen(), 0
+def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> Counter[str]:
+    """Read everything once before anything is run; returns how many samples there are, by task id."""
+    seen, total = Seen(), Counter[str]()
     for sample in read_samples(samples):
         if sample.task_id not in by_id:
             raise DataError(
@@ -248,7 +268,7 @@ def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> int:
             )
         if seen.add((sample.task_id, sample.sample_id)):
             raise DataError(f"{samples}: sample_id {sample.sample_id!r} of task {sample.task_id!r} appears twice")
-        total += 1
+        total[sample.task_id] += 1
     if not total:
         raise DataError(f"{samples}: holds no samples")
     return total
@@ -282,8 +302,9 @@ def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgeme
     return lambda worker: judge(worker, task, program, limits)
 
 
-def _pending(samples: Path, skip: Callable[[int], bool]) -> Iterator[tuple[int, Sample]]:
-    for number, sample in enumerate(read_samples(samples)):
+def _pending(samples: Path, tasks: Mapping[str, Task], skip: Callable[[int], bool]) -> Iterator[tuple[int, Sample]]:
+    """The samples of these tasks, numbered, without those to skip."""
+    for number, sample in enumerate(sample for sample in read_samples(samples) if sample.task_id in tasks):
         if not skip(number):
             yield number, sample
 
@@ -316,7 +337,7 @@ def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partia
             options.progress()
 
     def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
-        for number, sample in _pending(samples, partial.__contains__):
+        for number, sample in _pending(samples, by_id, partial.__contains__):
             program = _program(sample, by_id[sample.task_id])
             if program is None:
                 record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))
@@ -329,7 +350,7 @@ def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partia
         else:
             record(number, sample, program, judgement)
     calibrated: dict[str, Limits] = {}
-    for number, sample in _pending(samples, lambda number: number not in again):
+    for number, sample in _pending(samples, by_id, lambda number: number not in again):
         task = by_id[sample.task_id]
         program = _program(sample, task) or ""
         if task.task_id not in calibrated:
@@ -344,9 +365,14 @@ def _is_final(judgement: Judgement, task: Task) -> bool:
     return judgement.status is Status.TIMEOUT and task.seconds_per_test > 0 and not task.reference
 
 
+def _patient(task: Task, limits: Limits) -> Limits:
+    """Five times the limits of a task, for its reference."""
+    floor = limits_for(task, limits)
+    return replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)
+
+
 def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
     """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
-    floor = limits_for(task, options.limits)
-    patient = replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)
+    floor, patient = limits_for(task, options.limits), _patient(task, options.limits)
     cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, patient))
     return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))

@@ -19,10 +19,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.evaluation.compare import equal, same_output
-from ssd_plugin.evaluation.literal_suite import literal_suite, same_value
+from ssd_plugin.evaluation.compare import comparison, same_output
+from ssd_plugin.evaluation.literal_suite import literal_suite
 from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
 from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.values import encode
 from ssd_plugin.sandbox.worker import End, Report, Worker
 
 _SMALL_REPORT = 4096
@@ -80,28 +81,27 @@ def program_of(task: Task, program: str) -> dict[str, Any]:
 
 def _judge_function(worker: Worker, check: FunctionCheck, program: dict[str, Any], limits: Limits) -> Judgement:
     payload = program | {"entry_point": check.entry_point, "inputs": check.inputs}
-    return _judge_calls(worker, payload, _Answers(values=check.expected, write=json.dumps, same=equal), limits)
+    return _judge_calls(worker, payload, _Answers(values=check.values, same=comparison(check.rule, check.atol)), limits)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answers:
-    """What a program's calls must give, how that is written (for its length), and when a result is the same."""
+    """What a program's calls must give, and when a result is the same."""
 
     values: Sequence[object]
-    write: Callable[[object], str]
     same: Callable[[Any, Any], bool]
 
 
 def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, limits: Limits) -> Judgement:
     calls = len(expected.values)
-    room = _LONGER * len(expected.write(expected.values)) + _A_CASE * calls + _SMALL_REPORT
+    room = _LONGER * _length(expected.values) + _A_CASE * calls + _SMALL_REPORT
     report = worker.run("function", [payload], limits, report_bytes=room)
     cpu = report.ends[0].cpu
     texts = _whole_lines(report.report)
     for index, value in enumerate(expected.values):
         text = next(texts, b"")
         # Not even read: once it is, a hostile line takes twenty times its length of memory.
-        if len(text) > _SMALL_REPORT and len(text) > _LONGER * len(expected.write(value)):
+        if len(text) > _SMALL_REPORT and len(text) > _LONGER * _length(value):
             return _failed(f"call {index + 1}: its result is larger than any right answer", cpu)
         line = _line(text)
         if line is None:
@@ -112,9 +112,17 @@ def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, li
             return _failed(f"call {index + 1}: {line['raised']}", cpu)
         if line.keys() != {"value"} or not expected.same(value, line["value"]):
             return _failed(f"call {index + 1}: wrong result {json.dumps(line.get('value'))[:120]}", cpu)
-    if _line(next(texts, b"")) != {"done": True} or _line(next(texts, b"")) is not None:
+    if _line(next(texts, b"")) != {"done": True} or next(texts, None) is not None:
         return _cut_short(report, report.ends[0], limits, "its last call")
     return Judgement(status=Status.PASS, cpu=cpu)
+
+
+def _length(value: object) -> int:
+    """How long a value is when it is written; Python writes no integer of more than 4300 digits, its form does."""
+    try:
+        return len(repr(value))
+    except ValueError:
+        return len(json.dumps(encode(value)))
 
 
 def _judge_stdio(worker: Worker, check: StdioCheck, program: dict[str, Any], limits: Limits) -> Judgement:
@@ -140,7 +148,7 @@ def _judge_stdio(worker: Worker, check: StdioCheck, program: dict[str, Any], lim
 def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: dict[str, Any], limits: Limits) -> Judgement:
     if plain := literal_suite(check.test, check.entry_point):
         payload = program | {"entry_point": check.entry_point, "inputs": plain.inputs}
-        answers = _Answers(values=plain.expected, write=repr, same=same_value)
+        answers = _Answers(values=plain.expected, same=comparison("python"))
         return _judge_calls(worker, payload, answers, limits)
     token = secrets.token_hex(16)
     suite = {"entry_point": check.entry_point, "test": check.test, "preamble": _helpers(prompt), "token": token}
@@ -209,8 +217,7 @@ def _not_loaded(line: dict[str, Any]) -> Judgement | None:
 
 
 def _failed(detail: str, cpu: float = 0.0) -> Judgement:
-    # Another program's threads can use up what the user id may have; that is not this program's failure.
-    return Judgement(status=Status.FAIL, detail=one_line(detail), cpu=cpu, again="can't start new thread" in detail)
+    return Judgement(status=Status.FAIL, detail=one_line(detail), cpu=cpu)
 
 
 def _out_of_time(end: End, limits: Limits) -> bool:

@@ -188,7 +188,7 @@ def _share(experiments: Mapping[str, Experiment], name: str, outcome: Outcome, c
 def _context(bench: Bench, side: Side, tasks: Path, work: Path) -> GateContext:
     """The baseline against itself; each replicate puts redrawn sides in."""
     return GateContext(
-        tasks=tuple(load_tasks(tasks)),
+        tasks=tuple(task for task in load_tasks(tasks) if task.task_id not in side.set_aside),
         baseline=side,
         candidate=side,
         origin=None,

@@ -31,6 +31,11 @@ class Side:
         return tasks
 
     @property
+    def set_aside(self) -> frozenset[str]:
+        """The tasks that the grader found broken in a published benchmark, and left out."""
+        return frozenset(self.meta.get("set_aside") or ())
+
+    @property
     def samples_per_task(self) -> int:
         """The fewest samples any task has; 0 without rows."""
         return min(map(len, self.by_task.values()), default=0)
@@ -48,7 +53,7 @@ class Side:
 class GateContext:
     """The inputs of one gate run. Paths are read-only for gates, except `work`, a scratch directory of the gate's own."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[Task, ...]  # without those that were set aside
     baseline: Side
     candidate: Side
     origin: Side | None  # generation 0; None: the baseline is generation 0

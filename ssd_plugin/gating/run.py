@@ -99,10 +99,11 @@ def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float)
     def side(role: str, path: Path) -> Side:
         return load_side(role, path, request.tasks, request.out, regrade=policy.regrade)
 
+    baseline, candidate = side("baseline", request.baseline), side("candidate", request.candidate)
     return GateContext(
-        tasks=tasks,
-        baseline=side("baseline", request.baseline),
-        candidate=side("candidate", request.candidate),
+        tasks=tuple(task for task in tasks if task.task_id not in baseline.set_aside),
+        baseline=baseline,
+        candidate=candidate,
         origin=None if request.origin is None else side("origin", request.origin),
         model=request.model,
         baseline_model=request.baseline_model,

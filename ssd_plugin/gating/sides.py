@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from ssd_plugin.data.files import read_rows
 from ssd_plugin.errors import DataError
 from ssd_plugin.evaluation.graded import sidecar
 from ssd_plugin.evaluation.grader import read_graded, score_file
 from ssd_plugin.gating.gate import Side
-from ssd_plugin.jsonl import read_jsonl
 
 GRADED = "graded"  # the folder of the evidence directory in which sides are graded
 
 
 def _is_result_file(path: Path) -> bool:
-    for _, row in read_jsonl(path):
+    for _, row in read_rows(path):
         return "status" in row
     raise DataError(f"{path}: holds no samples")
 

@@ -203,7 +203,7 @@ def test_it_is_said_how_many_tasks_have_a_reference(
 ) -> None:
     good = Judgement(status=Status.PASS)
     judgements = {f"t{n:03d}": good for n in range(having)}
-    monkeypatch.setattr("ssd_plugin.gates.integrity.grade_references", lambda path: judgements)
+    monkeypatch.setattr("ssd_plugin.gates.integrity.grade_references", lambda path: (judgements, {}))
     tasks = [replace(t, reference="x" if t.task_id in judgements else "") for t in tools.make_tasks(164)]
     known = tools.World(tmp_path, tasks)
     (tmp_path / "policy.toml").write_text(POLICY)

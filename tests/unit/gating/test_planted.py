@@ -132,7 +132,7 @@ def repeat_one(rows: list[Result]) -> list[Result]:
             lambda rows: [replace(r, finish_reason="length") if r.sample_id < "s2" else r for r in rows],
             "cut off or empty",
         ),
-        (lambda rows: [replace(r, completion=r.completion * 2) for r in rows], "growth of the answers"),
+        (lambda rows: [replace(r, completion=r.completion * 20) for r in rows], "growth of the answers"),
     ],
 )
 def test_collapse_and_damage(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.evaluation.extract import build_program, final_answer, last_fence, longest_parsable_span
+from ssd_plugin.evaluation.extract import build_program, final_answer, longest_parsable_span
+from ssd_plugin.evaluation.fences import python_blocks
 
 PROMPT = 'from typing import List\n\n\ndef helper(x):\n    return x\n\n\ndef f(x: List[int]) -> int:\n    """Doc."""\n'
 
@@ -93,8 +94,8 @@ def test_bombs_end(text: str) -> None:
     assert build_program(text) is None or isinstance(build_program(text), str)
 
 
-def test_last_fence_ignores_other_languages() -> None:
-    assert last_fence("```bash\nls\n```\n") is None
+def test_fences_of_other_languages_hold_no_program() -> None:
+    assert python_blocks("```bash\nls\n```\n") == []
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_last_fence_ignores_other_languages() -> None:
     ],
 )
 def test_fences(text: str, body: str) -> None:
-    assert last_fence(text) == body
+    assert build_program(text) == body
 
 
 GOOD = "```python\nprint(1)\n```"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.evaluation.expected import fill_expected
+from ssd_plugin.evaluation.aside import usable
 from ssd_plugin.evaluation.judge import judge, limits_for, one_line
 from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
 from ssd_plugin.sandbox.limits import Limits
@@ -142,9 +142,9 @@ def test_statuses(worker: Reports, expected: Status) -> None:
     assert status(FUNCTION, worker) is expected
 
 
-def test_a_lack_of_threads_is_tried_again() -> None:
+def test_no_text_of_a_program_gives_it_a_second_try() -> None:
     worker = Reports(b'{"raised": "RuntimeError: can\'t start new thread"}\n')
-    assert judge(worker, Task(task_id="t", prompt="", check=FUNCTION), "p", LIMITS).again  # type: ignore[arg-type]
+    assert not judge(worker, Task(task_id="t", prompt="", check=FUNCTION), "p", LIMITS).again  # type: ignore[arg-type]
 
 
 def test_hostile_text_is_shown_harmless() -> None:
@@ -195,4 +195,4 @@ def test_a_reference_that_is_cut_short_is_named(report: bytes) -> None:
         task_id="t", prompt="", check=FunctionCheck(entry_point="f", inputs=((1,), (2,)), expected=()), reference="p"
     )
     with pytest.raises(DataError, match="'t': its reference does not give a value for each input"):
-        fill_expected(OnePool(Reports(report)), [task], LIMITS)  # type: ignore[arg-type]
+        usable(OnePool(Reports(report)), [task], LIMITS)  # type: ignore[arg-type]

@@ -1,9 +1,17 @@
 """Suites taken apart without running them: only those that compare calls on literals with literals."""
 
+from typing import Any
+
 import pytest
 
-from ssd_plugin.evaluation.literal_suite import literal_suite, same_value
+from ssd_plugin.evaluation.compare import comparison
+from ssd_plugin.evaluation.literal_suite import literal_suite
 from ssd_plugin.sandbox.values import encode
+
+
+def same_value(expected: Any, form: Any) -> bool:
+    return comparison("python")(expected, form)
+
 
 HUMANEVAL = """
 
@@ -77,3 +85,9 @@ def test_what_is_equal_in_python_only_is_equal_here_too() -> None:
 def test_hostile_forms_equal_nothing(form: object) -> None:
     assert not same_value(form, form)
     assert not same_value(1, form)
+
+
+def test_a_set_goes_as_it_is_written() -> None:
+    suite = literal_suite("assert f({3, 1, 2}, [4]) == 1", "f")
+    assert suite is not None
+    assert suite.inputs == ([{"$literal": "{3, 1, 2}"}, [4]],)

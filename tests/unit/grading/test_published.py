@@ -83,7 +83,7 @@ def test_humaneval(tmp_path: Path) -> None:
 
 def test_evalplus_release(tmp_path: Path) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", EVALPLUS))
-    assert task.check == FunctionCheck(entry_point="f", inputs=((1,), (2,), (3,)), expected=())
+    assert task.check == FunctionCheck(entry_point="f", inputs=((1,), (2,), (3,)), expected=(), rule="evalplus")
 
 
 def mbpp_plus(number: int, *inputs: list[Any]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def mbpp_plus(number: int, *inputs: list[Any]) -> dict[str, Any]:
 )
 def test_mbpp_plus_release(tmp_path: Path, number: int, given: list[Any], form: list[Any]) -> None:
     (task,) = load_tasks(write(tmp_path / "t.jsonl", mbpp_plus(number, given)))
-    assert task.check == FunctionCheck(entry_point="f", inputs=(tuple(form),), expected=())
+    assert task.check == FunctionCheck(entry_point="f", inputs=(tuple(form),), expected=(), rule="evalplus")
 
 
 def test_tasks_with_more_than_one_answer_become_suites(tmp_path: Path) -> None:
@@ -156,7 +156,9 @@ def test_livecodebench_functional(tmp_path: Path) -> None:
     tests = [{"input": "[1, 2]\n3", "output": "[1, 3]", "testtype": "functional"}]
     row = livecodebench(public_test_cases=json.dumps(tests), private_test_cases=pack([]), metadata='{"func_name": "g"}')
     (task,) = load_tasks(write(tmp_path / "t.jsonl", row))
-    assert task.check == FunctionCheck(entry_point="Solution.g", inputs=(([1, 2], 3),), expected=([1, 3],))
+    assert task.check == FunctionCheck(
+        entry_point="Solution.g", inputs=(([1, 2], 3),), expected=([1, 3],), rule="livecodebench"
+    )
     assert task.prompt == "Add one."
 
 
