@@ -56,7 +56,7 @@ def lacks_proof(worker: Worker, task: Task, limits: Limits) -> str:
 
     passed = [name for name, body in _BODIES.items() if (task.reference or name != _CHANGED) and passes(body)]
     if task.reference and (
-        passed in ([_CHANGED], [_NONE]) and passes(_ONLY_NONE) or passed == [_RAISES] and not passes(_SWALLOWED)
+        (passed in ([_CHANGED], [_NONE]) and passes(_ONLY_NONE)) or (passed == [_RAISES] and not passes(_SWALLOWED))
     ):
         return ""
     return f"its suite checks nothing that counts: it does not fail a program that {passed[0]}" if passed else ""
