@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ssd_plugin.errors import DataError
 from ssd_plugin.evaluation.judge import limits_for, program_of, report_lines
@@ -37,9 +38,27 @@ def _fill(task: Task, limits: Limits, worker: Worker) -> Task:
         raise DataError(f"task {task.task_id!r}: only function tasks can be completed from their reference")
     limits = limits_for(task, limits)
     patient = replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
-    payload = program_of(task, task.reference) | {"entry_point": check.entry_point, "inputs": check.inputs}
-    report = worker.run("function", [payload], patient, report_bytes=_REPORT_BYTES)
-    lines = report_lines(report.report)
-    if len(lines) != len(check.inputs) + 1 or not all("value" in line for line in lines[:-1]):
+    values = _values(worker, task, check, patient)
+    if values is None:  # one call at a time: a result too large to be carried leaves out that input alone
+        single = [(args, _values(worker, task, replace(check, inputs=(args,)), patient)) for args in check.inputs]
+        kept = [(args, found[0]) for args, found in single if found]
+        check, values = replace(check, inputs=tuple(args for args, _ in kept)), [value for _, value in kept]
+    if not values:
         raise DataError(f"task {task.task_id!r}: its reference does not give a value for each input")
-    return replace(task, check=replace(check, expected=tuple(line["value"] for line in lines[:-1])))
+    return replace(task, check=replace(check, expected=tuple(values)))
+
+
+def _values(worker: Worker, task: Task, check: FunctionCheck, limits: Limits) -> list[Any] | None:
+    """The reference's results; None where they are too large to be carried.
+
+    Raises:
+        DataError: the reference fails for another reason.
+    """
+    payload = program_of(task, task.reference) | {"entry_point": check.entry_point, "inputs": check.inputs}
+    report = worker.run("function", [payload], limits, report_bytes=_REPORT_BYTES)
+    lines = report_lines(report.report)
+    if len(lines) == len(check.inputs) + 1 and all("value" in line for line in lines[:-1]):
+        return [line["value"] for line in lines[:-1]]
+    if report.reason == "output" or any(str(line.get("raised")).startswith("MemoryError") for line in lines):
+        return None
+    raise DataError(f"task {task.task_id!r}: its reference does not give a value for each input")
