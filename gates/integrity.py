@@ -39,9 +39,10 @@ def _side_troubles(side: Side, context: GateContext) -> list[str]:
     counts = {len(rows) for rows in side.by_task.values()}
     if len(counts) > 1:
         troubles.append(f"{side.role} has {min(counts)} samples for some tasks and {max(counts)} for others")
-    infra = sum(row.status is Status.INFRA for row in side.rows)
+    infra = [row for row in side.rows if row.status is Status.INFRA]
     if infra:
-        troubles.append(f"{side.role} has {infra} samples that the harness failed to grade")
+        why = f" (task {infra[0].task_id!r}: {infra[0].detail})" if infra[0].detail else ""
+        troubles.append(f"{side.role} has {len(infra)} samples that could not be graded{why}")
     return troubles + _grading_troubles(side, context)
 
 

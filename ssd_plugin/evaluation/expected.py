@@ -30,14 +30,31 @@ def fill(task: Task, limits: Limits, worker: Worker) -> Task:
         raise DataError(f"task {task.task_id!r}: only function tasks can be completed from their reference")
     limits = limits_for(task, limits)
     patient = replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
+    kept, values = check, _values(worker, task, check, patient)
+    if values is None:  # one call at a time: a result too large to be carried leaves out that input alone
+        single = [(args, _values(worker, task, replace(check, inputs=(args,)), patient)) for args in check.inputs]
+        kept = replace(check, inputs=tuple(args for args, found in single if found))
+        values = [found[0] for _, found in single if found]
+    if not values:
+        raise DataError(f"task {task.task_id!r}: its reference gives a result that can be carried for no input")
+    return replace(task, check=replace(kept, expected=tuple(values)))
+
+
+def _values(worker: Worker, task: Task, check: FunctionCheck, limits: Limits) -> list[Any] | None:
+    """The reference's results; None where they are too large to be carried.
+
+    Raises:
+        DataError: the reference fails for another reason.
+    """
     payload = program_of(task, task.reference) | {"entry_point": check.entry_point, "inputs": check.inputs}
-    report = worker.run("function", [payload], patient, report_bytes=_REPORT_BYTES)
+    report = worker.run("function", [payload], limits, report_bytes=_REPORT_BYTES)
     lines = report_lines(report.report)
-    values = [line["value"] for line in lines[:-1] if "value" in line]
-    if not values or len(lines) != len(check.inputs) + 1 or len(values) != len(check.inputs):
-        why = _why(lines, len(check.inputs), report.reason)
-        raise DataError(f"task {task.task_id!r}: its reference does not give a value for each input ({why})")
-    return replace(task, check=replace(check, expected=tuple(values)))
+    if len(lines) == len(check.inputs) + 1 and all("value" in line for line in lines[:-1]):
+        return [line["value"] for line in lines[:-1]]
+    if report.reason == "output" or any(str(line.get("raised")).startswith("MemoryError") for line in lines):
+        return None
+    why = _why(lines, len(check.inputs), report.reason)
+    raise DataError(f"task {task.task_id!r}: its reference does not give a value for each input ({why})")
 
 
 def _why(lines: list[dict[str, Any]], inputs: int, reason: str) -> str:
@@ -46,6 +63,4 @@ def _why(lines: list[dict[str, Any]], inputs: int, reason: str) -> str:
     last = lines[-1] if lines else {}
     if said := next((str(last[key]) for key in ("raised", "load", "syntax", "entry") if key in last), ""):
         return one_line(said)
-    if reason == "output":
-        return f"its results are larger than {_REPORT_BYTES >> 20} MiB"
     return f"{len(lines)} of {inputs} came before it was stopped{': ' + reason if reason else ''}"

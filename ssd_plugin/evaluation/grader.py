@@ -24,11 +24,12 @@ from ssd_plugin.evaluation.extract import build_program
 from ssd_plugin.evaluation.graded import SCHEMA, GradedRun, grader_code, read_graded, sidecar
 from ssd_plugin.evaluation.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
 from ssd_plugin.evaluation.preload import worth_loading
+from ssd_plugin.evaluation.proof import lacks_proof
 from ssd_plugin.files import refuse_special
 from ssd_plugin.grading_key import grading_key
 from ssd_plugin.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.partial import PartialFile
-from ssd_plugin.records import FunctionCheck, Result, Sample, Status, Task, read_samples
+from ssd_plugin.records import AssertCheck, FunctionCheck, Result, Sample, Status, Task, read_samples
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
@@ -38,6 +39,8 @@ from ssd_plugin.seen import Seen
 from ssd_plugin.spent import spent
 
 __all__ = ["GradeOptions", "GradedRun", "Grading", "ScoreSummary", "grade_references", "read_graded", "score_file"]
+
+_PATIENCE = 10.0
 
 
 def _cores() -> int:
@@ -126,7 +129,7 @@ class Grading:
         with PartialFile(out, sha256_json([meta, str(out.resolve())]), total, key) as partial:
             resumed = len(partial)
             with spent("programs"):
-                _grade(boundary.pool, boundary.tasks, samples, partial, self._options)
+                _grade(boundary, samples, partial, self._options)
             counts = _write_rows(out, partial, samples, boundary.tasks, total)
         meta |= {"tier_notes": list(boundary.notes)}
         meta |= {"canaries": {"passed": boundary.canaries, "total": boundary.canaries}}
@@ -151,7 +154,9 @@ class Grading:
         pool = self._stack.enter_context(_pool(chosen.tier, tasks, self._options))
         canaries = run_canaries(pool, chosen.tier)
         tasks, set_aside = usable(pool, tasks, self._options.limits)
+        unproven = _unproven(pool, tasks, self._options.limits)
         return _Boundary(
+            unproven=unproven,
             pool=pool,
             tier=chosen.tier,
             notes=chosen.notes,
@@ -163,7 +168,8 @@ class Grading:
 
 @dataclass(frozen=True, kw_only=True)
 class _Boundary:
-    """The workers, what they passed, the tasks with all their expected values, and why others cannot be graded."""
+    """The workers, what they passed, the tasks with all their expected values, why others cannot be graded, and why some
+    suites are not believed."""
 
     pool: Pool
     tier: SandboxTier
@@ -171,6 +177,7 @@ class _Boundary:
     canaries: int
     tasks: Mapping[str, Task]
     set_aside: Mapping[str, str]
+    unproven: Mapping[str, str]
 
 
 def score_file(
@@ -233,15 +240,34 @@ def grade_references(
     loaded = [task for task in load_tasks(tasks) if task.reference]
     with _pool(choose(options.tier).tier, loaded, options) as pool:
         found, set_aside = usable(pool, loaded, options.limits)
-        judgements = dict(pool.run((task.task_id, _job(task, task.reference, options.limits)) for task in found))
-        for task in found:
-            if judgements[task.task_id].again:  # slow is not wrong: alone, with the time that calibration gives
-                judgements[task.task_id] = pool.alone(_job(task, task.reference, _patient(task, options.limits)))
-    return {task.task_id: judgements[task.task_id] for task in found}, set_aside
+        patient = [(task, _patient(limits_for(task, options.limits))) for task in found]
+        judgements = dict(pool.run((task.task_id, _job(task, task.reference, limits)) for task, limits in patient))
+        for task, limits in patient:
+            if judgements[task.task_id].again:  # slow is not wrong: alone, where no other program takes its time
+                judgements[task.task_id] = pool.alone(_job(task, task.reference, limits))
+        for name, why in _unproven(pool, found, options.limits).items():
+            judgements[name] = Judgement(status=Status.INFRA, detail=why)
+    return judgements, set_aside
 
 
 def _first(set_aside: Mapping[str, str]) -> str:
     return next((f"{task!r}: {why}" for task, why in set_aside.items()), "")
+
+
+def _unproven(pool: Pool, tasks: list[Task], limits: Limits) -> dict[str, str]:
+    """Why a task's suite is not believed, by the task's id."""
+    suites = [task for task in tasks if isinstance(task.check, AssertCheck)]
+    jobs = ((task.task_id, functools.partial(_lacks_proof, task, limits)) for task in suites)
+    return {name: why for name, why in pool.run(jobs) if why}
+
+
+def _lacks_proof(task: Task, limits: Limits, worker: Worker) -> str:
+    return lacks_proof(worker, task, limits)
+
+
+def _patient(limits: Limits) -> Limits:
+    """What a reference may use: a slow one is not a wrong one."""
+    return replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
 
 
 def _make_place(out: Path) -> None:
@@ -327,8 +353,9 @@ def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObjec
     ).to_json()
 
 
-def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: PartialFile, options: GradeOptions) -> None:
+def _grade(boundary: _Boundary, samples: Path, partial: PartialFile, options: GradeOptions) -> None:
     """First all samples on all workers; then those that ran out of time, one by one."""
+    pool, by_id = boundary.pool, boundary.tasks
     again: set[int] = set()
 
     def record(number: int, sample: Sample, program: str | None, judgement: Judgement) -> None:
@@ -339,7 +366,9 @@ def _grade(pool: Pool, by_id: Mapping[str, Task], samples: Path, partial: Partia
     def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
         for number, sample in _pending(samples, by_id, partial.__contains__):
             program = _program(sample, by_id[sample.task_id])
-            if program is None:
+            if why := boundary.unproven.get(sample.task_id):
+                record(number, sample, program, Judgement(status=Status.INFRA, detail=why))
+            elif program is None:
                 record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))
             else:
                 yield (number, sample, program), _job(by_id[sample.task_id], program, options.limits)
@@ -365,14 +394,8 @@ def _is_final(judgement: Judgement, task: Task) -> bool:
     return judgement.status is Status.TIMEOUT and task.seconds_per_test > 0 and not task.reference
 
 
-def _patient(task: Task, limits: Limits) -> Limits:
-    """Five times the limits of a task, for its reference."""
-    floor = limits_for(task, limits)
-    return replace(floor, cpu_seconds=5 * floor.cpu_seconds, wall_seconds=5 * floor.wall_seconds)
-
-
 def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
     """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
-    floor, patient = limits_for(task, options.limits), _patient(task, options.limits)
-    cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, patient))
+    floor = limits_for(task, options.limits)
+    cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, _patient(floor)))
     return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))

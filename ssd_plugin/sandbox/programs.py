@@ -6,7 +6,9 @@ report. That text holds results, which are judged by the parent, where the expec
 
 import atexit
 import builtins
+import collections
 import json
+import operator
 import os
 import sys
 import threading
@@ -134,21 +136,129 @@ def run_stdio(job: dict[str, Any]) -> NoReturn:
     os._exit(status & 0xFF)
 
 
-def serve(job: dict[str, Any]) -> None:
-    """Answer the calls that an assert suite makes from its own process.
+def form_of_type(value: object) -> dict[str, Any] | None:
+    """The form of a built-in type, which suite and program hand each other by name."""
+    known = isinstance(value, type) and getattr(builtins, value.__name__, None) is value
+    return {"$type": value.__name__} if known else None  # type: ignore[attr-defined]
 
-    Requests are `{"call": name or handle, "args": form, "kwargs": form}`; values that are not plain data stay here
-    and travel as `{"$handle": n}`.
+
+def type_of_form(form: dict[str, Any]) -> type:
+    """The built-in type of that name.
+
+    Raises:
+        ValueError: there is none.
     """
-    handles: list[object] = []
+    found = getattr(builtins, str(form["$type"]), None)
+    if not isinstance(found, type):
+        raise ValueError("no built-in type")  # noqa: TRY004 - a malformed form, as any other
+    return found
 
-    def keep(value: object) -> dict[str, Any]:
-        handles.append(value)
-        return {"$handle": len(handles) - 1}
 
-    def fetch(form: dict[str, Any]) -> object:
-        return handles[form["$handle"]]
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "getattr": getattr, "call": lambda found, *args, **keywords: found(*args, **keywords), "iter": iter, "next": next,
+    "len": len, "bool": bool, "str": str, "getitem": operator.getitem, "setitem": operator.setitem, "eq": operator.eq,
+}  # fmt: skip
+_CONTAINERS = (list, dict, set, bytearray, collections.deque)
 
+
+class _Server:
+    """Answers the suite, one line for each request; values that are not plain data stay here, as `{"$handle": n}`."""
+
+    def __init__(self, functions: dict[str, Any], namespace: dict[str, Any]) -> None:
+        self._functions, self._namespace = functions, namespace
+        self._handles: list[object] = []
+        self._numbers: dict[int, int] = {}
+        self._requests = os.fdopen(PEER, "rb", closefd=False)
+
+    def answer_all(self) -> dict[str, Any] | None:
+        """Until the suite gives what the program asked of one of its functions, or is gone."""
+        for line in iter(self._requests.readline, b""):
+            request = json.loads(line)
+            if "result" in request or "error" in request:
+                return request  # type: ignore[no-any-return]
+            send(PEER, self._named(request["what"]) if "what" in request else self._answer(request))
+        return None
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        given = [request["args"], request["kwargs"]]
+        arguments: list[Any] = []
+        keywords: dict[str, Any] = {}
+        answer: dict[str, Any]
+        try:
+            arguments, keywords = decode(given, self._fetch)
+            if "operation" in request:
+                function = _OPERATIONS[request["operation"]]
+            else:
+                function = self._functions.get(request["call"]) or self._namespace[request["call"]]
+            value = function(*arguments, **keywords)
+            same = [at for at, one in enumerate(arguments) if one is value and isinstance(value, _CONTAINERS)]
+            answer = {"argument": same[0]} if same else {"value": encode(value, self._keep)}
+            json.dumps(answer)
+        except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
+            answer = self._raised(error)
+        return answer | self._state(given, arguments, keywords)
+
+    def _state(self, given: list[Any], arguments: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
+        """What the call made of its arguments, where that is not what they were."""
+        if not any(isinstance(form, list | dict) for form in (*given[0], *given[1].values())):
+            return {}
+        try:
+            state = encode([arguments, keywords], self._keep)
+        except BaseException as error:  # noqa: BLE001 - an argument that has become nonsense is the program's doing
+            return self._raised(error)
+        return {} if state == given else {"state": state}
+
+    def _raised(self, error: BaseException) -> dict[str, Any]:
+        kind = type(error)
+        answer: dict[str, Any] = {"raised": describe(error), "type": kind.__name__}
+        if isinstance(error, StopIteration):
+            answer["stop"] = True
+        answer["bases"] = [base.__name__ for base in kind.__mro__]
+        try:
+            answer["args"] = encode(list(error.args), self._keep)
+            json.dumps(answer)
+        except BaseException:  # noqa: BLE001 - the program's own class may do anything
+            answer.pop("args", None)
+        return answer
+
+    def _named(self, name: str) -> dict[str, Any]:
+        found = self._namespace.get(name)
+        if isinstance(found, types.ModuleType):
+            return {"module": found.__name__}
+        if isinstance(found, type) and issubclass(found, Exception):
+            return {"bases": [base.__name__ for base in found.__mro__[1:]]}
+        if name not in self._namespace or isinstance(found, types.FunctionType | type):
+            return {}
+        try:
+            return {"value": encode(found, self._keep)}
+        except ValueError:
+            return {}
+
+    def _keep(self, value: object) -> dict[str, Any]:
+        if known := form_of_type(value):
+            return known
+        if id(value) not in self._numbers:
+            self._numbers[id(value)] = len(self._handles)
+            self._handles.append(value)
+        return {"$handle": self._numbers[id(value)]}
+
+    def _fetch(self, form: dict[str, Any]) -> object:
+        if "$callback" in form:
+            return lambda *arguments, **keywords: self._call_back(form["$callback"], arguments, keywords)
+        return type_of_form(form) if "$type" in form else self._handles[form["$handle"]]
+
+    def _call_back(self, number: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        forms = {"args": encode(list(arguments), self._keep), "kwargs": encode(keywords, self._keep)}
+        send(PEER, {"callback": number} | forms)
+        found = self.answer_all() or {}
+        if "result" in found:
+            return decode(found["result"], self._fetch)
+        kind = getattr(builtins, str(found.get("error")), RuntimeError)
+        raise kind(found.get("text"))
+
+
+def serve(job: dict[str, Any]) -> None:
+    """Answer the calls that an assert suite makes from its own process."""
     try:
         namespace = load(job["program"], "solution", job.get("prelude", ""))
         functions = {job["entry_point"]: find(namespace, job["entry_point"])}
@@ -156,16 +266,4 @@ def serve(job: dict[str, Any]) -> None:
         send(PEER, error.args[0])
         return
     send(PEER, {"ready": True})
-    with os.fdopen(PEER, "rb", closefd=False) as requests:
-        for line in requests:
-            request = json.loads(line)
-            try:
-                name = request["call"]
-                function = functions.get(name) or namespace[name]
-                arguments, keywords = decode(request["args"], fetch), decode(request["kwargs"], fetch)
-                text = json.dumps({"value": encode(function(*arguments, **keywords), keep)})
-            except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
-                text = json.dumps({"raised": describe(error), "type": type(error).__name__})
-            data = text.encode() + b"\n"
-            while data:
-                data = data[os.write(PEER, data) :]
+    _Server(functions, namespace).answer_all()

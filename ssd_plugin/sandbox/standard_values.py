@@ -40,7 +40,7 @@ def taken_apart(value: Any) -> tuple[str, Any] | None:
         factory = value.default_factory
         known = isinstance(factory, type) and factory.__name__ in _FACTORIES
         return "$defaultdict", (factory.__name__ if known else None, list(dict.items(value)))
-    if kind.__bases__ == (tuple,) and hasattr(kind, "_fields") and kind.__eq__ == tuple.__eq__:
+    if kind.__bases__ == (tuple,) and hasattr(kind, "_fields") and "__eq__" not in vars(kind):
         return "$namedtuple", (kind.__name__, list(kind._fields), list(tuple.__iter__(value)))
     return _of_modules(value, kind)
 
