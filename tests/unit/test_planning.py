@@ -116,7 +116,9 @@ def test_shipped_recipes_fit_a_node_of_eight_b200() -> None:
         (["train.parallel.tensor=8", "train.parallel.context=1"], 8, "4 key-value heads"),
         (["train.parallel.pipeline=5"], 40, "48 layers"),
         (["train.parallel.expert=3"], 24, "128 experts"),
-        (["train.global_batch_size=3"], 16, "2 data-parallel ranks"),
+        (["train.global_batch_size=3", "train.batch_unit=packs"], 16, "2 data-parallel ranks"),
+        (["train.global_batch_size=1"], 16, "less than one row for each of the 2 data-parallel ranks"),
+        (["train.batch_unit=packs", "train.parallel.pipeline=3"], 24, "would attend across examples"),
         (["engine.tensor_parallel=16"], 8, "does not divide 8 GPUs"),
         (["engine.max_model_len=500000"], 8, "above the model's context"),
         (["engine.max_model_len=100000"], 8, "leaves no room for a prompt"),
@@ -153,9 +155,9 @@ def test_missing_frameworks_are_named_with_their_install_line(tmp_path: Path) ->
     config = apply_overrides(recipes.load("ssd_qwen3")(), [f"python.sample={python}", f"python.train={python}"])
     old, missing = version_problems(config)
     assert "vllm 0.9.1" in old
-    assert "0.11.0 and later work: pip install vllm" in old
+    assert "0.11.0 and later work: use the container" in old
     assert "megatron-bridge is not installed" in missing
-    assert "pip install megatron-bridge" in missing
+    assert "use the container nvcr.io/nvidia/nemo:" in missing
     (broken,) = version_problems(apply_overrides(config, ["engine.name=embedded", "python.train=/nowhere/python"]))
     assert "no Python that can be run" in broken
     assert version_problems(recipes.load("ssd_smollm2_135m")()) == []
@@ -240,7 +242,8 @@ def test_more_nodes_share_the_optimizers_states() -> None:
     assert two.optimizer == one.optimizer / 2
     assert dataclasses.replace(two, optimizer=one.optimizer) == one
     assert problems_of(nodes=2) == []
-    assert "32 cannot be divided by the 3 data-parallel" in problems_of(nodes=3)[0]
+    assert "32 cannot be divided by the 3 data-parallel" in problems_of("train.batch_unit=packs", nodes=3)[0]
+    assert problems_of(nodes=3) == []  # a step's samples are laid in as many rows as there are ranks for
 
 
 @pytest.mark.parametrize("text", ["gpuz=8", "gpus=many", "gpus=0", "gpus=1.5"])
