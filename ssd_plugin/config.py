@@ -4,7 +4,7 @@ No `from __future__ import annotations` here or in recipes: nemo-run reads these
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ssd_plugin.errors import ConfigError
 
@@ -103,7 +103,8 @@ class DecodeConfig:
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
     """The sampling engine, for every stage that samples. `max_rows`: sequences decoded together (embedded engine);
-    the parallel sizes and `max_model_len` (tokens, prompt and completion) are vLLM's."""
+    the parallel sizes and `max_model_len` (tokens, prompt and completion) are vLLM's, and so are `options`: any argument of its
+    engine by the name that the installed version has for it."""
 
     name: Literal["embedded", "vllm", "server"] = "embedded"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -112,6 +113,7 @@ class EngineConfig:
     data_parallel: int = 1
     max_model_len: int = 0
     server_url: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("max_rows", "tensor_parallel", "data_parallel"):
@@ -176,7 +178,8 @@ class ParallelConfig:
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Step 2: plain cross-entropy on the completion tokens. An iteration is one optimizer step over `global_batch_size`
-    sequences (samples, or packed sequences of `seq_length` tokens: `batch_unit`); data is cycled in a new order each epoch."""
+    sequences (samples, or packed sequences of `seq_length` tokens: `batch_unit`); data is cycled in a new order each epoch.
+    `megatron`: whatever else Megatron-Bridge's configuration has, by its own names ("checkpoint": {"async_save": true})."""
 
     backend: Literal["embedded", "megatron"] = "embedded"
     method: Literal["full", "lora"] = "full"
@@ -195,6 +198,7 @@ class TrainConfig:
     weight_decay: float = 0.1
     clip_grad: float = 1.0
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    megatron: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("train_iters", "save_interval", "global_batch_size", "seq_length", "lora_rank", "lora_alpha"):

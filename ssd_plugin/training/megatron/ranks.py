@@ -16,11 +16,13 @@ from megatron.bridge.training.config import ConfigContainer
 from megatron.bridge.training.gpt_step import forward_step
 from megatron.bridge.training.pretrain import pretrain
 
+from ssd_plugin.errors import ConfigError
 from ssd_plugin.jsonl import dumps, read_json, write_json
 from ssd_plugin.parent import die_with
 from ssd_plugin.training.megatron import bridge
 from ssd_plugin.training.megatron.export import Export
 from ssd_plugin.training.megatron.job import FAILURE, ROWS, STEPS, job_from_json
+from ssd_plugin.training.megatron.options import lay_over
 from ssd_plugin.training.protocol import TrainJob
 
 
@@ -67,6 +69,11 @@ def run(job: TrainJob, rows: int, adjust: Callable[[ConfigContainer], None] = la
     skip_compiling()
     hub, provider = bridge.model_provider(job.base_model, job.config)
     config = bridge.container(job, provider, rows)
+    try:
+        lay_over(config, job.config.megatron)
+    except ConfigError as error:
+        write_json(job.work / FAILURE, {"message": str(error)})
+        raise
     adjust(config)
     pretrain(config, forward_step, callbacks=[Log(job.work), Export(hub, job, provider.vocab_size)])
 

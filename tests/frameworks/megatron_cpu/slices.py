@@ -26,7 +26,9 @@ def share(rank: int) -> list[int]:
     """Of 32 tokens, by rank `rank` of the four of its group."""
     export.parallel_state.get_context_parallel_group = lambda: Group(4, rank)
     world: Any = torch.distributed
-    world.is_initialized, world.get_world_size, world.get_rank = (lambda: True), (lambda *_: 8), (lambda *_: rank)
+    world.is_initialized = lambda: True
+    world.get_world_size = lambda group=None: group.size() if group else 8
+    world.get_rank = lambda group=None: group.rank() if group else rank
     slice_of: Any = get_batch_on_this_cp_rank if "bare" in sys.argv else export.share_of_sequence
     found: list[int] = slice_of({"tokens": torch.arange(32)[None]})["tokens"][0].tolist()
     return found
