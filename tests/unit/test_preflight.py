@@ -15,6 +15,7 @@ from ssd_plugin.planning.pairs import PAIRS, Pair, image_problem
 from ssd_plugin.planning.preflight import cluster_problems, gate_problems, machine_problems
 from ssd_plugin.planning.versions import flashinfer_remark
 from ssd_plugin.settings import apply_overrides
+from ssd_plugin.training.megatron.torchrun import Ranks, rank_environment
 
 ALL = {
     "vllm": "0.33.0", "megatron-core": "0.19.2", "megatron-bridge": "0.6.2", "transformer-engine": "2.20.2",
@@ -197,6 +198,24 @@ def test_visible_devices_are_the_ones_that_count(machine: Path, monkeypatch: pyt
     assert gpus.find_gpus() == gpus.Gpus(count=2, bytes=1000 * 2**20)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpus.find_gpus().count == 0
+
+
+def test_ranks_get_what_their_gpus_want_and_the_user_has_the_last_word(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable(machine / "nvidia-smi", "0, GPU-0abc, 1000, 10.0\n1, GPU-1abc, 1000, 9.0")
+    assert gpus.find_gpus().capability == 9.0
+    with_gpus(machine, 2, 1000)
+    assert gpus.find_gpus() == gpus.Gpus(count=2, bytes=1000 * 2**20, capability=0.0)
+    assert rank_environment(9.0)["CUDA_DEVICE_MAX_CONNECTIONS"] == "1"
+    assert rank_environment(10.3)["CUDA_DEVICE_MAX_CONNECTIONS"] == "32"
+    monkeypatch.setenv("CUDA_DEVICE_MAX_CONNECTIONS", "8")
+    monkeypatch.delenv("NCCL_NVLS_ENABLE", raising=False)
+    printing = "import os; print(os.environ['CUDA_DEVICE_MAX_CONNECTIONS'], os.environ['NCCL_NVLS_ENABLE'])"
+    (machine / "print.py").write_text(printing)
+    ranks = Ranks(count=1, program=(str(machine / "print.py"),))
+    ranks.start(machine / "job.json", ["--standalone"], machine / "log").wait()
+    assert (machine / "log").read_text().splitlines()[-1] == "8 0"
 
 
 @pytest.mark.parametrize(

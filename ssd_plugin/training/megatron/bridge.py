@@ -3,12 +3,12 @@
 Memory on the fullest GPU of one node of eight B200 (180 GB, of which 150.9 GiB are counted on), by the formulas of
 `planning/memory.py`, in GiB, as `ssd plan RECIPE` prints them:
 
-    recipe                      parallelism         weights  gradients  optimizer  activations  logits  total
-    ssd_qwen3_4b_*              TP2 CP4                 3.7        7.5        5.6          2.9    11.6   31.4
-    ssd_qwen3_30b_a3b_*         TP2 CP4 EP8             8.2       16.4       42.7          3.6    11.6   82.4
-      on two nodes              TP2 CP4 EP8             8.2       16.4       21.3          3.6    11.6   61.1
-    ssd_llama31_8b_instruct     TP2 CP4                 7.5       15.0       11.2          4.1     9.8   47.6
-    ssd_gpt_oss_20b             TP2 CP4 EP8             6.1       12.2       29.2          3.4    15.3   66.4
+    recipe                      parallelism     weights  gradients  optimizer  activations  logits  total
+    ssd_qwen3_4b_*              CP4                 7.5       15.0        5.6         54.6    23.2  105.8
+    ssd_qwen3_30b_a3b_*         CP8 EP8             9.6       19.2       42.7         50.2    11.6  133.4
+      on two nodes              CP8 EP8             9.6       19.2       21.3         50.2    11.6  112.0
+    ssd_llama31_8b_instruct     CP4                15.0       29.9       11.2         68.0    19.6  143.7
+    ssd_gpt_oss_20b             CP4 EP8             7.8       15.6       29.2         57.4    30.7  140.7
 
 (two nodes: `--assume nodes=2`). They are estimates; nobody has measured them on that hardware yet.
 """
