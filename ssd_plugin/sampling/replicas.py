@@ -174,12 +174,13 @@ class Replicas:
         Raises:
             SamplingError, ResourceError, ModelError: as the replica had it.
         """
-        by_pipe = {replica.out: number for number, replica in enumerate(self._replicas)}
         while True:
-            for pipe in wait(list(by_pipe), timeout=PATIENCE):
-                number = by_pipe[pipe]
+            heard = wait([replica.out for replica in self._replicas], timeout=PATIENCE)
+            for number, replica in enumerate(self._replicas):
+                if replica.out not in heard:
+                    continue
                 try:
-                    message = self._replicas[number].out.recv()
+                    message = replica.out.recv()
                 except EOFError:
                     self._revive(number)
                     return self._next()

@@ -118,7 +118,7 @@ class Engine:
                     if output.finished:
                         unfinished.discard(output.request_id)
                         yield self._completion(output)
-        except (RuntimeError, *engine_failures()) as error:
+        except engine_failures() as error:
             if is_out_of_memory(error):
                 raise ResourceError(
                     "vLLM ran out of memory: raise engine.tensor_parallel or lower engine.max_model_len"
@@ -169,10 +169,11 @@ class Engine:
 
 
 def engine_failures() -> tuple[type[Exception], ...]:
-    """What vLLM raises when its engine's process has died: no RuntimeError."""
+    """What vLLM raises when its engine fails; where the engine's process has died, that is no RuntimeError."""
     from vllm.v1.engine import exceptions
 
-    return (exceptions.EngineDeadError,)
+    dead: type[Exception] = exceptions.EngineDeadError
+    return RuntimeError, dead
 
 
 def _start(model_dir: Path, engine: EngineConfig, gpus: bool) -> Any:
@@ -194,7 +195,7 @@ def _start(model_dir: Path, engine: EngineConfig, gpus: bool) -> Any:
     check_options(engine.options, known)
     try:
         return LLM(**ours | blackwell_defaults(known, gpus) | engine.options)
-    except (RuntimeError, ValueError, OSError, *engine_failures()) as error:
+    except (ValueError, OSError, *engine_failures()) as error:
         reason = " ".join(str(error).split())
         if is_out_of_memory(error):
             raise ResourceError(

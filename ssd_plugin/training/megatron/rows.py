@@ -56,7 +56,7 @@ def rows_a_step(lengths: Sequence[int], config: TrainConfig, seed: int, data_par
         return size
     padded = [_padded(length, multiple_of(config)) for length in lengths]
     steps = [[index for row in step for index in row] for step in _steps(padded, config, seed)]
-    for rows in [*range(data_parallel, size, data_parallel), *[size] * (size % data_parallel == 0)]:
+    for rows in range(data_parallel, size + 1, data_parallel):
         if all(_room(row, padded, config) >= 0 for step in steps for row in balanced(step, padded, rows)):
             return rows
     raise TrainingError(

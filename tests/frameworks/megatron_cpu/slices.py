@@ -10,6 +10,7 @@ import te_stub
 te_stub.install()
 import torch  # noqa: E402
 import torch.distributed  # noqa: E402
+from megatron.core import parallel_state  # noqa: E402
 from megatron.core.utils import get_batch_on_this_cp_rank  # noqa: E402
 
 from ssd_plugin.training.megatron import export  # noqa: E402
@@ -24,7 +25,7 @@ class Group:
 
 def share(rank: int) -> list[int]:
     """Of 32 tokens, by rank `rank` of the four of its group."""
-    export.parallel_state.get_context_parallel_group = lambda: Group(4, rank)
+    parallel_state.get_context_parallel_group = lambda: Group(4, rank)
     world: Any = torch.distributed
     world.is_initialized = lambda: True
     world.get_world_size = lambda group=None: group.size() if group else 8
