@@ -12,6 +12,7 @@ from ssd_plugin.errors import SsdError
 
 COMMANDS = {
     "run": "The whole line: sample, train, evaluate, gate; continues a run directory.",
+    "prompts": "The base model and the prompts: needs the network, no GPU.",
     "sample": "The line up to the filtered samples.",
     "train": "The line up to the fine-tuned model.",
     "evaluate": "The line up to the held-out scores.",

@@ -10,8 +10,10 @@ from packaging.version import Version
 
 from ssd_plugin.errors import DependencyError
 
-INSTALL = "pip install 'nemo-run>=0.4.0' 'leptonai<0.47'"
-OLDEST = Version("0.4.0")
+INSTALL = "pip install 'nemo-run>=0.10' 'leptonai<0.47'"
+OLDEST = Version(
+    "0.4.0"
+)  # that the plugin works with; before 0.10 it wants a cryptography that excludes ours, so pip refuses
 NEWEST_TESTED = Version("0.11.1")
 PATIENCE = 300  # seconds; nemo-toolkit 2.x takes half a minute to import
 

@@ -192,10 +192,11 @@ def _start(model_dir: Path, engine: EngineConfig, gpus: bool) -> Any:
         "disable_log_stats": True,
     }
     known = [field.name for field in dataclasses.fields(EngineArgs)]
+    failures: tuple[type[Exception], ...] = (ValueError, OSError, *engine_failures())
     check_options(engine.options, known)
     try:
         return LLM(**ours | blackwell_defaults(known, gpus) | engine.options)
-    except (ValueError, OSError, *engine_failures()) as error:
+    except failures as error:
         reason = " ".join(str(error).split())
         if is_out_of_memory(error):
             raise ResourceError(
