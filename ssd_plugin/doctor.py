@@ -25,7 +25,7 @@ from ssd_plugin.sandbox.tiers import SandboxTier, probe
 
 EMBEDDED_NEEDS_MIB = 6 * 1024  # memory of the embedded recipe, with room to spare
 DISK_NEEDS_MIB = 5 * 1024  # its base model, checkpoints and candidate
-PIP = "pip install 'ssd-plugin[{extra}]'"
+PIP = "in a clone of the project: pip install '.[{extra}]'"
 
 
 class State(StrEnum):

@@ -62,7 +62,7 @@ def _inspect() -> NemoStatus:
         return NemoStatus(installed=True, loaded=False, detail=detail)
     entries = importlib.metadata.entry_points(group="nemo_run.cli")
     if not any(entry.value == "ssd_plugin.nemo.command" for entry in entries):
-        detail = "ssd-plugin's entry point is not registered: install the package again (pip install ssd-plugin)"
+        detail = "ssd-plugin's entry point is not registered: install the package again, from its clone or wheel"
         return NemoStatus(installed=True, loaded=False, detail=detail)
     return _load(version)
 
