@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from packaging.version import Version
 
+from ssd_plugin import recipes
 from ssd_plugin.config import ParallelConfig, TrainConfig
 from ssd_plugin.errors import TrainingError
 from ssd_plugin.planning.gpus import NODES
@@ -225,6 +226,22 @@ def test_a_context_parallel_rank_takes_its_two_chunks_of_a_sequence() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     chunks = [list(range(4 * i, 4 * i + 4)) for i in range(8)]
     assert json.loads(done.stdout.splitlines()[-1]) == [chunks[rank] + chunks[7 - rank] for rank in range(4)]
+
+
+@pytest.mark.skipif(Version(version("megatron-bridge")) < Version("0.6"), reason="written for the newest pair")
+@pytest.mark.parametrize("recipe", [n for n in recipes.names() if n not in ("ssd_qwen3", "ssd_smollm2_135m")])
+def test_each_recipes_configuration_is_valid_on_eight_gpus(recipe: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(HERE / "validate.py"), recipe, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    parallel = recipes.load(recipe)().train.parallel
+    assert (found["context"], found["expert"]) == (parallel.context, parallel.expert)
+    assert found["data_parallel"] == 8 // parallel.context
+    assert found["exchange"] == ("a2a" if "gpt_oss" in recipe else "p2p")
+    assert found["per_token"]
+    assert not found["average"]
+    assert found["recompute"] is None
 
 
 @pytest.mark.skipif(Version(version("megatron-core")) < Version("0.18"), reason="megatron-core 0.18 brought the flag")
