@@ -74,6 +74,31 @@ frameworks: $(FRAMEWORKS)
 test-frameworks: $(FRAMEWORKS)
 	status=0; for environment in $(^D); do $$environment/bin/pytest -m 'frameworks or gpu' tests/frameworks || status=$$?; done; exit $$status
 
+# The newest pair of Megatron-Bridge and megatron-core, which needs Python 3.12 (7 GB: the index has no torch for CPUs there). The
+# wheel of nvidia-resiliency-ext asks for a newer C library than its code does: it is unpacked.
+PYTHON312 ?= $(shell for p in python3.12 $(HOME)/.pyenv/versions/3.12*/bin/python3.12; do $$p -c 'import venv' 2>/dev/null && echo $$p && break; done)
+NEWEST := .venv-newest
+RESILIENCY := nvidia-resiliency-ext==0.6.0
+
+.PHONY: frameworks-newest test-frameworks-newest print-python312
+print-python312:
+	@echo $(PYTHON312)
+
+frameworks-newest: $(NEWEST)/.installed
+
+$(NEWEST)/.installed: pyproject.toml tests/frameworks/newest.txt
+	@test -n "$(PYTHON312)" || { echo "the newest frameworks need Python 3.12: make PYTHON312=/path/to/python3.12 frameworks-newest"; exit 3; }
+	test -x $(@D)/bin/python || $(PYTHON312) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/frameworks/newest.txt
+	$(@D)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+	    --platform manylinux_2_39_x86_64 --dest $(@D)/wheels $(RESILIENCY)
+	$(@D)/bin/python -m zipfile -e $(@D)/wheels/nvidia_resiliency_ext-*.whl $(@D)/lib/python3.12/site-packages
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+test-frameworks-newest: $(NEWEST)/.installed
+	$(NEWEST)/bin/python -m pytest -m frameworks tests/frameworks/test_megatron.py
+
 # A real MLflow server on loopback, MLflow and W&B as trackers. Apart and not in `make test`: they bring eighty packages.
 .PHONY: test-mlflow
 .venv-mlflow/.installed: pyproject.toml

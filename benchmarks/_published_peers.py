@@ -27,7 +27,9 @@ def evalplus(dataset: str, tasks: str, programs: Rows) -> list[bool]:
     from evalplus.evaluate import check_correctness  # type: ignore[import-not-found]
     from evalplus.gen.util import trusted_exec  # type: ignore[import-not-found]
 
-    wanted, problems, expected = {row["task_id"] for row in programs}, {}, {}
+    wanted = {row["task_id"] for row in programs}
+    problems: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
     for problem in _lines(tasks):
         if problem["task_id"] not in wanted:
             continue
@@ -46,7 +48,7 @@ def evalplus(dataset: str, tasks: str, programs: Rows) -> list[bool]:
     with ProcessPoolExecutor(max_workers=2) as pool:
         for number, row in enumerate(programs):
             task_id = row["task_id"]
-            arguments = (dataset, number, problems[task_id], row["program"], expected[task_id], False, True)
+            arguments: tuple[Any, ...] = (dataset, number, problems[task_id], row["program"], expected[task_id], False, True)
             verdicts.append(pool.submit(check_correctness, *arguments))
         return [all(job.result()[part][0] == "pass" for part in ("base", "plus")) for job in verdicts]
 

@@ -6,7 +6,9 @@ was measured on a B200. Its inputs, every one of which can be given on the comma
 - peaks of one B200 on an HGX board: 2,250 dense bf16 TFLOP/s, 8 TB/s of HBM3e, 180 GB, NVLink 5 with 0.9 TB/s each way
   (NVIDIA, "Blackwell architecture technical brief" and the HGX B200 data sheet, which prints the sparse 4,500 TFLOP/s)
 - an all-reduce of a small activation over 8 GPUs: 10 us (assumed: several NCCL measurements on H100 with NVSwitch lie near it)
-- shares of the peaks: sampling 50 % of the bandwidth, training 35 % of the FLOP/s (assumed; what this project's own engine and
+- training: 40 % of the FLOP/s and 2 ms a layer and micro-batch beside it, at most 25 % and 7.5 ms: a range held against what
+  NVIDIA publishes for Qwen3-30B-A3B (see `ssd_plugin/planning/estimate.py`)
+- shares of the peaks: sampling 50 % of the bandwidth (assumed; what this project's own engine and
   trainer reach of this CPU's rates, by the same formulas, stands below the tables and is no evidence for a GPU)
 - completions: 4,000 tokens on average, 16,000 of a model that thinks (assumed); 1 % of them loop up to the limit (users of
   apple/ml-ssd report less than 2 %, its issue 7, and that 8,192 tokens hold more than 99 % of the samples)
@@ -30,7 +32,7 @@ from ssd_plugin.recipes import load, names
 from ssd_plugin.settings import apply_overrides
 
 SAMPLING = ("sample", "select", "evaluate")
-DATA_PARALLEL = ("engine.tensor_parallel=1", "engine.data_parallel=8")
+TENSOR_PARALLEL = ("engine.tensor_parallel=8", "engine.data_parallel=1")
 CAP = 8192
 Hours = dict[str, float]
 
@@ -49,7 +51,9 @@ def hours(config: RunConfig, options: argparse.Namespace, cap: int | None = None
     """Node-hours by stage, and of the longest single completion, which nothing can finish before."""
     shape, limit = model_shape(config.model.ref), cap or config.sampling.max_new_tokens
     assume = assumed(config, options, limit)
-    found = {stage.name: stage.gpu_hours / assume.gpus for stage in estimate(config, shape, assume)}
+    stages = estimate(config, shape, assume)
+    found = {stage.name: stage.gpu_hours / assume.gpus for stage in stages}
+    found["train, at most"] = sum(stage.gpu_hours_high for stage in stages if stage.name == "train") / assume.gpus
     found["longest"] = sum(
         decode_step(shape, config.engine, assume, 1, position) * limit / 64 / 3600 for position in _spread(limit)
     )
@@ -66,10 +70,11 @@ def whole(found: Hours) -> float:
 
 
 def recipe_row(config: RunConfig, options: argparse.Namespace) -> list[str]:
-    """One recipe as it stands, and sampling with a replica a GPU."""
-    own, apart = hours(config, options), hours(apply_overrides(config, DATA_PARALLEL), options)
-    sampling, other = (sum(found[name] for name in SAMPLING) for found in (own, apart))
-    figures = (own["sample"], apart["sample"], sampling, other, own["longest"], own["train"], whole(own))
+    """One recipe as it stands, and sampling with one replica on all GPUs."""
+    own, shared = hours(config, options), hours(apply_overrides(config, TENSOR_PARALLEL), options)
+    sampling, other = (sum(found[name] for name in SAMPLING) for found in (own, shared))
+    training = (own["train"], own["train, at most"])
+    figures = (own["sample"], shared["sample"], sampling, other, own["longest"], *training, whole(own))
     return [config.recipe, *(f"{figure:.2f}" for figure in figures)]
 
 
@@ -85,11 +90,11 @@ def changes(config: RunConfig, options: argparse.Namespace) -> list[list[str]]:
     """Each change by itself, on one recipe: node-hours of the whole line before and after, the largest saving first."""
     before = hours(config, options)
     unpacked = before | {"train": before["train"] * padding(config, options)}
-    parallel = hours(apply_overrides(config, DATA_PARALLEL), options)
+    shared = hours(apply_overrides(config, TENSOR_PARALLEL), options)
     capped = hours(config, options, CAP)
     rows = [
         (f"no padding to {config.train.seq_length:,} tokens (packs, or the lengths as they are)", whole(unpacked), whole(before)),
-        ("a replica a GPU in the place of tensor parallelism over 8", whole(before), whole(parallel)),
+        ("a replica a GPU in the place of tensor parallelism over 8", whole(shared), whole(before)),
         (f"completions of at most {CAP:,} tokens", whole(before), whole(capped)),
     ]  # fmt: skip
     rows.sort(key=lambda row: row[2] - row[1])
@@ -140,7 +145,7 @@ def main() -> None:
     """Print and write both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sampling-share", type=float, default=0.5)
-    parser.add_argument("--training-share", type=float, default=0.35)
+    parser.add_argument("--training-share", type=float, default=0.4)
     parser.add_argument("--allreduce-us", type=float, default=10)
     parser.add_argument("--tokens", type=int, default=4000)
     parser.add_argument("--thinking-tokens", type=int, default=16_000)
@@ -151,8 +156,8 @@ def main() -> None:
     ]  # ssd_qwen3 is an alias
     rows = [recipe_row(config, options) for config in configs]
     first = [row for config in configs if config.recipe.endswith("_instruct") for row in changes(config, options)]
-    header = ["recipe", "sample", "sample, 8 replicas", "sample + select + evaluate", "the same, 8 replicas",
-              "one completion to the limit", "train", "whole line"]  # fmt: skip
+    header = ["recipe", "sample", "sample, 1 replica", "sample + select + evaluate", "the same, 1 replica",
+              "one completion to the limit", "train", "train, at most", "whole line"]  # fmt: skip
     second = ["recipe", "change", "before", "after", "ratio"]
     lines = [
         "| " + " | ".join(second) + " |",

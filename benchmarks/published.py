@@ -55,11 +55,11 @@ def programs(tasks: list[Task], mutants: int, answers: Path | None) -> Iterator[
         yield from (("mutants", task.task_id, program) for program in islice(wrong, mutants))
     known = {task.task_id: task for task in tasks}
     for _, row in read_rows(answers) if answers else ():
-        if task := known.get(row["task_id"]):
-            entry_point = getattr(task.check, "entry_point", "")
-            program = build_program(row["completion"], prompt=task.prompt, entry_point=entry_point)
+        if asked := known.get(row["task_id"]):
+            entry_point = getattr(asked.check, "entry_point", "")
+            program = build_program(row["completion"], prompt=asked.prompt, entry_point=entry_point)
             if program:
-                yield "answers", task.task_id, program
+                yield "answers", asked.task_id, program
 
 
 def compared(which: Set, mutants: int, limit: int, peer_python: str, folder: Path) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def main() -> None:
         if given.livecodebench:
             peer = ("livecodebench", str(given.livecodebench))
             sets.append(Set(title="our bank, LiveCodeBench's runner", peer=peer, tasks=bank(Path(name))))
-        results = {}
+        results: dict[str, Any] = {}
         for which in sets:
             folder = Path(name) / str(len(results))
             folder.mkdir()

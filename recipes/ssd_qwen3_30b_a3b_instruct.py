@@ -13,5 +13,5 @@ def recipe() -> RunConfig:
         evaluation=DecodeConfig(temperature=0.9, top_k=20, top_p=0.8),  # same table
         base=DecodeConfig(temperature=0.7, top_k=20, top_p=0.8),  # paper: the model card's setting
         schedule=paper.INSTRUCT,
-        parallel=paper.MOE,
+        parallel=paper.MOE_30B,
     )

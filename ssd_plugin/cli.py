@@ -13,6 +13,7 @@ from ssd_plugin.evidence.text import visible
 
 COMMANDS = {
     "run": "The whole line: sample, train, evaluate, gate; continues a run directory.",
+    "prompts": "The base model and the prompts: needs the network, no GPU.",
     "sample": "The line up to the filtered samples.",
     "train": "The line up to the fine-tuned model.",
     "evaluate": "The line up to the held-out scores.",

@@ -4,7 +4,7 @@ No `from __future__ import annotations` here or in recipes: nemo-run reads these
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ssd_plugin.errors import ConfigError
 
@@ -102,20 +102,27 @@ class DecodeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """The sampling engine, for every stage that samples. `max_rows`: sequences decoded together (embedded engine);
-    the parallel sizes and `max_model_len` (tokens, prompt and completion) are vLLM's."""
+    """The sampling engine, for every stage that samples. `max_rows`: sequences at a time (embedded engine,
+    server; 0: as many as suit each);
+    the parallel sizes and `max_model_len` (tokens, prompt and completion) are vLLM's, and so are `options`: any argument of its
+    engine by the name that the installed version has for it."""
 
     name: Literal["embedded", "vllm", "server"] = "embedded"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    max_rows: int = 64
+    max_rows: int = 0
     tensor_parallel: int = 1
     data_parallel: int = 1
     max_model_len: int = 0
     server_url: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("max_rows", "tensor_parallel", "data_parallel"):
+        for name in ("tensor_parallel", "data_parallel"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+        _require(
+            self.max_rows >= 0, "max_rows", self.max_rows, "0 (as many as suit the engine) or a whole number from 1"
+        )
+        _require(self.name == "vllm" or not self.options, "options", self.options, "none unless name is vllm")
         _require(self.max_model_len >= 0, "max_model_len", self.max_model_len, "0 (the model's own) or tokens")
         _require((self.name == "server") == bool(self.server_url), "server_url", self.server_url,
                  "an OpenAI-compatible base URL when name is server, empty otherwise")  # fmt: skip
@@ -176,7 +183,8 @@ class ParallelConfig:
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Step 2: plain cross-entropy on the completion tokens. An iteration is one optimizer step over `global_batch_size`
-    sequences (samples, or packed sequences of `seq_length` tokens: `batch_unit`); data is cycled in a new order each epoch."""
+    sequences (samples, or packed sequences of `seq_length` tokens: `batch_unit`); data is cycled in a new order each epoch.
+    `megatron`: whatever else Megatron-Bridge's configuration has, by its own names ("checkpoint": {"async_save": true})."""
 
     backend: Literal["embedded", "megatron"] = "embedded"
     method: Literal["full", "lora"] = "full"
@@ -195,12 +203,19 @@ class TrainConfig:
     weight_decay: float = 0.1
     clip_grad: float = 1.0
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    megatron: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("train_iters", "save_interval", "global_batch_size", "seq_length", "lora_rank", "lora_alpha"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
         _require(self.backend == "embedded" or self.method == "full", "method", self.method,
                  "full with the megatron backend; lora needs backend = embedded")  # fmt: skip
+        _require(
+            self.backend == "megatron" or not self.megatron,
+            "megatron",
+            self.megatron,
+            "none unless backend is megatron",
+        )
         _require(0 <= self.warmup_iters < self.train_iters, "warmup_iters", self.warmup_iters, "0 to below train_iters")
         _require(0 < self.max_lr < 1, "max_lr", self.max_lr, "above 0, below 1")
         _require(0 <= self.min_lr <= self.max_lr, "min_lr", self.min_lr, "0 to max_lr")

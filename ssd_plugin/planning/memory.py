@@ -9,7 +9,8 @@ from ssd_plugin.planning.shape import ModelShape
 
 WEIGHT, GRADIENT, OPTIMIZER = 2, 4, 12  # bytes a parameter
 LOGIT = 10  # bytes a logit: bf16, its fp32 copy, and the fp32 gradient
-SHARE = 0.9  # of the GPU's memory: the rest is for NCCL, the CUDA context and fragmentation (vLLM's own default too)
+SHARE = 0.9  # of the GPU's memory: the rest is for NCCL, the CUDA context and fragmentation
+UTILISATION = 0.92  # vLLM's default share of the GPU's memory
 GIB = 2**30
 
 
@@ -76,9 +77,9 @@ class SamplingMemory:
 
 
 def sampling_memory(shape: ModelShape, engine: EngineConfig, gpu_bytes: float, length: int) -> SamplingMemory:
-    """What vLLM has to work with: bf16 weights divided by the tensor parallelism, the rest of `SHARE` for keys and values
+    """What vLLM has to work with: bf16 weights divided by the tensor parallelism, the rest of its share for keys and values
     (of which a GPU keeps at least one head's)."""
     weights = WEIGHT * shape.params / engine.tensor_parallel
     kv = shape.kv_bytes / min(engine.tensor_parallel, shape.kv_heads)
-    free = SHARE * gpu_bytes - weights
+    free = float(engine.options.get("gpu_memory_utilization", UTILISATION)) * gpu_bytes - weights
     return SamplingMemory(weights=weights, kv_per_token=kv, sequences=max(0, int(free // (kv * length))))

@@ -9,7 +9,7 @@ from ssd_plugin.planning.checks import find_problems, sampling_problems, trainin
 from ssd_plugin.planning.estimate import Assumptions
 from ssd_plugin.planning.gpus import find_gpus, nodes_together
 from ssd_plugin.planning.shape import ModelShape, model_shape
-from ssd_plugin.planning.versions import samples_on_cpu, version_problems
+from ssd_plugin.planning.versions import model_problems, samples_on_cpu, version_problems
 from ssd_plugin.policy import load_policy
 
 SAMPLING_STAGES = frozenset({"sample", "select", "evaluate"})
@@ -36,6 +36,7 @@ def machine_problems(config: RunConfig, stages: Collection[str]) -> list[str]:
         ]
     shape = shape_of(config.model)
     if training:
+        problems += model_problems(config, shape.architecture)
         problems += training_problems(config.train, shape, gpus.count * nodes_together(), gpus.bytes)
     if sampling and not on_cpu:
         problems += sampling_problems(config, shape, gpus.count, gpus.bytes)

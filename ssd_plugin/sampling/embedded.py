@@ -17,6 +17,7 @@ from ssd_plugin.sampling.packed_linear import can_pack, pack_linears
 from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 
+MAX_ROWS = 64  # where engine.max_rows is 0
 WINDOW = 8
 """Requests held at once, in multiples of `max_rows`: enough to sort by length, little enough to keep memory flat."""
 
@@ -34,7 +35,7 @@ class EmbeddedSampler:
         self._model = _load(model_dir, pick_dtype(engine.dtype, device), device)
         self._tokenizer = open_tokenizer(model_dir)
         self._end_tokens = end_token_ids(model_dir, self._tokenizer)
-        self._max_rows = engine.max_rows
+        self._max_rows = engine.max_rows or MAX_ROWS
         self._context = int(self._model.config.get_text_config().max_position_embeddings)
 
     def sample(self, requests: Iterable[Request], params: SamplingParams) -> Iterator[Completion]:

@@ -17,6 +17,7 @@ from ssd_plugin.errors import SamplingError
 from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 
+MAX_ROWS = 1024  # requests at a time where engine.max_rows is 0: vLLM's default batch on GPUs with 70 GiB and more
 TIMEOUT = 6 * 3600.0  # seconds for one completion: 128K tokens at 6 a second
 TRIES = 4  # a request, the first included
 PAUSE = 1.0  # seconds before the second try; doubled each time
@@ -34,7 +35,7 @@ class ServerSampler:
         self._base = engine.server_url.rstrip("/")
         if urllib.parse.urlsplit(self._base).scheme not in ("http", "https"):
             raise SamplingError(f"engine.server_url = {engine.server_url!r} is not a http:// or https:// address")
-        self._rows = engine.max_rows
+        self._rows = engine.max_rows or MAX_ROWS
         self._tokenizer = open_tokenizer(model_dir)
         self._end_tokens = end_token_ids(model_dir, self._tokenizer)
         self._model, self._context = self._find_model(model_dir)

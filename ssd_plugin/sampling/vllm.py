@@ -1,8 +1,10 @@
 """vLLM in this process, or in one process a replica. On GPUs and, with a build for it, on CPUs."""
 
+import contextlib
+import dataclasses
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,24 @@ from packaging.version import Version
 
 from ssd_plugin.config import EngineConfig
 from ssd_plugin.device import is_out_of_memory
-from ssd_plugin.errors import DependencyError, ModelError, ResourceError, SamplingError
+from ssd_plugin.errors import ConfigError, DependencyError, EngineDied, ModelError, ResourceError, SamplingError
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 from ssd_plugin.sampling.replicas import Replicas
+from ssd_plugin.typed import unknown_key
 from ssd_plugin.weights import check_model_dir
 
 OLDEST = Version("0.11.0")
 IN_FLIGHT = 2
 """Requests inside the engine at once, in multiples of vLLM's own batch, so that it always has the next one at hand."""
 
+
+# Arguments of vLLM's engine that are ours to set, and the setting for each.
+SETTINGS = {
+    "model": "model.ref", "dtype": "engine.dtype", "tensor_parallel_size": "engine.tensor_parallel",
+    "data_parallel_size": "engine.data_parallel", "max_model_len": "engine.max_model_len", "seed": "seed",
+    "distributed_executor_backend": "engine.tensor_parallel", "generation_config": "sampling",
+    "tokenizer": "model.ref", "trust_remote_code": "model.ref (a model's own code is never run)",
+}  # fmt: skip
 
 Take = Callable[[int, bool], list[Request]]
 """Up to so many requests; when the engine is idle (True) it may wait for the next one, and none means the end."""
@@ -107,14 +118,19 @@ class Engine:
                     if output.finished:
                         unfinished.discard(output.request_id)
                         yield self._completion(output)
-        except RuntimeError as error:
+        except engine_failures() as error:
             if is_out_of_memory(error):
                 raise ResourceError(
                     "vLLM ran out of memory: raise engine.tensor_parallel or lower engine.max_model_len"
                 ) from error
-            raise SamplingError(f"vLLM failed: {' '.join(str(error).split())}") from error
+            raise EngineDied(
+                f"vLLM failed: {type(error).__name__}: {' '.join(str(error).split())}; its own reason stands in the log above"
+            ) from error
         finally:
-            engine.abort_request(list(unfinished))
+            with contextlib.suppress(
+                RuntimeError, *engine_failures()
+            ):  # an engine that is dead has nothing left to abort
+                engine.abort_request(list(unfinished))
 
     def close(self) -> None:
         """Free the engine."""
@@ -152,22 +168,35 @@ class Engine:
         )
 
 
+def engine_failures() -> tuple[type[Exception], ...]:
+    """What vLLM raises when its engine fails; where the engine's process has died, that is no RuntimeError."""
+    from vllm.v1.engine import exceptions
+
+    dead: type[Exception] = exceptions.EngineDeadError
+    return RuntimeError, dead
+
+
 def _start(model_dir: Path, engine: EngineConfig, gpus: bool) -> Any:
     from vllm import LLM
+    from vllm.engine.arg_utils import EngineArgs
 
+    ours: dict[str, Any] = {
+        "model": str(model_dir),
+        "dtype": engine.dtype,
+        "tensor_parallel_size": engine.tensor_parallel,
+        "distributed_executor_backend": "uni" if engine.tensor_parallel == 1 else "mp",
+        "max_model_len": engine.max_model_len or None,
+        "enable_prefix_caching": True,
+        "enforce_eager": not gpus,  # on a CPU the compiler costs minutes and returns little
+        "generation_config": "vllm",  # our settings alone, none from the model's own file
+        "disable_log_stats": True,
+    }
+    known = [field.name for field in dataclasses.fields(EngineArgs)]
+    failures: tuple[type[Exception], ...] = (ValueError, OSError, *engine_failures())
+    check_options(engine.options, known)
     try:
-        return LLM(
-            model=str(model_dir),
-            dtype=engine.dtype,
-            tensor_parallel_size=engine.tensor_parallel,
-            distributed_executor_backend="uni" if engine.tensor_parallel == 1 else "mp",
-            max_model_len=engine.max_model_len or None,
-            enable_prefix_caching=True,
-            enforce_eager=not gpus,  # on a CPU the compiler costs minutes and returns little
-            generation_config="vllm",  # our settings alone, none from the model's own file
-            disable_log_stats=True,
-        )
-    except (RuntimeError, ValueError, OSError) as error:
+        return LLM(**ours | blackwell_defaults(known, gpus) | engine.options)
+    except failures as error:
         reason = " ".join(str(error).split())
         if is_out_of_memory(error):
             raise ResourceError(
@@ -176,3 +205,26 @@ def _start(model_dir: Path, engine: EngineConfig, gpus: bool) -> Any:
         if isinstance(error, OSError):
             raise ModelError(f"{model_dir}: vLLM cannot load this model ({reason})") from error
         raise SamplingError(f"{model_dir}: vLLM did not start ({reason})") from error
+
+
+def check_options(options: Mapping[str, Any], known: Collection[str]) -> None:
+    """Hold `engine.options` against the installed version's own names.
+
+    Raises:
+        ConfigError: a name that it has not, or that another setting stands for.
+    """
+    for name in options:
+        if name in SETTINGS:
+            raise ConfigError(f"engine.options.{name} is what {SETTINGS[name]} stands for: set that one")
+        if name not in known:
+            raise unknown_key(f"engine.options.{name}", name, known)
+
+
+def blackwell_defaults(known: Collection[str], gpus: bool) -> dict[str, Any]:
+    """What is changed on GPUs of compute capability 10 and above: FlashInfer's mixture-of-experts kernels for bfloat16, which
+    newer versions choose there, fail while the engine starts (vLLM's issues 45285 and 46083). A dense model has no use for it."""
+    import torch
+
+    if not gpus or "moe_backend" not in known or torch.cuda.get_device_capability()[0] < 10:
+        return {}
+    return {"moe_backend": "triton"}

@@ -51,7 +51,7 @@ def _packs_in_order(order: Iterator[int], lengths: Sequence[int], capacity: int)
     current: list[int] = []
     used = 0
     for index in order:
-        if used + lengths[index] > capacity:
+        if current and used + lengths[index] > capacity:
             yield current
             current, used = [], 0
         current.append(index)

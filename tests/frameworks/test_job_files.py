@@ -25,6 +25,7 @@ from nemo_run.config import get_nemorun_home  # noqa: E402
 
 from ssd_plugin.nemo import executors  # noqa: E402
 from ssd_plugin.nemo.check import require_nemo  # noqa: E402
+from ssd_plugin.nemo.node import PASSED  # noqa: E402
 from ssd_plugin.nemo.render import build_executor, render  # noqa: E402
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -35,6 +36,12 @@ SLURM = ["account=research", "partition=batch", "container_image=nemo.sqsh", 'co
 def readable_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     """NeMo-Run packages through shell commands that read standard input; pytest's stand-in refuses that."""
     monkeypatch.setattr("sys.stdin", Path(os.devnull).open())  # noqa: SIM115 - open for the whole test
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HOME", *PASSED):
+        monkeypatch.delenv(name, raising=False)
 
 
 def job_files(name: str, fields: list[str]) -> str:
@@ -73,17 +80,21 @@ def held_against(golden: Path, text: str) -> None:
     assert text == golden.read_text()
 
 
+POD_SPEC = {
+    "volumes": [{"name": "shared", "persistentVolumeClaim": {"claimName": "runs"}}],
+    "containers": [{"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}],
+}
 CASES = {
     "slurm": SLURM,
     "kubernetes": [
-        "image=nvcr.io/nvidia/nemo:25.11",
+        "image=nvcr.io/nvidia/nemo:26.08",
         'volumes=[{"name": "shared", "persistentVolumeClaim": {"claimName": "runs"}}]',
         'volume_mounts=[{"name": "shared", "mountPath": "/shared"}]',
     ],
     "skypilot": [
         "cloud=kubernetes",
-        "container_image=docker:nvcr.io/nvidia/nemo:25.11",
-        'file_mounts={"/shared": "/shared"}',
+        "container_image=docker:nvcr.io/nvidia/nemo:26.08",
+        f"cluster_config_overrides={json.dumps({'kubernetes': {'pod_config': {'spec': POD_SPEC}}})}",
     ],
 }
 
@@ -106,7 +117,7 @@ def test_training_goes_over_several_nodes_and_no_other_stage(name: str) -> None:
     executor = build_executor(name, [*CASES[name], f"{NODES[name]}=2"])
     files = render(recipes.load("ssd_qwen3")(), "/shared/runs/ssd_qwen3", executor)
     counts = {stage: file.partition(WRITTEN[name])[2].split()[0] for stage, file in files.items()}
-    assert counts == {"sample": "1", "train": "2", "evaluate": "1", "gate": "1"}
+    assert counts == {"prompts": "1", "sample": "1", "train": "2", "evaluate": "1", "gate": "1"}
     held_against(GOLDEN / f"{name}-two-nodes.txt", files["train"].replace(get_nemorun_home(), "NEMORUN_HOME"))
 
 
@@ -114,12 +125,13 @@ def test_each_slurm_stage_waits_for_the_one_before_and_holds_its_own_gpus() -> N
     config = recipes.load("ssd_qwen3")()
     engine = dataclasses.replace(config.engine, tensor_parallel=2, data_parallel=2)
     files = render(dataclasses.replace(config, engine=engine), "/shared/r", build_executor("slurm", SLURM))
-    assert list(files) == ["sample", "train", "evaluate", "gate"]
-    for stage, before in (("train", "sample"), ("evaluate", "train"), ("gate", "evaluate")):
+    assert list(files) == ["prompts", "sample", "train", "evaluate", "gate"]
+    for stage, before in (("sample", "prompts"), ("train", "sample"), ("evaluate", "train"), ("gate", "evaluate")):
         assert f"--dependency=afterok:JOB_OF_{before}\n" in files[stage]
-    assert "--dependency" not in files["sample"]
+    assert "--dependency" not in files["prompts"]
     gpus = {stage: [line for line in file.splitlines() if "gpus-per-node" in line] for stage, file in files.items()}
     assert gpus == {
+        "prompts": [],
         "sample": ["#SBATCH --gpus-per-node=4"],
         "train": ["#SBATCH --gpus-per-node=8"],
         "evaluate": ["#SBATCH --gpus-per-node=4"],
@@ -150,10 +162,11 @@ def test_a_stages_own_container(name: str) -> None:
     config = dataclasses.replace(recipes.load("ssd_qwen3")(), container=containers)
     files = render(config, "/shared/r", build_executor(name, CASES[name]))
     found = {stage: [image for image in ("vllm:one", "nemo:two") if image in file] for stage, file in files.items()}
-    assert found == {"sample": ["vllm:one"], "train": ["nemo:two"], "evaluate": ["vllm:one"], "gate": []}
-    assert (
-        sum("nemo:25.11" in file or "nemo.sqsh" in file for file in files.values()) == 1
-    )  # the gate: the executor's own
+    assert found == {
+        "prompts": [], "sample": ["vllm:one"], "train": ["nemo:two"], "evaluate": ["vllm:one"], "gate": [],
+    }  # fmt: skip
+    own = [stage for stage, file in files.items() if "nemo:26.08" in file or "nemo.sqsh" in file]
+    assert own == ["prompts", "gate"]  # the executor's
 
 
 def test_the_kubernetes_executor_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -179,8 +192,8 @@ def test_a_wrong_executor_or_field_is_named(name: str, fields: list[str], messag
     ("fields", "message"),
     [
         (
-            ["nodes=3"],
-            r"with run\.executor's 3 x 8 GPUs: train\.global_batch_size = 32 cannot be divided by the 3 data",
+            ["nodes=40"],
+            r"with run\.executor's 40 x 8 GPUs: train\.global_batch_size = 32 is less than one row for each of the 40 data",
         ),
         (
             ["gpus_per_node=4"],
@@ -214,7 +227,7 @@ def test_a_plan_counts_with_the_executors_gpus_and_nodes(
 ) -> None:
     document = planned(*fields, assumed=assumed)
     assert (document["assumptions"]["gpus"], document["assumptions"]["nodes"]) == (gpus, nodes)
-    assert set(document["job_files"]) == {"sample", "train", "evaluate", "gate"}
+    assert set(document["job_files"]) == {"prompts", "sample", "train", "evaluate", "gate"}
 
 
 def test_a_plan_of_an_executor_that_cannot_hold_the_run_has_problems_and_no_job_files() -> None:
@@ -222,3 +235,70 @@ def test_a_plan_of_an_executor_that_cannot_hold_the_run_has_problems_and_no_job_
     assert document["assumptions"]["gpus"] == 4
     assert any("does not divide 4 GPUs" in problem for problem in document["problems"])
     assert document["job_files"] == {}
+
+
+GPU_STAGES = {"sample", "train", "evaluate"}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.usefixtures("cluster")
+def test_a_job_asks_for_what_it_will_use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an administrator looks for: whole nodes for GPU stages and none for the others, memory, processors, shared memory,
+    caches on shared storage, the network interface as given, no secret in the file."""
+    require(name)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "bond0")
+    files = render(recipes.load("ssd_qwen3")(), "/shared/runs/ssd_qwen3", build_executor(name, CASES[name]))
+    assert len(files) == 5
+    for stage, file in files.items():
+        for text in ("/shared/runs/cache/huggingface", "/shared/runs/cache/vllm", "NCCL_SOCKET_IFNAME", "bond0"):
+            assert text in file, (stage, text)
+        assert "hf_secret" not in file
+        on_gpus = stage in GPU_STAGES
+        if name == "slurm":
+            assert ("#SBATCH --exclusive" in file) == ("#SBATCH --mem=0" in file) == on_gpus
+            assert "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_ON_NODE:-1}" in file
+            assert "--no-container-mount-home --container-writable" in file
+        if name == "kubernetes":
+            assert "mountPath: /dev/shm" in file
+            assert "medium: Memory" in file
+            assert "secretKeyRef" in file
+            assert ("cpu: '64'" in file) == ("memory: 512Gi" in file) == on_gpus
+            assert ("nvidia.com/gpu" in file) == on_gpus
+
+
+def test_what_the_user_asks_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", "/models/hf")
+    executor = build_executor("slurm", [*SLURM, "mem=400G", "exclusive=user", 'srun_args=["--mpi=pmix"]'])
+    files = render(recipes.load("ssd_qwen3")(), "/shared/runs/ssd_qwen3", executor)
+    assert "#SBATCH --mem=400G" in files["train"]
+    assert "#SBATCH --exclusive=user" in files["train"]
+    assert "--mpi=pmix" in files["train"]
+    assert "--container-writable" not in files["train"]
+    assert "export HF_HOME=/models/hf" in files["train"]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("nvcr.io/nvidia/nemo:25.11", r"the job of sample: .* has no vllm that fits; known: 26\.04, 26\.06, 26\.08"),
+        ("nvcr.io/nvidia/nemo:26.02.01", "has no vllm that fits"),
+        ("nvcr.io/nvidia/nemo:26.08", ""),
+        ("registry.local/ours:7", ""),
+    ],
+)
+def test_a_container_that_cannot_run_its_stage_is_refused(image: str, message: str) -> None:
+    executor = build_executor("slurm", [*SLURM, f"container_image={image}"])
+    if message:
+        with pytest.raises(ConfigError, match=message):
+            render(recipes.load("ssd_qwen3")(), "/shared/r", executor)
+    else:
+        assert image in render(recipes.load("ssd_qwen3")(), "/shared/r", executor)["train"]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_storage_that_is_only_copied_is_refused() -> None:
+    require("skypilot")
+    executor = build_executor("skypilot", ["cloud=kubernetes", 'file_mounts={"/shared": "/shared"}'])
+    with pytest.raises(ConfigError, match="file_mounts copies /shared"):
+        render(recipes.load("ssd_qwen3")(), "/shared/runs/ssd_qwen3", executor)

@@ -14,11 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
+from ssd_plugin import recipes
 from ssd_plugin.config import ParallelConfig, TrainConfig
 from ssd_plugin.errors import TrainingError
 from ssd_plugin.planning.gpus import NODES
@@ -198,6 +201,54 @@ def test_an_export_that_lost_a_weight_is_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(TrainingError, match="not the trained one: logits of the middle token differ"):
         train(job)
     assert not job.output.exists()
+
+
+def test_a_wrong_export_is_refused_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job(tmp_path, "qwen3")
+    monkeypatch.setenv(warm.SPOIL_REHEARSAL, "1")
+    with pytest.raises(
+        TrainingError, match="before the first step, the exported model is not the one in memory: logits"
+    ):
+        train(job)
+    assert not (job.work / "steps.jsonl").exists()
+    assert not (job.work / "rehearsed.json").exists()
+    assert not job.output.exists()
+
+
+def sliced(*mode: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(HERE / "slices.py"), *mode]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+
+
+def test_a_context_parallel_rank_takes_its_two_chunks_of_a_sequence() -> None:
+    """The group of four is asked, not the world of eight."""
+    done = sliced()
+    assert done.returncode == 0, done.stderr[-2000:]
+    chunks = [list(range(4 * i, 4 * i + 4)) for i in range(8)]
+    assert json.loads(done.stdout.splitlines()[-1]) == [chunks[rank] + chunks[7 - rank] for rank in range(4)]
+
+
+@pytest.mark.skipif(Version(version("megatron-bridge")) < Version("0.6"), reason="written for the newest pair")
+@pytest.mark.parametrize("recipe", [n for n in recipes.names() if n not in ("ssd_qwen3", "ssd_smollm2_135m")])
+def test_each_recipes_configuration_is_valid_on_eight_gpus(recipe: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(HERE / "validate.py"), recipe, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    parallel = recipes.load(recipe)().train.parallel
+    assert (found["context"], found["expert"]) == (parallel.context, parallel.expert)
+    assert found["data_parallel"] == 8 // parallel.context
+    assert found["exchange"] == ("a2a" if "gpt_oss" in recipe else "p2p")
+    assert found["per_token"]
+    assert not found["average"]
+    assert found["recompute"] is None
+
+
+@pytest.mark.skipif(Version(version("megatron-core")) < Version("0.18"), reason="megatron-core 0.18 brought the flag")
+def test_without_the_flag_the_export_would_end_in_an_error() -> None:
+    done = sliced("bare")
+    assert done.returncode
+    assert "missing 1 required positional argument: 'is_hybrid_cp'" in done.stderr
 
 
 def test_a_number_of_ranks_that_does_not_divide_is_refused(tmp_path: Path) -> None:

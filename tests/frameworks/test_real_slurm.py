@@ -39,7 +39,7 @@ EMBEDDED = Path(__file__).parents[2] / ".venv/bin"
 if not (EMBEDDED / "ssd").exists():
     pytest.skip("needs the embedded backend's environment: make install", allow_module_level=True)
 
-STAGES = ("sample", "train", "evaluate", "gate")
+STAGES = ("prompts", "sample", "train", "evaluate", "gate")
 PATIENCE = 500  # seconds
 CONF = """\
 ClusterName=loopback

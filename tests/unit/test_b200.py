@@ -3,7 +3,6 @@
 import argparse
 import json
 
-import pytest
 from b200 import changes, hours, padding, recipe_row
 from summary import RESULTS
 
@@ -32,9 +31,9 @@ def test_shorter_completions_and_higher_shares_take_less_time() -> None:
     config = load("ssd_qwen3_4b_instruct")()
     now, faster = (
         hours(config, OPTIONS),
-        hours(config, argparse.Namespace(**COMMITTED["inputs"] | {"training_share": 0.7})),
+        hours(config, argparse.Namespace(**COMMITTED["inputs"] | {"training_share": 0.8})),
     )
-    assert faster["train"] == pytest.approx(now["train"] / 2)
+    assert now["train"] / 2 < faster["train"] < now["train"]  # not all of it is computing
     assert faster["sample"] == now["sample"]
     assert hours(config, OPTIONS, cap=8192)["sample"] < now["sample"]
 

@@ -52,7 +52,7 @@ def line(folder: Path, first: str = "exit 0", second: str = "exit 0") -> Callabl
         base_model=folder, base_digest="", examples=folder, work=work, output=folder / "out", seed=1, config=config
     )
     ranks = Ranks(count=1, python=str(torchrun(folder, first, second)))
-    return lambda: run_ranks(job, ranks, lambda _: True)
+    return lambda: run_ranks(job, ranks, 4, lambda _: True)
 
 
 def both(folder: Path, of_first: Callable[[], None]) -> tuple["Future[None]", "Future[None]"]:

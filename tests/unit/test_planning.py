@@ -16,7 +16,17 @@ from ssd_plugin.commands import plan
 from ssd_plugin.config import ParallelConfig, RunConfig
 from ssd_plugin.errors import ConfigError, ModelError
 from ssd_plugin.planning.checks import find_problems, refuse
-from ssd_plugin.planning.estimate import Assumptions, assumptions_for, decode_rate, estimate, training_flops
+from ssd_plugin.planning.estimate import (
+    Assumptions,
+    assumptions_for,
+    decode_rate,
+    estimate,
+    rows_a_step,
+    tokens_a_gpu,
+    training_flops,
+    training_seconds,
+    training_tokens,
+)
 from ssd_plugin.planning.memory import sampling_memory, training_memory
 from ssd_plugin.planning.shape import KNOWN, ModelShape, model_shape
 from ssd_plugin.planning.versions import version_problems
@@ -110,13 +120,15 @@ def test_shipped_recipes_fit_a_node_of_eight_b200() -> None:
     ("overrides", "gpus", "message"),
     [
         ([], 12, "12 GPUs cannot be divided by tensor x pipeline x context = 8"),
-        (["train.seq_length=65532"], 8, "cannot be divided by 2 x train.parallel.context = 8"),
+        (["train.seq_length=65532"], 8, "cannot be divided by 2 x train.parallel.context = 16"),
         (["train.seq_length=524288"], 8, "above the model's context"),
-        (["train.parallel.tensor=1"], 8, "sequence=false"),
+        (["train.parallel.sequence=true"], 8, "sequence=false"),
         (["train.parallel.tensor=8", "train.parallel.context=1"], 8, "4 key-value heads"),
         (["train.parallel.pipeline=5"], 40, "48 layers"),
         (["train.parallel.expert=3"], 24, "128 experts"),
-        (["train.global_batch_size=3"], 16, "2 data-parallel ranks"),
+        (["train.global_batch_size=3", "train.batch_unit=packs"], 16, "2 data-parallel ranks"),
+        (["train.global_batch_size=1"], 16, "less than one row for each of the 2 data-parallel ranks"),
+        (["train.batch_unit=packs", "train.parallel.pipeline=3"], 24, "would attend across examples"),
         (["engine.tensor_parallel=16"], 8, "does not divide 8 GPUs"),
         (["engine.max_model_len=500000"], 8, "above the model's context"),
         (["engine.max_model_len=100000"], 8, "leaves no room for a prompt"),
@@ -128,9 +140,9 @@ def test_what_cannot_work_is_named(overrides: list[str], gpus: int, message: str
 
 
 def test_little_memory_is_named_with_its_parts() -> None:
-    (training,) = problems_of(gpu_bytes=80e9)
+    training, sampling = problems_of(gpu_bytes=62e9)
     assert "optimizer 42.7" in training
-    assert any("not one sequence" in problem for problem in problems_of("engine.tensor_parallel=1", gpu_bytes=62e9))
+    assert "not one sequence" in sampling
 
 
 def test_a_model_that_bridge_does_not_convert_is_named() -> None:
@@ -153,9 +165,9 @@ def test_missing_frameworks_are_named_with_their_install_line(tmp_path: Path) ->
     config = apply_overrides(recipes.load("ssd_qwen3")(), [f"python.sample={python}", f"python.train={python}"])
     old, missing = version_problems(config)
     assert "vllm 0.9.1" in old
-    assert "0.11.0 and later work: pip install vllm" in old
+    assert "0.11.0 and later work: use the container" in old
     assert "megatron-bridge is not installed" in missing
-    assert "pip install megatron-bridge" in missing
+    assert "use the container nvcr.io/nvidia/nemo:" in missing
     (broken,) = version_problems(apply_overrides(config, ["engine.name=embedded", "python.train=/nowhere/python"]))
     assert "no Python that can be run" in broken
     assert version_problems(recipes.load("ssd_smollm2_135m")()) == []
@@ -188,16 +200,78 @@ def test_training_flops_by_hand() -> None:
 
 def test_a_decode_step_by_hand() -> None:
     """Bound by bandwidth, and under tensor parallelism by two sums a layer over the eight GPUs."""
-    config, assume = recipes.load("ssd_qwen3")(), Assumptions(completion_tokens=1000, prompt_tokens=100)
-    shape = model_shape(config.model.ref)
-    memory = sampling_memory(shape, config.engine, B200, 600)
-    reading = (memory.weights + 256 * 600 * memory.kv_per_token) / 8e12
-    sums = 2 * 48 * (10e-6 + 2 * 7 / 8 * 256 * 2048 * 2 / 0.9e12)
-    assert decode_rate(shape, config, assume) == pytest.approx(256 / (2 * reading + sums))
-    alone = apply_overrides(config, ["engine.tensor_parallel=1"])
-    memory = sampling_memory(shape, alone.engine, B200, 600)
-    reading = (memory.weights + 256 * 600 * memory.kv_per_token) / 8e12
-    assert decode_rate(shape, alone, assume) == pytest.approx(256 / (2 * reading))
+    assume = Assumptions(completion_tokens=1000, prompt_tokens=100)
+    own = recipes.load("ssd_qwen3")()
+    shape = model_shape(own.model.ref)
+    for batch, config in ((1024, own), (256, apply_overrides(own, ["engine.options.max_num_seqs=256"]))):
+        memory = sampling_memory(shape, config.engine, B200, 600)
+        reading = (memory.weights + batch * 600 * memory.kv_per_token) / 8e12
+        assert decode_rate(shape, config, assume) == pytest.approx(batch / (2 * reading))
+    shared = apply_overrides(own, ["engine.tensor_parallel=8", "engine.data_parallel=1"])
+    memory = sampling_memory(shape, shared.engine, B200, 600)
+    reading = (memory.weights + 1024 * 600 * memory.kv_per_token) / 8e12
+    sums = 2 * 48 * (10e-6 + 2 * 7 / 8 * 1024 * 2048 * 2 / 0.9e12)
+    assert decode_rate(shape, shared, assume) == pytest.approx(1024 / (2 * reading + sums))
+
+
+def test_vllms_share_of_the_memory_is_its_default_or_the_option() -> None:
+    config = recipes.load("ssd_qwen3")()
+    weights = 2 * model_shape(config.model.ref).params
+    half = apply_overrides(config, ["engine.options.gpu_memory_utilization=0.5"])
+    for share, engine in ((0.92, config.engine), (0.5, half.engine)):
+        memory = sampling_memory(model_shape(config.model.ref), engine, B200, 10_000)
+        assert memory.sequences == int((share * B200 - weights) // (memory.kv_per_token * 10_000))
+
+
+def tokens_a_second(recipe: str, tokens: int, share: float, layer_ms: float) -> float:
+    """Of one of eight GPUs by the plan's formula, with rows of 4,096 tokens, so many tokens a GPU and micro-batch."""
+    texts = [
+        "train.parallel.context=1",
+        f"train.seq_length={tokens}",
+        "train.batch_unit=packs",
+        "train.global_batch_size=8",
+    ]
+    config = apply_overrides(recipes.load(recipe)(), texts)
+    assume = Assumptions(prompt_tokens=96, completion_tokens=4000)
+    seconds = training_seconds(model_shape(config.model.ref), config, assume, share, layer_ms)
+    return training_tokens(config, assume) / seconds / 8
+
+
+def test_the_range_of_training_holds_what_nvidia_publishes() -> None:
+    """Qwen3-30B-A3B in MXFP8: 9,299 tokens a second and GPU with 4,096 tokens at a time on B200 (container 25.11), 39,936 with
+    16,384 on GB200 (newest). Ours is bfloat16 with less tuning: below the best, and its slow end near the slow one."""
+    plain = Assumptions()
+    slow = (plain.training_efficiency_low, plain.layer_ms_high)
+    quick = (plain.training_efficiency, plain.layer_ms)
+    assert 0.7 * 9299 < tokens_a_second("ssd_qwen3", 4096, *slow) < 9299 < tokens_a_second("ssd_qwen3", 4096, *quick)
+    assert 9299 < tokens_a_second("ssd_qwen3", 16_384, *slow) < tokens_a_second("ssd_qwen3", 16_384, *quick) < 39_936
+
+
+def test_few_tokens_a_gpu_take_several_times_as_long() -> None:
+    """One sample a row over eight GPUs, as recipes once were: 575 tokens each, and everything computed twice."""
+    config = recipes.load("ssd_qwen3")()
+    assume = Assumptions()
+    lone = apply_overrides(config, ["train.parallel.pipeline=1", "train.parallel.recompute=full"])
+    lone = dataclasses.replace(lone, train=dataclasses.replace(lone.train, global_batch_size=1, train_iters=2500 * 32))
+    now = training_seconds(model_shape(config.model.ref), config, assume, 0.4, 2)
+    before = training_seconds(model_shape(config.model.ref), lone, assume, 0.4, 2)
+    assert tokens_a_gpu(lone, assume) == 4600 / 8
+    assert tokens_a_gpu(config, assume) > 6000
+    assert before > 4 * now
+
+
+def test_rows_of_the_plan_are_as_many_on_every_rank() -> None:
+    for name in recipes.names():
+        config = recipes.load(name)()
+        if config.train.backend == "megatron":
+            p = config.train.parallel
+            rows = rows_a_step(config, Assumptions())
+            assert rows % (8 // p.context) == 0
+            assert rows * config.train.seq_length >= 32 * 4600
+
+
+def test_no_recipe_computes_anything_twice() -> None:
+    assert {recipes.load(name)().train.parallel.recompute for name in recipes.names()} == {"none"}
 
 
 def test_counts_come_from_the_settings_where_they_fix_them() -> None:
@@ -240,7 +314,8 @@ def test_more_nodes_share_the_optimizers_states() -> None:
     assert two.optimizer == one.optimizer / 2
     assert dataclasses.replace(two, optimizer=one.optimizer) == one
     assert problems_of(nodes=2) == []
-    assert "32 cannot be divided by the 3 data-parallel" in problems_of(nodes=3)[0]
+    assert "32 cannot be divided by the 3 data-parallel" in problems_of("train.batch_unit=packs", nodes=3)[0]
+    assert problems_of(nodes=3) == []  # a step's samples are laid in as many rows as there are ranks for
 
 
 @pytest.mark.parametrize("text", ["gpuz=8", "gpus=many", "gpus=0", "gpus=1.5"])

@@ -13,7 +13,7 @@ from ssd_plugin.config import RunConfig
 
 PAGE = Path(__file__).parents[2] / "docs/settings.md"
 TYPES = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
-TYPES |= {tuple[float, ...]: "list of numbers", tuple[str, ...]: "list of texts"}
+TYPES |= {tuple[float, ...]: "list of numbers", tuple[str, ...]: "list of texts", dict[str, Any]: "table"}
 Row = dict[str, str]
 
 
@@ -59,7 +59,8 @@ def test_every_setting_stands_there_with_its_type_and_default(section: str) -> N
         row = rows[name]
         choice = typing.get_origin(kind) is Literal
         assert row["type"] == ("choice" if choice else TYPES[kind]), name
-        default = "the recipe's" if field.default is dataclasses.MISSING else f"`{json.dumps(field.default)}`"
+        value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        default = "the recipe's" if value is dataclasses.MISSING else f"`{json.dumps(value)}`"
         assert row["default"] == default, name
         assert row["allowed"], name
         assert row["what it does"], name

@@ -3,12 +3,12 @@
 Memory on the fullest GPU of one node of eight B200 (180 GB, of which 150.9 GiB are counted on), by the formulas of
 `planning/memory.py`, in GiB, as `ssd plan RECIPE` prints them:
 
-    recipe                      parallelism         weights  gradients  optimizer  activations  logits  total
-    ssd_qwen3_4b_*              TP2 CP4                 3.7        7.5        5.6          2.9    11.6   31.4
-    ssd_qwen3_30b_a3b_*         TP2 CP4 EP8             8.2       16.4       42.7          3.6    11.6   82.4
-      on two nodes              TP2 CP4 EP8             8.2       16.4       21.3          3.6    11.6   61.1
-    ssd_llama31_8b_instruct     TP2 CP4                 7.5       15.0       11.2          4.1     9.8   47.6
-    ssd_gpt_oss_20b             TP2 CP4 EP8             6.1       12.2       29.2          3.4    15.3   66.4
+    recipe                      parallelism     weights  gradients  optimizer  activations  logits  total
+    ssd_qwen3_4b_*              CP4                 7.5       15.0        5.6         54.6    23.2  105.8
+    ssd_qwen3_30b_a3b_*         CP8 EP8             9.6       19.2       42.7         50.2    11.6  133.4
+      on two nodes              CP8 EP8             9.6       19.2       21.3         50.2    11.6  112.0
+    ssd_llama31_8b_instruct     CP4                15.0       29.9       11.2         68.0    19.6  143.7
+    ssd_gpt_oss_20b             CP4 EP8             7.8       15.6       29.2         57.4    30.7  140.7
 
 (two nodes: `--assume nodes=2`). They are estimates; nobody has measured them on that hardware yet.
 """
@@ -37,10 +37,13 @@ from megatron.bridge.training.config import (
 from ssd_plugin.config import TrainConfig
 from ssd_plugin.training.megatron.job import checkpoints_of
 from ssd_plugin.training.megatron.provider import set_parallelism, set_plain_loss
-from ssd_plugin.training.megatron.rows import Rows, multiple_of, read_examples
+from ssd_plugin.training.megatron.rows import Rows, multiple_of, plan_rows, read_examples
 from ssd_plugin.training.protocol import TrainJob
 
 CHECKPOINTS_KEPT = 2
+TIMEOUT = (
+    60  # minutes that ranks wait for each other: one writes hundreds of gigabytes, or compares an export, meanwhile
+)
 
 
 @dataclass(kw_only=True)
@@ -48,6 +51,7 @@ class OurRows(DatasetProvider):  # type: ignore[misc]  # Bridge has no types
     """Bridge's hook for a data set of one's own. Every rank reads the examples and takes its share of the rows."""
 
     job: TrainJob
+    rows: int
     vocabulary: int
     seq_length: int
     dense_mask: bool = False
@@ -56,9 +60,11 @@ class OurRows(DatasetProvider):  # type: ignore[misc]  # Bridge has no types
     def build_datasets(self, context: DatasetBuildContext) -> tuple[Any, None, None]:
         """The rows of all steps in order; no validation: that is a stage of its own. One more step's rows follow, never
         trained on: Bridge does not start where no row is left, and a restart may have nothing to do but to export."""
-        examples, plan = read_examples(self.job, self.vocabulary)
-        spare = plan[: self.job.config.global_batch_size]
-        return Rows(examples, plan + spare, multiple_of(self.job.config), self.dense_mask), None, None
+        config = self.job.config
+        examples = read_examples(self.job, self.vocabulary)
+        steps = plan_rows(examples.lengths, config, self.job.seed, self.rows)
+        plan = [row for step in [*steps, steps[0]] for row in step]
+        return Rows(examples, plan, multiple_of(config), self.dense_mask), None, None
 
 
 def model_provider(base_model: Path, config: TrainConfig) -> tuple[Any, Any]:
@@ -102,8 +108,9 @@ def optimizer(config: TrainConfig) -> tuple[OptimizerConfig, SchedulerConfig]:
     return adam, schedule
 
 
-def container(job: TrainJob, provider: Any) -> ConfigContainer:
-    """The whole of Bridge's configuration for the job."""
+def container(job: TrainJob, provider: Any, rows: int) -> ConfigContainer:
+    """The whole of Bridge's configuration for the job. What Megatron calls a sample is one of our `rows` a step: with the loss
+    by token, how samples are laid in rows changes no step."""
     config = job.config
     adam, schedule = optimizer(config)
     checkpoints = str(checkpoints_of(job))
@@ -111,7 +118,7 @@ def container(job: TrainJob, provider: Any) -> ConfigContainer:
         model=provider,
         train=TrainingConfig(
             train_iters=config.train_iters,
-            global_batch_size=config.global_batch_size,
+            global_batch_size=rows,
             micro_batch_size=1,
             eval_interval=config.train_iters + 1,
             eval_iters=0,
@@ -126,6 +133,7 @@ def container(job: TrainJob, provider: Any) -> ConfigContainer:
         ),
         dataset=OurRows(
             job=job,
+            rows=rows,
             vocabulary=provider.vocab_size,
             seq_length=config.seq_length,
             dataloader_type="single",
@@ -143,6 +151,6 @@ def container(job: TrainJob, provider: Any) -> ConfigContainer:
             ckpt_format="torch_dist",
         ),
         rng=RNGConfig(seed=job.seed),
-        dist=DistributedInitConfig(),
+        dist=DistributedInitConfig(distributed_timeout_minutes=TIMEOUT),
         mixed_precision="bf16_mixed",
     )

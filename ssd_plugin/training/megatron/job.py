@@ -9,13 +9,18 @@ from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.protocol import TrainJob
 from ssd_plugin.typed import build
 
-JOB_FILE = "ranks.json"  # the job, as the ranks read it
+JOB_FILE = "ranks.json"  # the job, as the ranks read it, and how many rows a step has
+ROWS = "rows"  # that number's name in it, and beside the job's identity: a restart on other GPUs keeps it
 STEPS = "steps.jsonl"  # a row an iteration, also of those that a restart repeats
 FAILURE = "failure.json"  # why the ranks gave up
 REPORT = "export.json"  # the step that was exported
 LOGITS = "logits.safetensors"  # the probe examples' logits by the trained model
 EXPORTED = "exported"  # its Hugging Face directory, until the trainer moves it to its place
-PROBES, PROBE_TOKENS = 4, 128  # examples on which the trained and the exported model are compared, and how much of each
+REHEARSAL = "rehearsal"  # where the export is tried before the first step
+REHEARSED = "rehearsed.json"  # the frameworks' versions with which it was right
+# Examples on which the trained and the exported model are compared, and how much of each: well over gpt-oss's sliding window
+# of 128 tokens, since within it a window of another size cannot be seen.
+PROBES, PROBE_TOKENS = 4, 384
 
 
 def checkpoints_of(job: TrainJob) -> Path:
@@ -37,5 +42,5 @@ def job_from_json(values: dict[str, Any]) -> TrainJob:
 
 
 def probes(examples: Examples) -> list[list[int]]:
-    """Token ids of the first few examples, each cut to its beginning (the logits of 128 tokens take 80 MB)."""
+    """Token ids of the first few examples, each cut to its beginning (the logits of 384 tokens take 230 MB)."""
     return [list(examples[index].token_ids[:PROBE_TOKENS]) for index in range(min(PROBES, len(examples)))]

@@ -8,7 +8,7 @@ from ssd_plugin.errors import TrainingError
 from ssd_plugin.jsonl import write_json
 from ssd_plugin.planning.gpus import nodes_together
 from ssd_plugin.progress import track
-from ssd_plugin.training.megatron.job import JOB_FILE, STEPS, job_to_json
+from ssd_plugin.training.megatron.job import JOB_FILE, ROWS, STEPS, job_to_json
 from ssd_plugin.training.megatron.nodes import Team, call_together
 from ssd_plugin.training.megatron.torchrun import ECHO, Ranks, end, failure
 from ssd_plugin.training.protocol import TrainJob
@@ -21,18 +21,27 @@ def gpus() -> int:
     return int(torch.cuda.device_count())
 
 
-def run_ranks(job: TrainJob, ranks: Ranks, is_exported: Callable[[TrainJob], bool]) -> None:
-    """Train and export.
+def data_parallel(job: TrainJob, ranks: Ranks) -> int:
+    """How many groups of ranks each hold a whole model.
 
     Raises:
-        TrainingError: the ranks cannot be divided, one of them failed, or another node did.
-        ResourceError: memory or disk ran out.
+        TrainingError: the ranks cannot be divided.
     """
     parallel, total = job.config.parallel, ranks.count * nodes_together()
     size = parallel.tensor * parallel.pipeline * parallel.context
     if total < 1 or total % size:
         raise TrainingError(f"{total} GPUs, train.parallel needs a multiple of tensor x pipeline x context = {size}")
-    write_json(job.work / JOB_FILE, job_to_json(job))
+    return total // size
+
+
+def run_ranks(job: TrainJob, ranks: Ranks, rows: int, is_exported: Callable[[TrainJob], bool]) -> None:
+    """Train, `rows` rows a step, and export.
+
+    Raises:
+        TrainingError: a rank failed, or another node did.
+        ResourceError: memory or disk ran out.
+    """
+    write_json(job.work / JOB_FILE, job_to_json(job) | {ROWS: rows})
     log, team = job.work / "ranks.log", call_together(job.work, ranks)
     process = ranks.start(job.work / JOB_FILE, team.options, log)
     try:

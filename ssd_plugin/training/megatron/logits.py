@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
+
+from ssd_plugin.training.export import carry_over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +59,13 @@ def compare(model_dir: Path, kept: Path, probes: list[list[int]]) -> str:
             logits = model(input_ids=torch.tensor([ids])).logits[0]
         gaps.append(relative_gaps(trained[str(number)], logits))
     return fault(torch.cat(gaps), EXACT if model.dtype is torch.float32 else ROUNDED)
+
+
+def export_fault(base_model: Path, exported: Path, kept: Path, probes: list[list[int]]) -> str:
+    """`compare`, once the exported directory has all that is not weights from the base model; also what keeps it from being
+    compared at all."""
+    carry_over(base_model, exported)
+    try:
+        return compare(exported, kept, probes)
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        return f"it cannot be compared ({type(error).__name__}: {' '.join(str(error).split())})"

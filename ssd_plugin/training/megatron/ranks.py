@@ -1,5 +1,6 @@
 """What every rank runs under torchrun: `python -m ssd_plugin.training.megatron.ranks JOB.json`."""
 
+import importlib.util
 import math
 import os
 import sys
@@ -9,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from megatron.bridge.training import initialize
 from megatron.bridge.training.callbacks import Callback
 from megatron.bridge.training.config import ConfigContainer
 from megatron.bridge.training.gpt_step import forward_step
 from megatron.bridge.training.pretrain import pretrain
 
+from ssd_plugin.errors import ConfigError
 from ssd_plugin.jsonl import dumps, read_json, write_json
 from ssd_plugin.parent import die_with
 from ssd_plugin.training.megatron import bridge
 from ssd_plugin.training.megatron.export import Export
-from ssd_plugin.training.megatron.job import FAILURE, STEPS, job_from_json
+from ssd_plugin.training.megatron.job import FAILURE, ROWS, STEPS, job_from_json
+from ssd_plugin.training.megatron.options import lay_over
 from ssd_plugin.training.protocol import TrainJob
 
 
@@ -53,11 +57,23 @@ class Log(Callback):  # type: ignore[misc]  # Bridge has no types
             stream.write(dumps(row) + "\n")
 
 
-def run(job: TrainJob, adjust: Callable[[ConfigContainer], None] = lambda _: None) -> None:
-    """Train to the end, resuming from the newest checkpoint, and export. `adjust` may change the configuration first
-    (tests make it fit a CPU)."""
+def skip_compiling() -> None:
+    """Do not let Megatron compile its data sets' helpers where they are compiled: wheels bring them so, and no Makefile."""
+    if importlib.util.find_spec("megatron.core.datasets.helpers_cpp"):
+        initialize.compile_helpers = lambda: None
+
+
+def run(job: TrainJob, rows: int, adjust: Callable[[ConfigContainer], None] = lambda _: None) -> None:
+    """Train to the end, `rows` rows a step, resuming from the newest checkpoint, and export. `adjust` may change the
+    configuration first (tests make it fit a CPU)."""
+    skip_compiling()
     hub, provider = bridge.model_provider(job.base_model, job.config)
-    config = bridge.container(job, provider)
+    config = bridge.container(job, provider, rows)
+    try:
+        lay_over(config, job.config.megatron)
+    except ConfigError as error:
+        write_json(job.work / FAILURE, {"message": str(error)})
+        raise
     adjust(config)
     pretrain(config, forward_step, callbacks=[Log(job.work), Export(hub, job, provider.vocab_size)])
 
@@ -65,7 +81,8 @@ def run(job: TrainJob, adjust: Callable[[ConfigContainer], None] = lambda _: Non
 def main(file: str, adjust: Callable[[ConfigContainer], None] = lambda _: None) -> None:
     """Run the job of a file; the rank ends with torchrun, and torchrun with the trainer, however those end."""
     die_with(os.getppid())
-    run(job_from_json(read_json(Path(file))), adjust)
+    values = read_json(Path(file))
+    run(job_from_json(values), values[ROWS], adjust)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from ssd_plugin.errors import DataError, ResourceError, TrainingError
 from ssd_plugin.jsonl import read_json
 from ssd_plugin.parent import die_with
+from ssd_plugin.planning.gpus import BLACKWELL, find_gpus
 from ssd_plugin.training.megatron.job import FAILURE
 
 PROGRAM = ("-m", "ssd_plugin.training.megatron.ranks")
@@ -36,8 +37,7 @@ class Ranks:
 
     def start(self, file: Path, meeting: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
         """Start them; they end with this process, however it ends."""
-        # Context parallelism and overlap in Megatron want one hardware queue; on a CPU the variable means nothing.
-        environment = os.environ | {"CUDA_DEVICE_MAX_CONNECTIONS": "1", "PYTHONSAFEPATH": "1"}
+        environment = rank_environment(find_gpus().capability) | os.environ | {"PYTHONSAFEPATH": "1"}
         with log.open("w", encoding="utf-8") as stream:
             return subprocess.Popen(  # noqa: S603 - our own program
                 self.command(file, meeting),
@@ -46,6 +46,19 @@ class Ranks:
                 env=environment,
                 preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
             )
+
+
+def rank_environment(capability: float) -> dict[str, str]:
+    """What ranks run with where the user's environment says nothing else; on a CPU none of it means anything.
+
+    Before Blackwell, overlap in Megatron wants one hardware queue; Bridge's own recipes for Blackwell use 32.
+    """
+    return {
+        "CUDA_DEVICE_MAX_CONNECTIONS": "32" if capability >= BLACKWELL else "1",
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",  # rows differ in length, which fragments memory
+        "TORCH_NCCL_AVOID_RECORD_STREAMS": "1",  # or tensors that were sent are held for longer than they are needed
+        "NCCL_NVLS_ENABLE": "0",  # as in Bridge's recipes: its buffers take gigabytes
+    }
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

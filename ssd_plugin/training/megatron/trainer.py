@@ -14,12 +14,14 @@ from ssd_plugin.training.megatron.job import (
     EXPORTED,
     FAILURE,
     LOGITS,
+    REHEARSED,
     REPORT,
+    ROWS,
     STEPS,
     checkpoints_of,
     probes,
 )
-from ssd_plugin.training.megatron.launcher import gpus, run_ranks
+from ssd_plugin.training.megatron.launcher import data_parallel, gpus, run_ranks
 from ssd_plugin.training.megatron.torchrun import PROGRAM, Ranks
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
 from ssd_plugin.weights import check_model_dir
@@ -40,11 +42,13 @@ class MegatronTrainer:
         identity = job.identity()
         if done := finished(job.work, identity, job.output):
             return done
-        tokens = _tokens_a_step(job)
+        examples = _read_examples(job)
         _begin(job, identity)
+        ranks = Ranks(count=self.ranks or gpus(), program=self.program)
         if not _is_exported(job):
-            run_ranks(job, Ranks(count=self.ranks or gpus(), program=self.program), _is_exported)
-        _require_same_model(job)
+            run_ranks(job, ranks, _rows(job, examples, data_parallel(job, ranks)), _is_exported)
+        _require_same_model(job, examples)
+        tokens = _tokens_a_step(job, examples)
         rows = _write_log(job, tokens)
         _place(job)
         summary = TrainSummary(
@@ -69,18 +73,37 @@ def require_bridge() -> None:
         ) from None
 
 
-def _tokens_a_step(job: TrainJob) -> list[int]:
-    """Labels in each step's batch."""
-    examples, plan = _read_examples(job)
-    rows = [sum(examples[index].loss_tokens for index in row) for row in plan]
-    size = job.config.global_batch_size
-    return [sum(rows[start : start + size]) for start in range(0, len(rows), size)]
-
-
-def _read_examples(job: TrainJob) -> "tuple[Examples, list[list[int]]]":
+def _read_examples(job: TrainJob) -> Examples:
     from ssd_plugin.training.megatron.rows import read_examples
 
     return read_examples(job, int(read_json(job.base_model / "config.json")["vocab_size"]))
+
+
+def _rows(job: TrainJob, examples: Examples, data_parallel: int) -> int:
+    """Rows a step: those of the job's first start, since Megatron counts rows where it goes on.
+
+    Raises:
+        TrainingError: they cannot be divided over these GPUs.
+    """
+    from ssd_plugin.training.megatron.rows import rows_a_step
+
+    begun = read_json(job.work / JOB)
+    rows = begun.get(ROWS) or rows_a_step(examples.lengths, job.config, job.seed, data_parallel)
+    if rows % data_parallel:
+        raise TrainingError(
+            f"this training began with {rows} rows a step, which {data_parallel} data-parallel ranks cannot share: go on with "
+            f"as many GPUs as it began with, or delete {job.work}"
+        )
+    write_json(job.work / JOB, begun | {ROWS: rows})
+    return int(rows)
+
+
+def _tokens_a_step(job: TrainJob, examples: Examples) -> list[int]:
+    """Labels in each step's batch, however they were laid in rows."""
+    from ssd_plugin.training.megatron.rows import plan_rows
+
+    steps = plan_rows(examples.lengths, job.config, job.seed, int(read_json(job.work / JOB)[ROWS]))
+    return [sum(examples[index].loss_tokens for row in step for index in row) for step in steps]
 
 
 def _begin(job: TrainJob, identity: str) -> None:
@@ -92,7 +115,7 @@ def _begin(job: TrainJob, identity: str) -> None:
     if not same:
         shutil.rmtree(checkpoints_of(job), ignore_errors=True)
         shutil.rmtree(job.work / EXPORTED, ignore_errors=True)
-        for name in (STEPS, REPORT, LOGITS, LOG):
+        for name in (STEPS, REPORT, LOGITS, LOG, REHEARSED):
             (job.work / name).unlink(missing_ok=True)
         write_json(job.work / JOB, {"identity": identity})
     (job.work / FAILURE).unlink(missing_ok=True)
@@ -109,23 +132,15 @@ def _steps(job: TrainJob) -> Iterator[dict[str, Any]]:
     return (row for _, row in read_jsonl(job.work / STEPS))
 
 
-def _require_same_model(job: TrainJob) -> None:
+def _require_same_model(job: TrainJob, examples: Examples) -> None:
     """The exported model must have the logits of the Megatron model that was in memory.
 
     Raises:
         TrainingError: it has not, or cannot be loaded: the conversion lost or misplaced weights, nothing may be gated.
     """
-    from safetensors import SafetensorError
+    from ssd_plugin.training.megatron.logits import export_fault
 
-    from ssd_plugin.training.export import carry_over
-    from ssd_plugin.training.megatron.logits import compare
-
-    carry_over(job.base_model, job.work / EXPORTED)  # everything but the weights is the base model's own
-    examples, _ = _read_examples(job)
-    try:
-        fault = compare(job.work / EXPORTED, job.work / LOGITS, probes(examples))
-    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
-        fault = f"it cannot be compared ({type(error).__name__}: {' '.join(str(error).split())})"
+    fault = export_fault(job.base_model, job.work / EXPORTED, job.work / LOGITS, probes(examples))
     if fault:
         (job.work / REPORT).unlink()
         raise TrainingError(

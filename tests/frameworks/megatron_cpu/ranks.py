@@ -4,10 +4,12 @@ Changed against a GPU: the local layer specification instead of Transformer Engi
 attention mask written out where several examples share a row. Everything else is the code that runs on GPUs.
 """
 
+import importlib.metadata
 import multiprocessing
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 warnings.filterwarnings("ignore")
@@ -23,10 +25,14 @@ import warm  # noqa: E402
 from megatron.bridge.training import initialize, setup  # noqa: E402
 from megatron.core import tensor_parallel  # noqa: E402
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec  # noqa: E402
+from packaging.version import Version  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
-from ssd_plugin.training.megatron import ranks  # noqa: E402
+from ssd_plugin.training.megatron import export, ranks  # noqa: E402
+from ssd_plugin.training.megatron.job import EXPORTED  # noqa: E402
 
-cpu_shim.patch_bridge()
+if Version(importlib.metadata.version("megatron-bridge")) < Version("0.4"):
+    cpu_shim.patch_bridge()
 
 OFF = (
     "gradient_accumulation_fusion", "masked_softmax_fusion", "bias_activation_fusion", "apply_rope_fusion",
@@ -60,8 +66,7 @@ def adjust(config: Any) -> None:
     config.dist.distributed_backend, config.dist.use_gloo_process_groups = "gloo", True
     config.checkpoint.fully_parallel_save = False
     config.checkpoint.save_rng = config.checkpoint.load_rng = False  # of the CUDA generators
-    if config.dataset.job.config.batch_unit == "packs":
-        config.dataset.dense_mask, config.dataset.skip_getting_attention_mask_from_dataset = True, False
+    config.dataset.dense_mask, config.dataset.skip_getting_attention_mask_from_dataset = True, False
 
 
 def initialize_on_cpu(**given: Any) -> Any:
@@ -81,11 +86,24 @@ class MortalLog(ranks.Log):
             os._exit(9)
 
 
+class SpoiltExport(export.Export):
+    """Ours, which misplaces a head where a test wants it."""
+
+    def _export(self, model: Any, folder: Path) -> None:
+        super()._export(model, folder)
+        if os.environ.get(warm.SPOIL_REHEARSAL):
+            (file,) = (folder / EXPORTED).glob("*.safetensors")
+            tensors = load_file(file)
+            name = "model.layers.1.self_attn.q_proj.weight"
+            tensors[name] = tensors[name].roll(16, 0).contiguous()
+            save_file(tensors, file, metadata={"format": "pt"})
+
+
 def main(job: str) -> None:
     """Run the job of a file on the CPU."""
+    vars(ranks)["Export"] = SpoiltExport
     ranks.Log = MortalLog  # type: ignore[misc]
     setup.initialize_megatron = initialize_on_cpu
-    initialize.compile_helpers = lambda: None  # the wheel has the compiled helper but no Makefile
     torch.set_num_threads(1)
     ranks.main(job, adjust)
     for child in multiprocessing.active_children():  # of Megatron's checkpoints; the process is about to end abruptly

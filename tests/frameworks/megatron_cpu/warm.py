@@ -16,6 +16,7 @@ from typing import Any
 
 SOCKET = "MEGATRON_CPU_SOCKET"
 DIE_AFTER = "MEGATRON_CPU_DIE_AFTER"  # the step after which a rank dies without a word
+SPOIL_REHEARSAL = "MEGATRON_CPU_SPOIL_REHEARSAL"  # set: what is exported before the first step has a head out of place
 DONE = b"0"
 
 
