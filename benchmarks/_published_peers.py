@@ -48,7 +48,15 @@ def evalplus(dataset: str, tasks: str, programs: Rows) -> list[bool]:
     with ProcessPoolExecutor(max_workers=2) as pool:
         for number, row in enumerate(programs):
             task_id = row["task_id"]
-            arguments: tuple[Any, ...] = (dataset, number, problems[task_id], row["program"], expected[task_id], False, True)
+            arguments: tuple[Any, ...] = (
+                dataset,
+                number,
+                problems[task_id],
+                row["program"],
+                expected[task_id],
+                False,
+                True,
+            )
             verdicts.append(pool.submit(check_correctness, *arguments))
         return [all(job.result()[part][0] == "pass" for part in ("base", "plus")) for job in verdicts]
 
