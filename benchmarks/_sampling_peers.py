@@ -25,7 +25,7 @@ def counted(completions: Iterable[list[int]], ends: list[int]) -> int:
 
 def embedded(work: Work) -> dict[str, float]:
     """Our engine."""
-    from ssd_plugin.config import EngineConfig
+    from ssd_plugin.config.schema import EngineConfig
     from ssd_plugin.sampling import open_sampler
     from ssd_plugin.sampling.protocol import Request, SamplingParams
 

@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _machine import Meter
 
-from ssd_plugin.config import TrainConfig
+from ssd_plugin.config.schema import TrainConfig
 
 Work = dict[str, Any]
 SEQ_LENGTH = 1024
@@ -50,10 +50,10 @@ def metered(found: dict[str, Any]) -> Iterator[None]:
 
 def embedded(work: Work) -> dict[str, Any]:
     """Our backend."""
-    from ssd_plugin.jsonl import write_jsonl
+    from ssd_plugin.core.jsonl import write_jsonl
+    from ssd_plugin.models.weights import model_digest
     from ssd_plugin.training import open_trainer
     from ssd_plugin.training.protocol import TrainJob
-    from ssd_plugin.weights import model_digest
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, metered(found):

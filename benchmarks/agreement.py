@@ -19,10 +19,10 @@ sys.path.insert(0, str(HERE))
 from _grading_programs import wrong  # noqa: E402
 from grading import peers_python  # noqa: E402
 
-from ssd_plugin.data.benchmarks import load_tasks  # noqa: E402
-from ssd_plugin.evaluation.grader import read_graded, score_file  # noqa: E402
-from ssd_plugin.records import FunctionCheck, Result  # noqa: E402
-from ssd_plugin.sandbox.values import decode  # noqa: E402
+from ssd_plugin.core.values import decode  # noqa: E402
+from ssd_plugin.grading.grader import read_graded, score_file  # noqa: E402
+from ssd_plugin.tasks.benchmarks import load_tasks  # noqa: E402
+from ssd_plugin.tasks.schema import FunctionCheck, Result  # noqa: E402
 
 
 def graded(tasks: Path, samples: Path, folder: Path, problems: dict[str, dict[str, Any]]) -> list[Result]:

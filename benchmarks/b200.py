@@ -25,11 +25,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _machine import RESULTS, write
 
-from ssd_plugin.config import EngineConfig, RunConfig
+from ssd_plugin.config.overrides import apply_overrides
+from ssd_plugin.config.schema import EngineConfig, RunConfig
+from ssd_plugin.models.shape import ModelShape, model_shape
 from ssd_plugin.planning.estimate import Assumptions, assumptions_for, decode_step, estimate, training_flops
-from ssd_plugin.planning.shape import ModelShape, model_shape
 from ssd_plugin.recipes import load, names
-from ssd_plugin.settings import apply_overrides
 
 SAMPLING = ("sample", "select", "evaluate")
 TENSOR_PARALLEL = ("engine.tensor_parallel=8", "engine.data_parallel=1")

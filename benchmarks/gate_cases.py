@@ -16,10 +16,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ssd_plugin.core.jsonl import sha256_file, write_json, write_jsonl
 from ssd_plugin.gating.request import GateRequest
 from ssd_plugin.gating.run import run_gates
-from ssd_plugin.jsonl import sha256_file, write_json, write_jsonl
-from ssd_plugin.records import FunctionCheck, Result, Status, Task
+from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task
 
 Passes = Mapping[int, list[bool]]  # by task, each sample
 

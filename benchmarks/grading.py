@@ -71,7 +71,7 @@ def peak_kib(pid: int) -> int:
 
 def commands(folder: Path, count: int, peers: str = "") -> dict[str, list[str]]:
     """Each harness' command line for the same programs; `peers`: the Python that has them, by default their environment's."""
-    ssd = [sys.executable, "-c", "from ssd_plugin.cli import main; main()", "score", "--workers", str(WORKERS)]
+    ssd = [sys.executable, "-c", "from ssd_plugin.cli.main import main; main()", "score", "--workers", str(WORKERS)]
     ssd += ["--samples", str(folder / f"samples-{count}.jsonl")]
     peer = [peers or peers_python(), str(HERE / "_grading_peers.py")]
     rest = [str(folder), str(count), str(WORKERS)]

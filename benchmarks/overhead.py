@@ -1,6 +1,6 @@
 """Where a run's time went, from its manifest: `python benchmarks/overhead.py RUN_DIR`, for instance runs/demo after `make demo`.
 
-Each stage accounts for its own wall-clock time (`ssd_plugin/spent.py`). Model compute is what the engine and the trainer
+Each stage accounts for its own wall-clock time (`ssd_plugin/core/stage_timing.py`). Model compute is what the engine and the trainer
 take, candidate programs what grading takes; loading weights, checkpoints, the gates and all else (interpreters, imports,
 digests, files) are overhead. Writes `benchmarks/results/overhead.md` and `.json`.
 """
@@ -13,8 +13,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _machine import facts, write
 
+from ssd_plugin.core.stage_timing import KINDS
 from ssd_plugin.report.document import build_document
-from ssd_plugin.spent import KINDS
 
 
 def row(name: str, seconds: float, spent: dict[str, float]) -> list[str]:

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.gating.run import Bench, load_bench
-from ssd_plugin.statistics import task_bounds
-from ssd_plugin.verdict import Tier
+from ssd_plugin.gating.verdict import Tier
+from ssd_plugin.metrics.inference import task_bounds
+from ssd_plugin.metrics.pass_at_k import pass_at_k
 
 POLICIES = ("default", "samples_only", "enterprise", "strict", "embedded", "smoke")
 Array = npt.NDArray[Any]

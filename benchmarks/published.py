@@ -23,12 +23,12 @@ sys.path.insert(0, str(HERE.parent / "tests/support"))
 
 from mutants import mutated_programs  # noqa: E402
 
-from ssd_plugin.data.benchmarks import load_tasks  # noqa: E402
-from ssd_plugin.data.files import read_rows  # noqa: E402
-from ssd_plugin.evaluation.extract import build_program  # noqa: E402
-from ssd_plugin.evaluation.grader import read_graded, score_file  # noqa: E402
-from ssd_plugin.jsonl import write_json  # noqa: E402
-from ssd_plugin.records import FunctionCheck, Task  # noqa: E402
+from ssd_plugin.core.jsonl import write_json  # noqa: E402
+from ssd_plugin.grading.extract import build_program  # noqa: E402
+from ssd_plugin.grading.grader import read_graded, score_file  # noqa: E402
+from ssd_plugin.tasks.benchmarks import load_tasks  # noqa: E402
+from ssd_plugin.tasks.files import read_rows  # noqa: E402
+from ssd_plugin.tasks.schema import FunctionCheck, Task  # noqa: E402
 
 BANK = HERE.parent / "ssd_plugin" / "data" / "bank"
 

@@ -26,14 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _machine import contest, facts, gemm_rate, memory_rate, rates, ratios, spread, write
 from _sampling_peers import CONTESTANTS
 
-from ssd_plugin.data.sources import BANK
-from ssd_plugin.device import pick_device, pick_dtype
-from ssd_plugin.package_weights import open_package_gguf
+from ssd_plugin.models.device import pick_device, pick_dtype
+from ssd_plugin.models.package_weights import open_package_gguf
+from ssd_plugin.models.weights import resolve
 from ssd_plugin.recipes import load
-from ssd_plugin.records import read_tasks
 from ssd_plugin.sampling.prefix import common
 from ssd_plugin.sampling.prompting import PromptEncoder, end_token_ids
-from ssd_plugin.weights import resolve
+from ssd_plugin.tasks.schema import read_tasks
+from ssd_plugin.tasks.sources import BANK
 
 HERE = Path(__file__).resolve().parent
 LLAMACPP = HERE / ".venv-llamacpp"

@@ -27,12 +27,12 @@ from typing import Any
 
 from grading import machine
 
-import ssd_plugin.data
-from ssd_plugin.gating.apart import Job, run_apart
+import ssd_plugin.tasks
+from ssd_plugin.core.plugins import load_gates
 from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.isolation import Job, run_apart
 from ssd_plugin.gating.programs import ProgramMemo
-from ssd_plugin.plugins import load_gates
-from ssd_plugin.records import FunctionCheck, Result, Status, Task, read_tasks
+from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task, read_tasks
 
 STATIC = ("lint", "static_analysis", "secrets", "imports")
 PLANTED = (
@@ -46,7 +46,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def programs(count: int, solutions: int) -> list[str]:
     """`count` different programs of `solutions` functions each, in the bank's order; one in ten has a plant in front."""
-    bank = Path(ssd_plugin.data.__file__).parent / "bank"
+    bank = Path(ssd_plugin.tasks.__file__).parent / "bank"
     known = [task.reference for path in sorted(bank.glob("*.jsonl")) for task in read_tasks(path) if task.reference]
     rng = random.Random(0)
     texts = []

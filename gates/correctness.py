@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.paired import compare, conclude
+from ssd_plugin.gating.verdict import Finding, GateResult
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.statistics import mcnemar_exact
-from ssd_plugin.verdict import Finding, GateResult
+from ssd_plugin.metrics.inference import mcnemar_exact
 
 
 @dataclass(frozen=True, kw_only=True)

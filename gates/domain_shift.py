@@ -4,14 +4,15 @@ import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ssd_plugin.gating import corpus, distance, syntax
+from ssd_plugin.gating import corpus, distance
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.likelihood import nats_per_character
 from ssd_plugin.gating.paired import compare, conclude, unmeasured
+from ssd_plugin.gating.verdict import GateResult, GateStatus, Measurement
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.records import Result, Task
-from ssd_plugin.statistics import group_bounds, noninferiority, paired_deltas, paired_t
-from ssd_plugin.verdict import GateResult, GateStatus, Measurement
+from ssd_plugin.metrics import program_syntax as syntax
+from ssd_plugin.metrics.inference import group_bounds, noninferiority, paired_deltas, paired_t
+from ssd_plugin.tasks.schema import Result, Task
 
 OTHERS = "other domains"
 

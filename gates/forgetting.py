@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ssd_plugin.gating import syntax
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.paired import compare, conclude, refuse
+from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.records import StdioCheck, Task
-from ssd_plugin.verdict import Finding, GateResult, GateStatus
+from ssd_plugin.metrics import program_syntax as syntax
+from ssd_plugin.tasks.schema import StdioCheck, Task
 
 
 @dataclass(frozen=True, kw_only=True)

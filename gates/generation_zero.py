@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.paired import compare, conclude
+from ssd_plugin.gating.verdict import GateResult
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.verdict import GateResult
 
 
 @dataclass(frozen=True, kw_only=True)

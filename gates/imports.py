@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-from ssd_plugin.gating import syntax
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.paired import compare, conclude
+from ssd_plugin.gating.verdict import Finding, GateResult
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.verdict import Finding, GateResult
+from ssd_plugin.metrics import program_syntax as syntax
 
 _DATA = Path(__file__).parent / "data"
 _SHORT = 5  # shorter names have neighbours by chance

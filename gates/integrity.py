@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from ssd_plugin.evaluation.grader import grade_references
-from ssd_plugin.evaluation.judge import Judgement
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.paired import refuse
+from ssd_plugin.gating.policy import SANDBOX_TIERS
+from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement
+from ssd_plugin.grading.grader import grade_references
+from ssd_plugin.grading.judge import Judgement
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.policy import SANDBOX_TIERS
-from ssd_plugin.records import Status
-from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement
+from ssd_plugin.tasks.schema import Status
 
 _MOST_ASIDE, _TOLD = 0.1, 3  # share of the tasks that may be broken as published, and how many are named in the reason
 

@@ -7,8 +7,8 @@ from functools import partial
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.scanners import Hit, ruff_hits
+from ssd_plugin.gating.verdict import Finding, GateResult
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.verdict import Finding, GateResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ssd_plugin.gating import syntax
+from ssd_plugin.core.jsonl import dumps
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.paired import compare, conclude
+from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.jsonl import dumps
-from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement
+from ssd_plugin.metrics import program_syntax as syntax
 
 _TOKENS = {
     "aws-access-key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",

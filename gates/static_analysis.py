@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ssd_plugin.evaluation.pass_at_k import pass_at_k
 from ssd_plugin.gating.draws import draws, fewest
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.scanners import Hit, bandit_hits
+from ssd_plugin.gating.verdict import Finding, GateResult, Measurement
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.records import Result, Status
-from ssd_plugin.statistics import paired_deltas
-from ssd_plugin.verdict import Finding, GateResult, Measurement
+from ssd_plugin.metrics.inference import paired_deltas
+from ssd_plugin.metrics.pass_at_k import pass_at_k
+from ssd_plugin.tasks.schema import Result, Status
 
 _INSECURE = ("HIGH", "MEDIUM")
 _LEVELS = {"HIGH": "error", "MEDIUM": "warning"}

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from junitparser import JUnitXml, JUnitXmlError, TestCase, TestSuite
 
+from ssd_plugin.core.jsonl import sha256_file, sha256_json
 from ssd_plugin.errors import GateError
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.paired import refuse
+from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.jsonl import sha256_file, sha256_json
-from ssd_plugin.verdict import Finding, GateResult, GateStatus
 
 _MAX_REPORT = 64 << 20  # bytes
 

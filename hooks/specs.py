@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import pluggy
 
 from ssd_plugin.gating.gate import Gate
-from ssd_plugin.tracking.tracker import Tracker
+from ssd_plugin.integrations.tracking.tracker import Tracker
 
 PROJECT = "ssd_plugin"
 hookspec = pluggy.HookspecMarker(PROJECT)

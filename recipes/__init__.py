@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.errors import ConfigError
 
 Recipe = Callable[[], RunConfig]

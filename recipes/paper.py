@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ssd_plugin.config import (
+from ssd_plugin.config.schema import (
     DataConfig,
     DecodeConfig,
     EngineConfig,

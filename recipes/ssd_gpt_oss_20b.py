@@ -1,6 +1,6 @@
 """GPT-OSS-20B, high reasoning (69.1 -> 74.4 % pass@1 on LiveCodeBench v6 in the paper's second revision)."""
 
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.recipes import paper
 
 

@@ -1,6 +1,6 @@
 """Llama-3.1-8B-Instruct (12.7 -> 16.2 % pass@1 on LiveCodeBench v6 in the paper)."""
 
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.recipes import paper
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.recipes import ssd_qwen3_30b_a3b_instruct
 
 

@@ -1,6 +1,6 @@
 """Qwen3-30B-A3B-Instruct-2507: the paper's headline model (42.4 -> 55.3 % pass@1 on LiveCodeBench v6)."""
 
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.recipes import paper
 
 

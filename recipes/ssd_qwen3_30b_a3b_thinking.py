@@ -1,6 +1,6 @@
 """Qwen3-30B-A3B-Thinking-2507 (66.1 -> 68.2 % pass@1 on LiveCodeBench v6 in the paper)."""
 
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.recipes import paper
 
 

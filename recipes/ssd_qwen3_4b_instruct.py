@@ -1,6 +1,6 @@
 """Qwen3-4B-Instruct-2507 (34.0 -> 41.5 % pass@1 on LiveCodeBench v6 in the paper)."""
 
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.recipes import paper
 
 

@@ -1,6 +1,6 @@
 """Qwen3-4B-Thinking-2507 (54.5 -> 57.8 % pass@1 on LiveCodeBench v6 in the paper)."""
 
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.recipes import paper
 
 

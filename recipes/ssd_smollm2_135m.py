@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct on a bare CPU: the embedded default, whose weights come from the package index."""
 
-from ssd_plugin.config import (
+from ssd_plugin.config.schema import (
     DataConfig,
     DecodeConfig,
     EngineConfig,

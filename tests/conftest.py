@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.digests import model_digests
+from ssd_plugin.core.digests import model_digests
+from ssd_plugin.core.jsonl import sha256_file
 from ssd_plugin.evidence.write import write_evidence
-from ssd_plugin.jsonl import sha256_file
-from ssd_plugin.signing import KeyFiles, new_keys
-from ssd_plugin.verdict import (
+from ssd_plugin.gating.verdict import (
     Finding,
     GateResult,
     GateStatus,
@@ -28,6 +27,7 @@ from ssd_plugin.verdict import (
     Verdict,
     decide,
 )
+from ssd_plugin.trust.signing import KeyFiles, new_keys
 
 pytest_plugins = ["tiny_models"]
 

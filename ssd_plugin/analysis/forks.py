@@ -11,10 +11,10 @@ import numpy as np
 
 from ssd_plugin.analysis.distributions import IntArray, entropy, kept_tokens, loss_terms, restrict, temper, top_mass
 from ssd_plugin.analysis.syntax_class import CLASSES
-from ssd_plugin.config import SamplingConfig
+from ssd_plugin.config.schema import SamplingConfig
+from ssd_plugin.core.jsonl import JsonObject
 from ssd_plugin.errors import DataError
-from ssd_plugin.jsonl import JsonObject
-from ssd_plugin.statistics import FloatArray, bootstrap_mean
+from ssd_plugin.metrics.inference import FloatArray, bootstrap_mean
 
 SCHEMA = "ssd-forks/2"
 LOCK_ENTROPY, FORK_ENTROPY, TWO_TOKENS = 0.3, 1.0, 0.95

@@ -11,13 +11,13 @@ from transformers import AutoModelForCausalLM
 
 from ssd_plugin.analysis.forks import Program
 from ssd_plugin.analysis.syntax_class import classify
-from ssd_plugin.config import ModelConfig
-from ssd_plugin.device import is_out_of_memory, pick_device
+from ssd_plugin.config.schema import ModelConfig
+from ssd_plugin.core.progress import Advance
 from ssd_plugin.errors import ModelError, ResourceError
-from ssd_plugin.progress import Advance
-from ssd_plugin.records import Task
+from ssd_plugin.metrics.inference import FloatArray
+from ssd_plugin.models.device import is_out_of_memory, pick_device
 from ssd_plugin.sampling.prompting import PromptEncoder, open_tokenizer
-from ssd_plugin.statistics import FloatArray
+from ssd_plugin.tasks.schema import Task
 
 FENCE = "```python\n"
 MAX_TOKENS = 256  # of a program's code; later tokens are not measured

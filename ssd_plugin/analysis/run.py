@@ -10,17 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ssd_plugin.analysis.forks import Measured, Program, measure_all, summarise
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.overrides import config_from_json
+from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core.jsonl import JsonObject, write_json
+from ssd_plugin.core.progress import track
 from ssd_plugin.errors import DataError, DependencyError, RunDirError
 from ssd_plugin.gating import corpus
 from ssd_plugin.gating.likelihood import nats_per_character
-from ssd_plugin.jsonl import JsonObject, write_json
-from ssd_plugin.progress import track
-from ssd_plugin.records import read_tasks
-from ssd_plugin.rundir import RunDir
-from ssd_plugin.settings import config_from_json
-from ssd_plugin.stages.model import base_model, candidate_model
-from ssd_plugin.statistics import bootstrap_mean
+from ssd_plugin.metrics.inference import bootstrap_mean
+from ssd_plugin.pipeline.run_directory import RunDir
+from ssd_plugin.pipeline.stages.model import base_model, candidate_model
+from ssd_plugin.tasks.schema import read_tasks
 
 PROGRAMS, DOCUMENTS = 64, 32
 

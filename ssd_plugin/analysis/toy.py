@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.statistics import FloatArray, Interval, paired_t
+from ssd_plugin.metrics.inference import FloatArray, Interval, paired_t
 
 LEADING = {"root": (0.2, 0.19, 0.329, 0.126), "fork": (0.148, 0.28, 0.14, 0.144), "lock": (0.75, 0.055, 0.05, 0.037)}
 TAIL_TOKENS = 12

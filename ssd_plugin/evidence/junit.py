@@ -4,8 +4,8 @@ import io
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from ssd_plugin.evidence.text import visible
-from ssd_plugin.verdict import Finding, GateStatus, JudgedGate, Measurement, Outcome, Verdict, weigh
+from ssd_plugin.core.text import visible
+from ssd_plugin.gating.verdict import Finding, GateStatus, JudgedGate, Measurement, Outcome, Verdict, weigh
 
 _MAX_LINES = 50  # of findings in one case; the SARIF file has them all
 

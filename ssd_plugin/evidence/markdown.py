@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ssd_plugin.evidence.files import SARIF
-from ssd_plugin.evidence.text import markdown
-from ssd_plugin.verdict import JudgedGate, Looks, Verdict, in_short
+from ssd_plugin.core.text import markdown
+from ssd_plugin.gating.verdict import JudgedGate, Looks, Verdict, in_short
+from ssd_plugin.trust.evidence_files import SARIF
 
 _MAX_FINDING_ROWS = 20
 

@@ -12,10 +12,10 @@ from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 
-from ssd_plugin.digests import model_identity
-from ssd_plugin.evidence.text import visible
-from ssd_plugin.jsonl import JsonObject, sha256_json
-from ssd_plugin.verdict import Measurement, Subject, Tool, Verdict
+from ssd_plugin.core.digests import model_identity
+from ssd_plugin.core.jsonl import JsonObject, sha256_json
+from ssd_plugin.core.text import visible
+from ssd_plugin.gating.verdict import Measurement, Subject, Tool, Verdict
 
 
 def mlbom(verdict: Verdict) -> JsonObject:

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ssd_plugin.evidence.files import PROGRAMS
-from ssd_plugin.jsonl import naming_a_full_disk
-from ssd_plugin.verdict import Finding
+from ssd_plugin.core.jsonl import naming_a_full_disk
+from ssd_plugin.gating.verdict import Finding
+from ssd_plugin.trust.evidence_files import PROGRAMS
 
 ProgramKey = tuple[str, str, str]  # side, task id, sample id
 _OURS = re.compile(r"[0-9a-f]{16}-[A-Za-z0-9_-]*\.py\.txt")

@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 from ssd_plugin import __version__
-from ssd_plugin.evidence.files import VERDICT
+from ssd_plugin.core.jsonl import JsonObject
+from ssd_plugin.core.text import visible
 from ssd_plugin.evidence.programs import ProgramKey, key_of
-from ssd_plugin.evidence.text import visible
-from ssd_plugin.jsonl import JsonObject
-from ssd_plugin.verdict import Finding, Verdict
+from ssd_plugin.gating.verdict import Finding, Verdict
+from ssd_plugin.trust.evidence_files import VERDICT
 
 MAX_RESULTS = 25_000  # what GitHub code scanning accepts in one file
 MAX_RUNS = 20

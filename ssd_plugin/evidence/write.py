@@ -5,18 +5,18 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ssd_plugin.evidence import files
-from ssd_plugin.evidence.dsse import seal
+from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, write_text
 from ssd_plugin.evidence.junit import junit_xml
-from ssd_plugin.evidence.keyless import Keyless, seal_keyless
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.evidence.mlbom import mlbom
 from ssd_plugin.evidence.programs import ProgramKey, key_of, write_programs
 from ssd_plugin.evidence.sarif import sarif_log, select
-from ssd_plugin.evidence.statement import statement
-from ssd_plugin.jsonl import JsonObject, dumps, sha256_file, write_text
-from ssd_plugin.signing import load_private_key
-from ssd_plugin.verdict import Verdict
+from ssd_plugin.gating.verdict import Verdict
+from ssd_plugin.trust import evidence_files as files
+from ssd_plugin.trust.dsse import seal
+from ssd_plugin.trust.keyless import Keyless, seal_keyless
+from ssd_plugin.trust.signing import load_private_key
+from ssd_plugin.trust.statement import statement
 
 
 def write_evidence(

@@ -16,17 +16,17 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
-from ssd_plugin.data.benchmarks import load_tasks
 from ssd_plugin.errors import DataError, GateError
-from ssd_plugin.gating.apart import Job, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.inputs import load_side
+from ssd_plugin.gating.isolation import Job, run_apart
+from ssd_plugin.gating.policy import Policy
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.run import Bench, judge, load_bench, power_table, shortage, with_minimum
-from ssd_plugin.gating.sides import load_side
-from ssd_plugin.policy import Policy
-from ssd_plugin.records import Result, Status
-from ssd_plugin.statistics import Interval, exact_share
-from ssd_plugin.verdict import GateResult, Outcome, PowerRow, decide, weigh
+from ssd_plugin.gating.verdict import GateResult, Outcome, PowerRow, decide, weigh
+from ssd_plugin.metrics.inference import Interval, exact_share
+from ssd_plugin.tasks.benchmarks import load_tasks
+from ssd_plugin.tasks.schema import Result, Status
 
 _LOSSES = {
     "halves": 0.0,

@@ -11,8 +11,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from ssd_plugin.core.jsonl import sha256_json
 from ssd_plugin.gating.model_files import read_bounded
-from ssd_plugin.jsonl import sha256_json
 
 _MAX_TEMPLATE = 2**20  # characters
 _MAX_RENDERED = 2**20

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.gating import syntax
+from ssd_plugin.metrics import program_syntax as syntax
 
 # Plain, varied modules that exist in every supported Python version.
 _STANDARD = (

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 
 from ssd_plugin.gating.gate import GateContext, Side
-from ssd_plugin.records import Result
+from ssd_plugin.tasks.schema import Result
 
 Draws = dict[str, list[Result]]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.gating.programs import ProgramMemo
-from ssd_plugin.records import Result, Status, Task
-from ssd_plugin.verdict import GateResult
+from ssd_plugin.gating.verdict import GateResult
+from ssd_plugin.tasks.schema import Result, Status, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import BinaryIO
 
-from ssd_plugin.digests import copy_stream, open_files
+from ssd_plugin.core.digests import copy_stream, open_files
 from ssd_plugin.errors import GateError, TrustError
-from ssd_plugin.verdict import Subject
+from ssd_plugin.gating.verdict import Subject
 
 _COPIED = 128 * 2**20  # bytes of one file, and 4 times that of all: no configuration or tokenizer is larger
 _Stamp = tuple[int, int, int, int, int]

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.digests import open_files
+from ssd_plugin.core.digests import open_files
 from ssd_plugin.gating.config_files import remote_parts
 from ssd_plugin.gating.safetensors_files import inspect_safetensors, read_tensors, unique_names
-from ssd_plugin.verdict import Finding
+from ssd_plugin.gating.verdict import Finding
 
 MAX_JSON = 128 * 2**20  # bytes; the largest known tokenizer.json has 35 MB
 _MAX_TEXT = 16 * 2**20  # bytes of a README, a licence

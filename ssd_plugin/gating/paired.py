@@ -5,10 +5,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from ssd_plugin.gating.gate import Side
-from ssd_plugin.power import minimum_detectable, noninferiority_power, same_model_sd, tasks_needed
-from ssd_plugin.records import Status
-from ssd_plugin.statistics import noninferiority, paired_deltas, paired_t
-from ssd_plugin.verdict import Finding, GateResult, GateStatus, Measurement, PowerRow
+from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement, PowerRow
+from ssd_plugin.metrics.inference import noninferiority, paired_deltas, paired_t
+from ssd_plugin.metrics.power import minimum_detectable, noninferiority_power, same_model_sd, tasks_needed
+from ssd_plugin.tasks.schema import Status
 
 MAX_FINDINGS = 1000  # a gate names the first thousand places; its figures count all of them
 _SEVERITY = (GateStatus.PASS, GateStatus.INSUFFICIENT, GateStatus.BREACH, GateStatus.ERROR, GateStatus.MISSING)

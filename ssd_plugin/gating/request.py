@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ssd_plugin.data.benchmarks import tasks_file
 from ssd_plugin.errors import GateError
+from ssd_plugin.tasks.benchmarks import tasks_file
 
 RUN_CANDIDATE = Path("evaluate/candidate/results.jsonl")
 RUN_BASE = Path(

@@ -14,22 +14,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.data.benchmarks import load_tasks
+from ssd_plugin.config.parsing import build
+from ssd_plugin.core.jsonl import sha256_file
+from ssd_plugin.core.plugins import LoadedGate, Plugin, load_gates
 from ssd_plugin.errors import ConfigError, GateError, PluginError, SsdError
-from ssd_plugin.evaluation.graded import sidecar
-from ssd_plugin.gating.apart import Answer, Job, one_result, run_apart
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.held_model import HeldModel, hold_all, model_subjects, require_untouched
-from ssd_plugin.gating.looks import default_ledger, identify, record_look, weights_identity
+from ssd_plugin.gating.inputs import drop_other_sides, load_side
+from ssd_plugin.gating.interim_looks import default_ledger, identify, record_look, weights_identity
+from ssd_plugin.gating.isolation import Answer, Job, one_result, run_apart
 from ssd_plugin.gating.paired import pass_rate_power
+from ssd_plugin.gating.policy import SANDBOX_TIERS, Policy, load_policy
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest, resolve
-from ssd_plugin.gating.sides import drop_other_sides, load_side
-from ssd_plugin.jsonl import sha256_file
-from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
-from ssd_plugin.policy import SANDBOX_TIERS, Policy, load_policy
-from ssd_plugin.typed import build
-from ssd_plugin.verdict import (
+from ssd_plugin.gating.verdict import (
     GateResult,
     GateStatus,
     JudgedGate,
@@ -42,6 +40,8 @@ from ssd_plugin.verdict import (
     decide,
     write_verdict,
 )
+from ssd_plugin.grading.result_files import sidecar
+from ssd_plugin.tasks.benchmarks import load_tasks
 
 VERDICT = "verdict.json"
 INTEGRITY = "integrity"  # the gate that every policy must have (`policy.py`); it runs before all others

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core.jsonl import sha256_json
 from ssd_plugin.gating.model_files import read_bounded
-from ssd_plugin.jsonl import sha256_json
 
 _FAST = "tokenizer.json"  # where a directory has it, loaders read it before all others
 _VOCABULARY = (_FAST, "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from ssd_plugin.config import RunConfig, TrainConfig
+from ssd_plugin.config.schema import RunConfig, TrainConfig
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.models.shape import ModelShape
 from ssd_plugin.planning.memory import GIB, SHARE, sampling_memory, training_memory
-from ssd_plugin.planning.shape import ModelShape
 
 # Architectures that Megatron-Bridge 0.3.1 and later convert and that the shipped recipes were built for.
 CONVERTIBLE = ("GptOssForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM")

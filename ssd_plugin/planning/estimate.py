@@ -17,10 +17,10 @@ import dataclasses
 from dataclasses import dataclass
 from importlib import resources
 
-from ssd_plugin.config import DataConfig, EngineConfig, RunConfig
+from ssd_plugin.config.schema import DataConfig, EngineConfig, RunConfig
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.models.shape import ModelShape
 from ssd_plugin.planning.memory import OPTIMIZER, WEIGHT, sampling_memory
-from ssd_plugin.planning.shape import ModelShape
 
 CHECKPOINTS_KEPT = 2
 MAX_NUM_SEQS = 1024  # vLLM's default on GPUs with 70 GiB and more
@@ -80,7 +80,7 @@ def assumptions_for(config: RunConfig) -> Assumptions:
     def count(data: DataConfig, otherwise: int) -> int:
         kind, _, split = data.source.partition(":")
         if kind == "bank":
-            otherwise = sum(1 for _ in resources.files("ssd_plugin.data").joinpath(f"bank/{split}.jsonl").open())
+            otherwise = sum(1 for _ in resources.files("ssd_plugin.tasks").joinpath(f"bank/{split}.jsonl").open())
         tasks = TASKS.get(data.source, otherwise)
         return min(tasks, data.limit) if data.limit else tasks
 

@@ -4,8 +4,8 @@ Korthikanti et al. 2022 (activations; here without the attention matrix, which f
 
 from dataclasses import dataclass
 
-from ssd_plugin.config import EngineConfig, ParallelConfig, TrainConfig
-from ssd_plugin.planning.shape import ModelShape
+from ssd_plugin.config.schema import EngineConfig, ParallelConfig, TrainConfig
+from ssd_plugin.models.shape import ModelShape
 
 WEIGHT, GRADIENT, OPTIMIZER = 2, 4, 12  # bytes a parameter
 LOGIT = 10  # bytes a logit: bf16, its fp32 copy, and the fp32 gradient

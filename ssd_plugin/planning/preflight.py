@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from ssd_plugin.config import ModelConfig, RunConfig
+from ssd_plugin.config.schema import ModelConfig, RunConfig
+from ssd_plugin.core.gpus import find_gpus, nodes_together
 from ssd_plugin.errors import ConfigError, ModelError
+from ssd_plugin.gating.policy import load_policy
+from ssd_plugin.models.shape import ModelShape, model_shape
 from ssd_plugin.planning.checks import find_problems, sampling_problems, training_problems
 from ssd_plugin.planning.estimate import Assumptions
-from ssd_plugin.planning.gpus import find_gpus, nodes_together
-from ssd_plugin.planning.shape import ModelShape, model_shape
 from ssd_plugin.planning.versions import model_problems, samples_on_cpu, version_problems
-from ssd_plugin.policy import load_policy
 
 SAMPLING_STAGES = frozenset({"sample", "select", "evaluate"})
 
@@ -83,6 +83,6 @@ def shape_of(model: ModelConfig) -> ModelShape:
     except ModelError:
         if model.ref.count("/") != 1 or Path(model.ref).exists():
             raise
-    from ssd_plugin.weights import hub_file
+    from ssd_plugin.models.weights import hub_file
 
     return model_shape(model.ref, hub_file(model.ref, model.revision, "config.json"))

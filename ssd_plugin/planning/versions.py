@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from packaging.version import Version
 
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.planning.pairs import IMAGE, NEWEST, pair_problem
 
 PATIENCE = 60  # seconds for an interpreter to list its packages

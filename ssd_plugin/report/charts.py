@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from ssd_plugin.evidence.text import visible
+from ssd_plugin.core.text import visible
 
 WIDTH = 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 40

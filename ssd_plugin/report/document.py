@@ -10,23 +10,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin import manifest
-from ssd_plugin.analysis.diversity import Diversity, of_side
 from ssd_plugin.analysis.forks import FIGURES as FORK_FIGURES
 from ssd_plugin.analysis.forks import SCHEMA as FORKS_SCHEMA
-from ssd_plugin.analysis.grid import SCHEMA as SWEEP_SCHEMA
+from ssd_plugin.core.jsonl import JsonObject, read_json, read_jsonl
+from ssd_plugin.core.stage_timing import KINDS, overhead
 from ssd_plugin.errors import SsdError
-from ssd_plugin.evaluation.pass_at_k import pass_at_k
-from ssd_plugin.evaluation.summary import Tally, tally
-from ssd_plugin.jsonl import JsonObject, read_json, read_jsonl
-from ssd_plugin.pipeline import STAGES
-from ssd_plugin.records import read_results, read_tasks
+from ssd_plugin.gating.verdict import in_short, read_verdict
+from ssd_plugin.metrics.diversity import Diversity, of_side
+from ssd_plugin.metrics.inference import bootstrap_mean, mcnemar_exact, paired_deltas, share_interval
+from ssd_plugin.metrics.pass_at_k import pass_at_k
+from ssd_plugin.metrics.summary import Tally, tally
+from ssd_plugin.metrics.sweep_grid import SCHEMA as SWEEP_SCHEMA
+from ssd_plugin.pipeline import manifest
+from ssd_plugin.pipeline.rounds import CHAIN
+from ssd_plugin.pipeline.rounds import SCHEMA as CHAIN_SCHEMA
+from ssd_plugin.pipeline.runner import STAGES
 from ssd_plugin.report.flips import find_flips
-from ssd_plugin.rounds import CHAIN
-from ssd_plugin.rounds import SCHEMA as CHAIN_SCHEMA
-from ssd_plugin.spent import KINDS, overhead
-from ssd_plugin.statistics import bootstrap_mean, mcnemar_exact, paired_deltas, share_interval
-from ssd_plugin.verdict import in_short, read_verdict
+from ssd_plugin.tasks.schema import read_results, read_tasks
 
 SCHEMA = "ssd-report/2"
 SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssd_plugin.evaluation.summary import Tally
-from ssd_plugin.records import Result, Status, Task, read_results
+from ssd_plugin.metrics.summary import Tally
+from ssd_plugin.tasks.schema import Result, Status, Task, read_results
 
 SHOWN = 10  # programs are shown for this many wins and this many losses
 MAX_LINES, MAX_COLUMNS = 60, 120  # keep the page under 3 MB even if every character is escaped

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ssd_plugin.evidence.text import markdown
+from ssd_plugin.core.text import markdown
 from ssd_plugin.report.charts import clean
 
 TEMPLATES = files("ssd_plugin.report") / "templates"

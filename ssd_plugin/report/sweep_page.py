@@ -7,9 +7,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ssd_plugin.analysis.grid import CELLS, DOCUMENT, SCHEMA
+from ssd_plugin.core.jsonl import JsonObject, read_json, write_text
 from ssd_plugin.errors import RunDirError
-from ssd_plugin.jsonl import JsonObject, read_json, write_text
+from ssd_plugin.metrics.sweep_grid import CELLS, DOCUMENT, SCHEMA
 from ssd_plugin.report.charts import Series, heat_map, line_chart, percent
 from ssd_plugin.report.render import render
 

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ssd_plugin.evidence.text import visible
-from ssd_plugin.jsonl import read_json
+from ssd_plugin.core.jsonl import read_json
+from ssd_plugin.core.text import visible
+from ssd_plugin.gating.verdict import Outcome, in_short, read_verdict
 from ssd_plugin.report.gating import gates_table
-from ssd_plugin.verdict import Outcome, in_short, read_verdict
 
 NEXT = {
     Outcome.GO: "sign and promote: ssd gate ... --sign KEY, then ssd promote (docs/promotion.md)",

@@ -6,9 +6,9 @@ from typing import Any
 from markupsafe import Markup
 
 from ssd_plugin.analysis import toy
+from ssd_plugin.metrics.inference import FloatArray
 from ssd_plugin.report.charts import Series, heat_map, line_chart, percent
 from ssd_plugin.report.render import render
-from ssd_plugin.statistics import FloatArray
 
 SWEEP_T = (0.6, 0.8, 0.9, 1.0, 1.2, 1.6, 2.0)
 SWEEP_P = (0.7, 0.8, 0.85, 0.9, 0.95, 1.0)

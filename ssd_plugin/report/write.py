@@ -5,14 +5,14 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ssd_plugin.core.jsonl import JsonObject, write_text
 from ssd_plugin.errors import RunDirError
-from ssd_plugin.jsonl import JsonObject, write_text
-from ssd_plugin.records import read_tasks
 from ssd_plugin.report import figures
 from ssd_plugin.report.document import NOTHING_RUN, build_document, results_file
 from ssd_plugin.report.flips import Flip, Pair, program_pairs
 from ssd_plugin.report.render import render
 from ssd_plugin.report.sweep_page import fit_charts, heat_maps
+from ssd_plugin.tasks.schema import read_tasks
 
 HTML, MARKDOWN = Path("report/index.html"), Path("report/summary.md")
 LOSS_TERMS = (

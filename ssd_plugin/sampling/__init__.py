@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.sampling.protocol import Sampler
 
 

@@ -19,7 +19,7 @@ from ssd_plugin.sampling import heap
 from ssd_plugin.sampling.prefix import Prefix
 from ssd_plugin.sampling.protocol import Request, SamplingParams
 from ssd_plugin.sampling.slots import SlotCache
-from ssd_plugin.sampling.truncation import draw
+from ssd_plugin.sampling.token_draw import draw
 
 PREFILL_TOKENS = 1024
 """Prompt tokens (padding included) that go through the model at once: bounds the activations' memory."""

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from ssd_plugin.config import EngineConfig
-from ssd_plugin.device import is_out_of_memory, load_quietly, pick_device, pick_dtype
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import ModelError, ResourceError, SamplingError
+from ssd_plugin.models.device import is_out_of_memory, load_quietly, pick_device, pick_dtype
 from ssd_plugin.sampling.decoding import Batch, Row
 from ssd_plugin.sampling.packed_linear import can_pack, pack_linears
 from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin import errors
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import EngineDied, SamplingError, SsdError
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import SamplingError
 from ssd_plugin.sampling.prompting import end_token_ids, open_tokenizer
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams

@@ -13,8 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssd_plugin.core.jsonl import sha256_json
 from ssd_plugin.errors import DependencyError
-from ssd_plugin.jsonl import sha256_json
 
 PATIENCE = 600  # seconds for an interpreter to import transformers on a busy machine
 PROBES = (

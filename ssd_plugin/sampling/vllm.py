@@ -11,13 +11,13 @@ from typing import Any
 
 from packaging.version import Version
 
-from ssd_plugin.config import EngineConfig
-from ssd_plugin.device import is_out_of_memory
+from ssd_plugin.config.parsing import unknown_key
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import ConfigError, DependencyError, EngineDied, ModelError, ResourceError, SamplingError
+from ssd_plugin.models.device import is_out_of_memory
+from ssd_plugin.models.weights import check_model_dir
 from ssd_plugin.sampling.protocol import Completion, Request, SamplingParams
 from ssd_plugin.sampling.replicas import Replicas
-from ssd_plugin.typed import unknown_key
-from ssd_plugin.weights import check_model_dir
 
 OLDEST = Version("0.11.0")
 IN_FLIGHT = 2

@@ -17,8 +17,8 @@ from _sitebuiltins import Quitter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ssd_plugin.core.values import decode, encode
 from ssd_plugin.sandbox import streams
-from ssd_plugin.sandbox.values import decode, encode
 
 REPORT, PEER = 3, 4  # descriptors: the report to the parent; the other process of an assert suite
 _MESSAGE = 300

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ssd_plugin.core.values import decode, encode, plain_base
 from ssd_plugin.sandbox.handles import Handle, bring_up_to_date
 from ssd_plugin.sandbox.programs import PEER, REPORT, describe, form_of_type, send, type_of_form
-from ssd_plugin.sandbox.values import decode, encode, plain_base
 
 # An assertion's failure is the suite's to say, text errors take five arguments, and the end of an iteration, raised in a suite
 # that calls the program from `map`, would end its loop as if all had been compared.

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core.jsonl import dumps, read_json, read_jsonl, write_json, write_jsonl
 from ssd_plugin.errors import DataError
-from ssd_plugin.jsonl import dumps, read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.models.weights import model_digest
 from ssd_plugin.training.protocol import TrainSummary
-from ssd_plugin.weights import model_digest
 
 LOG = "log.jsonl"
 JOB = "job.json"

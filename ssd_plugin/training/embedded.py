@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import TrainerCallback, TrainingArguments
 
-from ssd_plugin.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_device
+from ssd_plugin.core.progress import Advance, track
+from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.errors import ResourceError, TrainingError
-from ssd_plugin.progress import Advance, track
-from ssd_plugin.spent import spent
+from ssd_plugin.models.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_device
 from ssd_plugin.training import checkpoints, packing
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.export import export

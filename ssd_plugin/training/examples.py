@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core.jsonl import locate_jsonl
 from ssd_plugin.errors import TrainingError
-from ssd_plugin.jsonl import locate_jsonl
 
 KEYS = ("prompt_token_ids", "completion_token_ids")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ssd_plugin.jsonl import read_json, write_json
-from ssd_plugin.weights import check_model_dir
+from ssd_plugin.core.jsonl import read_json, write_json
+from ssd_plugin.models.weights import check_model_dir
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from ssd_plugin.config import TrainConfig
-from ssd_plugin.device import is_out_of_memory, load_quietly
+from ssd_plugin.config.schema import TrainConfig
 from ssd_plugin.errors import ModelError, ResourceError, TrainingError
+from ssd_plugin.models.device import is_out_of_memory, load_quietly
 from ssd_plugin.training import attention
 from ssd_plugin.training.loss import chunked_cross_entropy
 from ssd_plugin.training.packing import Pack

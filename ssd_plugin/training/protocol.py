@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ssd_plugin.config import TrainConfig
-from ssd_plugin.jsonl import sha256_file, sha256_json
+from ssd_plugin.config.schema import TrainConfig
+from ssd_plugin.core.jsonl import sha256_file, sha256_json
 
 
 @dataclass(frozen=True, kw_only=True)

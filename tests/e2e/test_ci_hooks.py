@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ssd_plugin.policy import load_policy
+from ssd_plugin.gating.policy import load_policy
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -12,7 +12,7 @@ import pytest
 from small_run import small
 from tiny_models import TAGGED, save_model
 
-from ssd_plugin.pipeline import STAGES
+from ssd_plugin.pipeline.runner import STAGES
 
 FINAL = ("sample/completions.jsonl", "filter/kept.jsonl", "train/model", "select/choice.json", "evaluate/summary.json")
 
@@ -24,7 +24,7 @@ import importlib, time
 import_module = importlib.import_module
 
 def after_a_pause(name, package=None):
-    if name.startswith("ssd_plugin.stages."):
+    if name.startswith("ssd_plugin.pipeline.stages."):
         time.sleep({PAUSE})
     return import_module(name, package)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from simple_tasks import simple_tasks
 
-from ssd_plugin.jsonl import write_jsonl
+from ssd_plugin.core.jsonl import write_jsonl
 
 SSD = Path(sys.executable).with_name("ssd")
 SMALL: dict[str, Any] = {

@@ -12,8 +12,8 @@ import pytest
 from small_run import SSD, small
 from tiny_models import save_model
 
-from ssd_plugin.pipeline import STAGES
-from ssd_plugin.weights import check_model_dir
+from ssd_plugin.models.weights import check_model_dir
+from ssd_plugin.pipeline.runner import STAGES
 
 
 def ssd_run(model: Path | str, run_dir: Path, changes: dict[str, Any]) -> subprocess.CompletedProcess[str]:

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from ssd_plugin import recipes
-from ssd_plugin.commands import plan
-from ssd_plugin.config import ContainerConfig
+from ssd_plugin.cli import plan
+from ssd_plugin.config.schema import ContainerConfig
 from ssd_plugin.errors import ConfigError
 
 pytestmark = pytest.mark.frameworks
@@ -23,10 +23,10 @@ pytest.importorskip("nemo_run", reason="needs nemo-run: make frameworks")
 
 from nemo_run.config import get_nemorun_home  # noqa: E402
 
-from ssd_plugin.nemo import executors  # noqa: E402
-from ssd_plugin.nemo.check import require_nemo  # noqa: E402
-from ssd_plugin.nemo.node import PASSED  # noqa: E402
-from ssd_plugin.nemo.render import build_executor, render  # noqa: E402
+from ssd_plugin.integrations.nemo import executors  # noqa: E402
+from ssd_plugin.integrations.nemo.check import require_nemo  # noqa: E402
+from ssd_plugin.integrations.nemo.node import PASSED  # noqa: E402
+from ssd_plugin.integrations.nemo.render import build_executor, render  # noqa: E402
 
 GOLDEN = Path(__file__).with_name("golden")
 SLURM = ["account=research", "partition=batch", "container_image=nemo.sqsh", 'container_mounts=["/shared:/shared"]']

@@ -22,14 +22,14 @@ import pytest
 from packaging.version import Version
 
 from ssd_plugin import recipes
-from ssd_plugin.config import ParallelConfig, TrainConfig
+from ssd_plugin.config.schema import ParallelConfig, TrainConfig
+from ssd_plugin.core.gpus import NODES
 from ssd_plugin.errors import TrainingError
-from ssd_plugin.planning.gpus import NODES
+from ssd_plugin.models.weights import model_digest
 from ssd_plugin.training.megatron import MegatronTrainer, trainer
 from ssd_plugin.training.megatron.job import EXPORTED, job_to_json
 from ssd_plugin.training.megatron.nodes import Node, work_together
 from ssd_plugin.training.protocol import TrainJob
-from ssd_plugin.weights import model_digest
 
 pytestmark = pytest.mark.frameworks
 if not importlib.util.find_spec("megatron") or not importlib.util.find_spec("megatron.bridge"):

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from gpu_facts import GPUS, needs_gpu, peak_memory, show
 
-from ssd_plugin.config import ParallelConfig, TrainConfig
+from ssd_plugin.config.schema import ParallelConfig, TrainConfig
+from ssd_plugin.models.weights import model_digest
 from ssd_plugin.training.megatron import MegatronTrainer
 from ssd_plugin.training.protocol import TrainJob
-from ssd_plugin.weights import model_digest
 
 sys.path.insert(0, str(Path(__file__).with_name("megatron_cpu")))
 import tiny

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from ssd_plugin import recipes
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.overrides import apply_overrides
+from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core.gpus import Gpus
 from ssd_plugin.errors import DataError
-from ssd_plugin.planning.gpus import Gpus
-from ssd_plugin.settings import apply_overrides
 
 pytestmark = pytest.mark.frameworks
 pytest.importorskip("nemo_run", reason="needs nemo-run: make frameworks")
@@ -22,8 +22,8 @@ pytest.importorskip("nemo_run", reason="needs nemo-run: make frameworks")
 from nemo_run.cli.api import create_cli  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from ssd_plugin.nemo import command, task  # noqa: E402
-from ssd_plugin.nemo.check import check_nemo  # noqa: E402
+from ssd_plugin.integrations.nemo import command, task  # noqa: E402
+from ssd_plugin.integrations.nemo.check import check_nemo  # noqa: E402
 
 NEMO = Path(sys.executable).with_name("nemo")
 Nemo = Callable[..., Any]
@@ -129,7 +129,7 @@ def test_the_exit_status_is_the_verdicts(nemo: Nemo, status: int, monkeypatch: p
         calls.append(args)
         return status
 
-    monkeypatch.setattr("ssd_plugin.rounds.run_line", run_line)
+    monkeypatch.setattr("ssd_plugin.pipeline.rounds.run_line", run_line)
     assert nemo("--recipe", "ssd_qwen3", "seed=3", "--run-dir", "here", "--yes").exit_code == status
     assert calls == [(dataclasses.replace(recipes.load("ssd_qwen3")(), seed=3), Path("here"))]
 
@@ -138,7 +138,7 @@ def test_a_failure_of_the_line_is_one_line(nemo: Nemo, monkeypatch: pytest.Monke
     def fail(*_: object) -> int:
         raise DataError("tasks.jsonl: no such file")
 
-    monkeypatch.setattr("ssd_plugin.rounds.run_line", fail)
+    monkeypatch.setattr("ssd_plugin.pipeline.rounds.run_line", fail)
     result = nemo("--recipe", "ssd_qwen3", "--yes")
     assert result.exit_code == 3
     assert "nemo: tasks.jsonl: no such file" in result.output

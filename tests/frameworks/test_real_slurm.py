@@ -23,8 +23,8 @@ import pytest
 from packaging.version import Version
 
 from ssd_plugin import recipes
-from ssd_plugin.jsonl import write_json
-from ssd_plugin.settings import config_to_json
+from ssd_plugin.config.overrides import config_to_json
+from ssd_plugin.core.jsonl import write_json
 
 pytestmark = pytest.mark.frameworks
 pytest.importorskip("nemo_run", reason="needs nemo-run: make frameworks")

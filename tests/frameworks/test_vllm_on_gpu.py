@@ -9,7 +9,7 @@ from gpu_facts import needs_gpu, peak_memory, show
 from tiny_models import save_model
 from vllm_conformance import FIXTURES, SUITE, requests
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.protocol import SamplingParams
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import ModelError, SamplingError
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.protocol import Request

@@ -18,16 +18,16 @@ from finished_run import build_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ssd_plugin.cli import cli
-from ssd_plugin.data.benchmarks import load_tasks
+from ssd_plugin.cli.main import cli
+from ssd_plugin.config.overrides import apply_toml
+from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.errors import SsdError
-from ssd_plugin.evaluation.graded import read_graded
-from ssd_plugin.partial import PartialFile
-from ssd_plugin.policy import load_policy
+from ssd_plugin.gating.policy import load_policy
+from ssd_plugin.grading.result_files import read_graded
 from ssd_plugin.recipes import ssd_smollm2_135m
-from ssd_plugin.records import read_results, read_samples
-from ssd_plugin.settings import apply_toml
-from ssd_plugin.signing import load_public_key
+from ssd_plugin.tasks.benchmarks import load_tasks
+from ssd_plugin.tasks.schema import read_results, read_samples
+from ssd_plugin.trust.signing import load_public_key
 
 TASK = {"task_id": "t", "prompt": "p", "kind": "function", "entry_point": "f", "inputs": [[1]], "expected": [2]}
 SAMPLE = {"task_id": "t", "sample_id": "s", "completion": "x"}

@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from ssd_plugin.analysis.run import analyze_run
-from ssd_plugin.commands.analyze import command
+from ssd_plugin.cli.analyze import command
+from ssd_plugin.config.overrides import apply_overrides, config_to_json
+from ssd_plugin.core.jsonl import write_json, write_jsonl
 from ssd_plugin.errors import DataError, RunDirError
-from ssd_plugin.jsonl import write_json, write_jsonl
+from ssd_plugin.models.weights import resolve
 from ssd_plugin.recipes import load
 from ssd_plugin.sampling.prompting import PromptEncoder
-from ssd_plugin.settings import apply_overrides, config_to_json
-from ssd_plugin.weights import resolve
 
 FENCE, SYSTEM = "```python\n", "Be brief."
 REFERENCES = (

@@ -14,12 +14,12 @@ from typing import Any
 import mutants
 import pytest
 
-import ssd_plugin.data
-from ssd_plugin.evaluation.grader import score_file
-from ssd_plugin.jsonl import dumps, write_jsonl
-from ssd_plugin.records import FunctionCheck, Sample, Task, read_results, read_tasks
+import ssd_plugin.tasks
+from ssd_plugin.core.jsonl import dumps, write_jsonl
+from ssd_plugin.grading.grader import score_file
+from ssd_plugin.tasks.schema import FunctionCheck, Sample, Task, read_results, read_tasks
 
-BANK = Path(ssd_plugin.data.__file__).parent / "bank"
+BANK = Path(ssd_plugin.tasks.__file__).parent / "bank"
 GRADED = ("dev", "heldout")
 CPU_SECONDS = 0.1
 

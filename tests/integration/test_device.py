@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ssd_plugin.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_dtype
-from ssd_plugin.pipeline import LINE
+from ssd_plugin.models.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_dtype
+from ssd_plugin.pipeline.runner import LINE
 from ssd_plugin.recipes import load
 
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def test_an_allocation_that_cannot_be_is_seen_as_out_of_memory() -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import ResourceError
 from ssd_plugin.sampling.embedded import EmbeddedSampler
 

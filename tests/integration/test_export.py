@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssd_plugin.jsonl import read_json, write_json
+from ssd_plugin.core.jsonl import read_json, write_json
 from ssd_plugin.training.export import carry_over
 from ssd_plugin.training.megatron.logits import EXACT, ROUNDED, fault, relative_gaps
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.code_version import PACKAGE, source_files
+from ssd_plugin.core.source_digest import PACKAGE, source_files
 from ssd_plugin.errors import DataError, SandboxError
-from ssd_plugin.evaluation import graded, grader
-from ssd_plugin.evaluation.graded import is_graded, sidecar
-from ssd_plugin.evaluation.grader import GradeOptions, grade_references, read_graded, score_file
-from ssd_plugin.records import Status
+from ssd_plugin.grading import grader
+from ssd_plugin.grading import result_files as graded
+from ssd_plugin.grading.grader import GradeOptions, grade_references, read_graded, score_file
+from ssd_plugin.grading.result_files import is_graded, sidecar
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.tiers import SandboxTier
+from ssd_plugin.tasks.schema import Status
 
 ADD = {
     "task_id": "add",
@@ -202,7 +203,7 @@ def test_a_benchmarks_own_time_without_a_reference_is_not_tried_twice(
         calibrated.append(task.task_id)
         return options.limits
 
-    monkeypatch.setattr("ssd_plugin.evaluation.grader._calibrate", calibrate)
+    monkeypatch.setattr("ssd_plugin.grading.grader._calibrate", calibrate)
     own = {"seconds_per_test": 0.2}
     tasks: list[dict[str, Any]] = [
         ADD | own,
@@ -231,7 +232,7 @@ def test_a_killed_run_continues(tmp_path: Path) -> None:
         tmp_path / "s.jsonl", *quick, sample("import time\ntime.sleep(60)\ndef add(a, b): return a + b\n", 99)
     )
     out = tmp_path / "r.jsonl"
-    code = "import sys; from ssd_plugin.cli import main; main(sys.argv[1:])"
+    code = "import sys; from ssd_plugin.cli.main import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "score", "--tasks", str(tasks), "--samples", str(samples), "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         partial = tmp_path / "r.jsonl.partial"
@@ -296,7 +297,7 @@ def test_grades_of_another_version_of_the_grader_are_given_again(
 
 def test_the_code_that_runs_in_the_sandbox_is_part_of_the_graders_version() -> None:
     sandbox = {file for file in (PACKAGE / "sandbox").glob("*.py") if file.name != "__init__.py"}
-    assert sandbox <= set(source_files("ssd_plugin.evaluation.grader"))
+    assert sandbox <= set(source_files("ssd_plugin.grading.grader"))
 
 
 def test_a_sidecar_that_does_not_match_is_refused(tmp_path: Path) -> None:
@@ -339,7 +340,7 @@ def test_limits_alone_must_be_asked_for_by_name(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_misjudged_canary_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ssd_plugin.evaluation import canaries, canary_cheats
+    from ssd_plugin.grading import canaries, canary_cheats
 
     monkeypatch.setitem(canary_cheats.FUNCTION_CHEATS, "honest", "def f(x): return x\n")
     monkeypatch.setattr(canaries, "_unknowable", lambda: (((5,),), (5,)))

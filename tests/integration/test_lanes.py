@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.sampling.embedded import EmbeddedSampler
 from ssd_plugin.sampling.protocol import Request, SamplingParams
 

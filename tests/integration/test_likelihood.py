@@ -14,7 +14,7 @@ from ssd_plugin.gating import corpus
 from ssd_plugin.gating.gate import GateContext
 from ssd_plugin.gating.likelihood import nats_per_character
 from ssd_plugin.gating.programs import ProgramMemo
-from ssd_plugin.verdict import GateStatus, Measurement
+from ssd_plugin.gating.verdict import GateStatus, Measurement
 
 TEXTS = ["def add(a, b):\n    return a + b\n", "for i in range(10):\n    print(i)\n"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ssd_plugin.config import ParallelConfig, TrainConfig
+from ssd_plugin.config.schema import ParallelConfig, TrainConfig
 from ssd_plugin.errors import DependencyError, TrainingError
 from ssd_plugin.training import packing
 from ssd_plugin.training.examples import Examples

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from ssd_plugin.jsonl import write_jsonl
+from ssd_plugin.core.jsonl import write_jsonl
 from ssd_plugin.training import attention, packing
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.loss import chunked_cross_entropy

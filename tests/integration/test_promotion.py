@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.digests import copy_model, model_digests
+from ssd_plugin.core.digests import copy_model, model_digests
 from ssd_plugin.errors import RegistryError, ResourceError, TrustError
-from ssd_plugin.promotion import Promotion, promote, roll_back
-from ssd_plugin.registry.directory import DirectoryRegistry
-from ssd_plugin.registry.uri import open_registry
-from ssd_plugin.signing import load_trusted, new_keys
-from ssd_plugin.verdict import PolicyRef
-from ssd_plugin.verification import verify
+from ssd_plugin.gating.verdict import PolicyRef
+from ssd_plugin.trust.promotion import Promotion, promote, roll_back
+from ssd_plugin.trust.registry.directory import DirectoryRegistry
+from ssd_plugin.trust.registry.uri import open_registry
+from ssd_plugin.trust.signing import load_trusted, new_keys
+from ssd_plugin.trust.verification import verify
 
 
 class Shop:
@@ -238,7 +238,7 @@ def test_files_swapped_after_the_first_check_are_caught_in_the_copy(
             (model / "config.json").write_bytes(b'{"auto_map": {}}')
         return verified
 
-    monkeypatch.setattr("ssd_plugin.promotion.verify", then_swap)
+    monkeypatch.setattr("ssd_plugin.trust.promotion.verify", then_swap)
     with pytest.raises(TrustError, match=r"config\.json was changed"):
         promote(path, model, shop.registry, shop.trusted)
     assert not os.path.lexists(shop.home / "champion")
@@ -252,7 +252,7 @@ def test_evidence_swapped_for_another_valid_verdict_is_caught(shop: Shop, monkey
         shutil.copytree(other.parent, path.parent, dirs_exist_ok=True)
         return verified
 
-    monkeypatch.setattr("ssd_plugin.promotion.verify", then_swap)
+    monkeypatch.setattr("ssd_plugin.trust.promotion.verify", then_swap)
     with pytest.raises(TrustError, match="exchanged for another"):
         promote(path, model, shop.registry, shop.trusted)
     assert not os.path.lexists(shop.home / "champion")
@@ -311,7 +311,7 @@ def test_a_full_disk_leaves_the_champion_and_nothing_else(shop: Shop, monkeypatc
         copy_model(source, target)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ssd_plugin.registry.directory.copy_model", full)
+    monkeypatch.setattr("ssd_plugin.trust.registry.directory.copy_model", full)
     with pytest.raises(ResourceError, match="no space left while writing"):
         promote(path, shop.model(2), shop.registry, shop.trusted)
     assert shop.serves() == model_digests(shop.model(1))

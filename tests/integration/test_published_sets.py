@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.cli import main
-from ssd_plugin.data.benchmarks import load_tasks, named_file
+from ssd_plugin.cli.main import main
 from ssd_plugin.errors import DataError
-from ssd_plugin.evaluation.graded import read_graded
-from ssd_plugin.evaluation.grader import score_file
-from ssd_plugin.records import AssertCheck, FunctionCheck, task_from_json
+from ssd_plugin.grading.grader import score_file
+from ssd_plugin.grading.result_files import read_graded
+from ssd_plugin.tasks.benchmarks import load_tasks, named_file
+from ssd_plugin.tasks.schema import AssertCheck, FunctionCheck, task_from_json
 
 GOOD = {
     "task_id": "HumanEval/1",

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.digests import model_digests, model_identity
+from ssd_plugin.core.digests import model_digests, model_identity
 from ssd_plugin.errors import RegistryError, TrustError
-from ssd_plugin.promotion import promote, roll_back
-from ssd_plugin.registry.protocol import Registry, Release
-from ssd_plugin.registry.uri import open_registry
-from ssd_plugin.signing import load_trusted
+from ssd_plugin.trust.promotion import promote, roll_back
+from ssd_plugin.trust.registry.protocol import Registry, Release
+from ssd_plugin.trust.registry.uri import open_registry
+from ssd_plugin.trust.signing import load_trusted
 
 NO_MLFLOW = "MLflow is not installed here; run: make test-mlflow (an environment of its own)"
 

@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner
 from finished_run import SIDES, build_run, verdict
 
-from ssd_plugin.commands.report import command
+from ssd_plugin.cli.report import command
+from ssd_plugin.core.jsonl import write_json, write_jsonl
 from ssd_plugin.errors import RunDirError, SsdError
-from ssd_plugin.jsonl import write_json, write_jsonl
+from ssd_plugin.gating.verdict import Outcome, write_verdict
 from ssd_plugin.report.write import LOSS_TERMS, write_report
-from ssd_plugin.verdict import Outcome, write_verdict
 
 SCRIPT = "<script>document.title='owned'</script>"
 HOSTILE = f"{SCRIPT}</pre></main><img src=x onerror=alert(1)>{{{{ 7*7 }}}}\u202e\ud800\x1b[31m"

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import chisquare
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import SamplingError
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.protocol import Completion, Request, Sampler, SamplingParams

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.data.published import livecodebench
 from ssd_plugin.errors import SandboxError
-from ssd_plugin.evaluation.canaries import run_canaries
-from ssd_plugin.evaluation.judge import Judgement, judge
-from ssd_plugin.records import AssertCheck, FunctionCheck, Status, StdioCheck, Task
+from ssd_plugin.grading.canaries import run_canaries
+from ssd_plugin.grading.judge import Judgement, judge
 from ssd_plugin.sandbox import library
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, try_tier
 from ssd_plugin.sandbox.worker import Worker
+from ssd_plugin.tasks.published import livecodebench
+from ssd_plugin.tasks.schema import AssertCheck, FunctionCheck, Status, StdioCheck, Task
 
 
 @pytest.fixture(scope="module", params=list(SandboxTier))
@@ -291,7 +291,7 @@ code = [(0x20, 0, 0, 0)]
 for number in map(int, sys.argv[2].split(",")):
     code += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | 38)]
 Filter([*code, (0x06, 0, 0, 0x7FFF0000)]).install()
-from ssd_plugin.evaluation.canaries import run_canaries
+from ssd_plugin.grading.canaries import run_canaries
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import SamplingError
 from ssd_plugin.sampling import open_sampler, server
 from ssd_plugin.sampling.protocol import Completion, Request, Sampler, SamplingParams

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ssd_plugin.core.jsonl import write_jsonl
 from ssd_plugin.gates import tests as gate
-from ssd_plugin.gating.apart import Job, one_result, run_apart
 from ssd_plugin.gating.gate import GateContext, Side
+from ssd_plugin.gating.isolation import Job, one_result, run_apart
 from ssd_plugin.gating.programs import ProgramMemo
-from ssd_plugin.jsonl import write_jsonl
-from ssd_plugin.records import FunctionCheck, Result, Status, Task, read_results
-from ssd_plugin.verdict import GateResult, GateStatus
+from ssd_plugin.gating.verdict import GateResult, GateStatus
+from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task, read_results
 
 PASSING = "def test_fine():\n    assert True\n"
 READS_THE_CANDIDATE = """

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.evaluation.grader import read_graded, score_file
-from ssd_plugin.records import Status
+from ssd_plugin.grading.grader import read_graded, score_file
+from ssd_plugin.tasks.schema import Status
 
 
 def statuses(where: Path, rows: list[tuple[str, str, str]]) -> list[Status]:

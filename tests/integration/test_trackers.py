@@ -13,15 +13,15 @@ import pytest
 from finished_run import build_run
 from house_package import install
 
+from ssd_plugin.config.overrides import apply_overrides, config_to_json
+from ssd_plugin.core.jsonl import write_json
 from ssd_plugin.errors import ConfigError, DependencyError, PluginError
-from ssd_plugin.jsonl import write_json
+from ssd_plugin.integrations.tracking import require as require_module
+from ssd_plugin.integrations.tracking import send as send_module
+from ssd_plugin.integrations.tracking.figures import tracked_run
+from ssd_plugin.integrations.tracking.send import check_trackers, send
 from ssd_plugin.recipes import load
 from ssd_plugin.report.write import write_report
-from ssd_plugin.settings import apply_overrides, config_to_json
-from ssd_plugin.tracking import require as require_module
-from ssd_plugin.tracking import send as send_module
-from ssd_plugin.tracking.figures import tracked_run
-from ssd_plugin.tracking.send import check_trackers, send
 
 SSD = Path(sys.executable).with_name("ssd")
 BUILT_IN = ("mlflow", "tensorboard", "wandb")

@@ -14,13 +14,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ssd_plugin.config import TrainConfig
+from ssd_plugin.config.schema import TrainConfig
+from ssd_plugin.core.jsonl import sha256_file, write_jsonl
 from ssd_plugin.errors import TrainingError
-from ssd_plugin.jsonl import sha256_file, write_jsonl
+from ssd_plugin.models.weights import check_model_dir, model_digest
 from ssd_plugin.training import open_trainer
 from ssd_plugin.training.embedded import EmbeddedTrainer
 from ssd_plugin.training.protocol import Trainer, TrainJob
-from ssd_plugin.weights import check_model_dir, model_digest
 
 BACKENDS: dict[str, Callable[[], Trainer]] = {"embedded": lambda: open_trainer("embedded")}
 CONFIG = TrainConfig(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssd_plugin.sampling.protocol import SamplingParams
-from ssd_plugin.sampling.truncation import BLOCK, NUCLEUS, draw, truncated
+from ssd_plugin.sampling.token_draw import BLOCK, NUCLEUS, draw, truncated
 
 VOCAB = 80 * NUCLEUS  # more than NUCLEUS * WIDER: top-p has two steps to take before it needs all of it
 # spreads of the logits: top-p needs most of the vocabulary, some, or a few tokens

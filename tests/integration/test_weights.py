@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin import package_weights, weights
 from ssd_plugin.errors import DependencyError, HubUnreachableError, ModelError
-from ssd_plugin.weights import check_model_dir, model_digest, resolve
+from ssd_plugin.models import package_weights, weights
+from ssd_plugin.models.weights import check_model_dir, model_digest, resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -17,7 +17,7 @@ DATA = ROOT / "tests/data/contract.json"
 OURS = {
     "megatron": ("ssd_plugin/training/megatron/*.py",),
     "vllm": ("ssd_plugin/sampling/vllm.py",),
-    "nemo_run": ("ssd_plugin/nemo/*.py",),
+    "nemo_run": ("ssd_plugin/integrations/nemo/*.py",),
 }
 # Wheels that are used together; a wheel's name up to the version's end.
 TOGETHER = {

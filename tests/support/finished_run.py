@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ssd_plugin import manifest
 from ssd_plugin.analysis.forks import Program, measure_all
 from ssd_plugin.analysis.forks import summarise as summarise_forks
-from ssd_plugin.config import DecodeConfig, SamplingConfig
-from ssd_plugin.evaluation.summary import summarise
-from ssd_plugin.jsonl import write_json, write_jsonl
-from ssd_plugin.records import FunctionCheck, Result, Status, Task
-from ssd_plugin.verdict import (
+from ssd_plugin.config.schema import DecodeConfig, SamplingConfig
+from ssd_plugin.core.jsonl import write_json, write_jsonl
+from ssd_plugin.gating.verdict import (
     Finding,
     GateResult,
     GateStatus,
@@ -29,6 +26,9 @@ from ssd_plugin.verdict import (
     Verdict,
     write_verdict,
 )
+from ssd_plugin.metrics.summary import summarise
+from ssd_plugin.pipeline import manifest
+from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task
 
 SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ssd_plugin.planning.gpus import find_gpus
+from ssd_plugin.core.gpus import find_gpus
 
 PAUSE = 0.2  # seconds between looks at the memory
 MEMORY = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]

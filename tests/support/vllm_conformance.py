@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tiny_models import save_model
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.protocol import Completion, Request, Sampler, SamplingParams
 

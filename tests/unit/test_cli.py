@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin import cli
+from ssd_plugin.cli import main as cli
 
 
 @pytest.mark.parametrize(

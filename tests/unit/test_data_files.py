@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.data.files import read_rows
 from ssd_plugin.errors import DataError
+from ssd_plugin.tasks.files import read_rows
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.digests import copy_model, first_difference, model_digests, model_identity
+from ssd_plugin.core.digests import copy_model, first_difference, model_digests, model_identity
 from ssd_plugin.errors import TrustError
 
 

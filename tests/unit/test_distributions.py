@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssd_plugin.analysis.distributions import entropy, kept_tokens, loss_terms, restrict, temper, top_mass
-from ssd_plugin.statistics import FloatArray
+from ssd_plugin.metrics.inference import FloatArray
 
 rows = st.lists(st.floats(-6, 6), min_size=3, max_size=9)
 temperatures = st.floats(0.3, 2.5)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ssd_plugin.analysis.diversity import Diversity, of_side, of_task
 from ssd_plugin.errors import DataError
+from ssd_plugin.metrics.diversity import Diversity, of_side, of_task
 
 LOOP = "def f(values):\n    total = 0\n    for value in values:\n        total += value\n    return total\n"
 BUILTIN = "def f(values):\n    return sum(values)\n"

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 import pytest
 
-from ssd_plugin.cli import COMMANDS, cli
+from ssd_plugin.cli.main import COMMANDS, cli
+from ssd_plugin.config.overrides import apply_overrides
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.hooks import specs
 from ssd_plugin.recipes import load, names
-from ssd_plugin.settings import apply_overrides
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

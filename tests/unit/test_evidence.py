@@ -20,16 +20,15 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import ssd_plugin.evidence
+from ssd_plugin.core.text import markdown, visible
 from ssd_plugin.errors import ResourceError, TrustError
 from ssd_plugin.evidence.junit import junit_xml
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.evidence.mlbom import mlbom
 from ssd_plugin.evidence.programs import program_path
 from ssd_plugin.evidence.sarif import MAX_RESULTS, MAX_RUNS, sarif_log, select
-from ssd_plugin.evidence.statement import evidence_digests, statement
-from ssd_plugin.evidence.text import markdown, visible
 from ssd_plugin.evidence.write import write_evidence
-from ssd_plugin.verdict import (
+from ssd_plugin.gating.verdict import (
     Finding,
     GateResult,
     GateStatus,
@@ -40,6 +39,7 @@ from ssd_plugin.verdict import (
     Verdict,
     read_verdict,
 )
+from ssd_plugin.trust.statement import evidence_digests, statement
 
 SARIF_SCHEMA = Path(__file__).parents[1] / "data/sarif-schema-2.1.0.json"
 VERDICT_SCHEMA = Path(ssd_plugin.evidence.__path__[0]) / "schemas/verdict-2.json"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from ssd_plugin.config.overrides import apply_toml
+from ssd_plugin.core.files import open_input, read_input
+from ssd_plugin.core.jsonl import read_json, read_jsonl, sha256_file, write_json
 from ssd_plugin.errors import ConfigError, DataError, TrustError
-from ssd_plugin.files import open_input, read_input
-from ssd_plugin.grading_key import grading_key, key_file
-from ssd_plugin.jsonl import read_json, read_jsonl, sha256_file, write_json
+from ssd_plugin.grading.grading_key import grading_key, key_file
 from ssd_plugin.recipes import ssd_smollm2_135m
-from ssd_plugin.settings import apply_toml
-from ssd_plugin.signing import load_public_key
+from ssd_plugin.trust.signing import load_public_key
 
 
 def special(tmp_path: Path, kind: str) -> Path:

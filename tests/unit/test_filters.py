@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.config import FilterConfig
-from ssd_plugin.filters import PER_SAMPLE, Filters
+from ssd_plugin.config.schema import FilterConfig
+from ssd_plugin.training.filters import PER_SAMPLE, Filters
 
 OFF = {name: False for name, _ in PER_SAMPLE}
 PROGRAM = "def f(x):\n    return x\n"

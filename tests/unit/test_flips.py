@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.evaluation.summary import Tally
-from ssd_plugin.records import Task
+from ssd_plugin.metrics.summary import Tally
 from ssd_plugin.report.flips import Line, find_flips, side_by_side
+from ssd_plugin.tasks.schema import Task
 
 LINES = st.lists(st.text(alphabet="ab +=(", max_size=8), max_size=8)
 

@@ -5,9 +5,9 @@ import pytest
 
 from ssd_plugin.analysis.forks import Program, kind, measure, summarise
 from ssd_plugin.analysis.syntax_class import classify
-from ssd_plugin.config import SamplingConfig
+from ssd_plugin.config.schema import SamplingConfig
 from ssd_plugin.errors import DataError
-from ssd_plugin.statistics import FloatArray
+from ssd_plugin.metrics.inference import FloatArray
 
 SAMPLING = SamplingConfig(temperature=1.2, top_k=5, top_p=0.8, max_new_tokens=16)
 LOCK = [0.95, 0.01, 0.01, 0.01, 0.01, 0.01]

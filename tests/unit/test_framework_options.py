@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ssd_plugin import recipes
+from ssd_plugin.config.overrides import apply_overrides, apply_toml, config_from_json, config_to_json
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.sampling.vllm import check_options
-from ssd_plugin.settings import apply_overrides, apply_toml, config_from_json, config_to_json
 from ssd_plugin.training.megatron.options import lay_over
 
 KNOWN = ["model", "moe_backend", "max_num_seqs", "gpu_memory_utilization", "tensor_parallel_size"]

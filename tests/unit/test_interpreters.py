@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from ssd_plugin.config.overrides import config_to_json
 from ssd_plugin.errors import DataError, ResourceError, StageCrashError
-from ssd_plugin.interpreters import Interpreters
+from ssd_plugin.pipeline.interpreters import Interpreters
+from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.recipes import load
-from ssd_plugin.rundir import RunDir
-from ssd_plugin.settings import config_to_json
 
 STAGES = {
     "steady": """
 import os, sys
-from ssd_plugin.stages import StageReport
+from ssd_plugin.pipeline.stages import StageReport
 
 def run(run, config):
     loaded = "colorsys" in sys.modules
@@ -66,7 +66,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     for name, source in STAGES.items():
         (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "sitecustomize.py").write_text(
-        f"import ssd_plugin.stages\nssd_plugin.stages.__path__.insert(0, {str(tmp_path)!r})"
+        f"import ssd_plugin.pipeline.stages\nssd_plugin.stages.__path__.insert(0, {str(tmp_path)!r})"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return RunDir(directory)

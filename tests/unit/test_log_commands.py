@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from ssd_plugin.evidence.text import markdown, visible
+from ssd_plugin.core.text import markdown, visible
 
 COMMANDS = (
     "::error title=x::GO",

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from ssd_plugin.config import ParallelConfig
+from ssd_plugin.config.schema import ParallelConfig
 from ssd_plugin.training.megatron.provider import set_parallelism, set_plain_loss
 
 

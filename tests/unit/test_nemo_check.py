@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.nemo import check
+from ssd_plugin.integrations.nemo import check
 
 
 def test_says_how_to_install_nemo_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from ssd_plugin import recipes
-from ssd_plugin.config import TrainConfig
+from ssd_plugin.config.overrides import config_to_json
+from ssd_plugin.config.schema import TrainConfig
+from ssd_plugin.core.gpus import NODES, Gpus
+from ssd_plugin.core.jsonl import read_json, write_json
 from ssd_plugin.errors import ConfigError, TrainingError
-from ssd_plugin.jsonl import read_json, write_json
-from ssd_plugin.planning.gpus import NODES, Gpus
-from ssd_plugin.settings import config_to_json
-from ssd_plugin.training.megatron import nodes, presence
+from ssd_plugin.training.megatron import heartbeat as presence
+from ssd_plugin.training.megatron import nodes
 from ssd_plugin.training.megatron.launcher import run_ranks
 from ssd_plugin.training.megatron.nodes import Node, work_together
 from ssd_plugin.training.megatron.torchrun import Ranks

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssd_plugin.data.overlap import WHOLE, NgramIndex, words
+from ssd_plugin.tasks.overlap import WHOLE, NgramIndex, words
 
 TEXTS = st.lists(st.lists(st.sampled_from("ab"), max_size=12).map(" ".join), max_size=4)
 SIZES = st.integers(1, 4) | st.integers(WHOLE, 10)

@@ -55,7 +55,7 @@ def test_the_wheel_holds_one_top_level_package_and_its_data(tmp_path: Path) -> N
 @pytest.mark.parametrize("arguments", [["--help"], ["recipes", "list"], ["recipes", "show", "ssd_qwen3"]])
 def test_start_up_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from ssd_plugin.cli import main\n"
+        "import sys; from ssd_plugin.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as end: assert end.code == 0, end.code\n"
         f"found = [name for name in {HEAVY!r} if name in sys.modules]; assert not found, found"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.errors import ResourceError, RunDirError
-from ssd_plugin.partial import PartialFile
 
 ROWS = [{"sample_id": f"s{n}", "text": "é\n" * n} for n in range(4)]
 

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin import jsonl, manifest, pipeline
-from ssd_plugin.code_version import source_files
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.overrides import apply_overrides, config_from_json
+from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import jsonl
+from ssd_plugin.core.source_digest import source_files
 from ssd_plugin.errors import DataError, ResourceError, RunDirError
-from ssd_plugin.pipeline import LINE, STAGES, run_line
+from ssd_plugin.gating.verdict import GateStatus, Override, Verdict, write_verdict
+from ssd_plugin.pipeline import manifest
+from ssd_plugin.pipeline import runner as pipeline
+from ssd_plugin.pipeline.run_directory import RunDir
+from ssd_plugin.pipeline.runner import LINE, STAGES, run_line
 from ssd_plugin.recipes import load
-from ssd_plugin.rundir import RunDir
-from ssd_plugin.settings import apply_overrides, config_from_json
-from ssd_plugin.verdict import GateStatus, Override, Verdict, write_verdict
 
 
 class FakeStages:
@@ -216,7 +218,7 @@ def test_until_stops_early_and_the_line_goes_on_from_there(
 def test_a_second_process_is_refused(config: RunConfig, tmp_path: Path) -> None:
     with RunDir(tmp_path).locked():
         code = (
-            "import sys; from pathlib import Path; from ssd_plugin.rundir import RunDir\n"
+            "import sys; from pathlib import Path; from ssd_plugin.pipeline.run_directory import RunDir\n"
             "with RunDir(Path(sys.argv[1])).locked(patience=0.2): print('got it')"
         )
         done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
@@ -257,7 +259,7 @@ def test_every_stage_reads_only_what_an_earlier_one_wrote() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stages_code_version_covers_what_it_calls(stage: str) -> None:
-    names = {path.name for path in source_files(f"ssd_plugin.stages.{stage}")}
+    names = {path.name for path in source_files(f"ssd_plugin.pipeline.stages.{stage}")}
     assert f"{stage}.py" in names
     assert {"rundir.py", "jsonl.py", "errors.py", "config.py"} <= names
 

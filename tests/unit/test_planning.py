@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssd_plugin import recipes
-from ssd_plugin.commands import plan
-from ssd_plugin.config import ParallelConfig, RunConfig
+from ssd_plugin.cli import plan
+from ssd_plugin.config.overrides import apply_overrides
+from ssd_plugin.config.schema import ParallelConfig, RunConfig
 from ssd_plugin.errors import ConfigError, ModelError
+from ssd_plugin.models.shape import KNOWN, ModelShape, model_shape
 from ssd_plugin.planning.checks import find_problems, refuse
 from ssd_plugin.planning.estimate import (
     Assumptions,
@@ -28,9 +30,7 @@ from ssd_plugin.planning.estimate import (
     training_tokens,
 )
 from ssd_plugin.planning.memory import sampling_memory, training_memory
-from ssd_plugin.planning.shape import KNOWN, ModelShape, model_shape
 from ssd_plugin.planning.versions import version_problems
-from ssd_plugin.settings import apply_overrides
 
 B200 = 180e9
 TINY = ModelShape(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from ssd_plugin import recipes
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.overrides import apply_overrides
+from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import gpus
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.pipeline import STAGES, run_line
-from ssd_plugin.planning import gpus
+from ssd_plugin.pipeline.runner import STAGES, run_line
 from ssd_plugin.planning.pairs import PAIRS, Pair, image_problem
 from ssd_plugin.planning.preflight import cluster_problems, gate_problems, machine_problems
 from ssd_plugin.planning.versions import flashinfer_remark, seeds_remark
-from ssd_plugin.settings import apply_overrides
 from ssd_plugin.training.megatron.torchrun import Ranks, rank_environment
 
 ALL = {

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.overrides import apply_overrides
+from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core.jsonl import write_jsonl
 from ssd_plugin.errors import DataError
-from ssd_plugin.jsonl import write_jsonl
+from ssd_plugin.models.weights import ModelDir
+from ssd_plugin.pipeline.run_directory import RunDir
+from ssd_plugin.pipeline.stages import prompts
+from ssd_plugin.pipeline.stages.completions import user_text
 from ssd_plugin.recipes import load
-from ssd_plugin.records import Task, read_tasks
-from ssd_plugin.rundir import RunDir
-from ssd_plugin.settings import apply_overrides
-from ssd_plugin.stages import prompts
-from ssd_plugin.stages.completions import user_text
-from ssd_plugin.weights import ModelDir
+from ssd_plugin.tasks.schema import Task, read_tasks
 
 STATEMENT = "Return the number of green apples that are left in the basket after n of them were eaten."
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.records import read_samples
+from ssd_plugin.tasks.schema import read_samples
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from ssd_plugin.config.overrides import config_from_json, config_to_json
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.recipes import load, names
-from ssd_plugin.settings import config_from_json, config_to_json
 
 # arXiv:2604.01193, table of settings and experimental setup:
 # base model, T_train, top-k, top-p, T_eval, top-k, top-p, base decode (T, k, p), iterations, warm-up, checkpoint every

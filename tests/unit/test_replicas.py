@@ -6,7 +6,7 @@ from pathlib import Path
 import dying_engine
 import pytest
 
-from ssd_plugin.config import EngineConfig
+from ssd_plugin.config.schema import EngineConfig
 from ssd_plugin.errors import SamplingError
 from ssd_plugin.sampling import replicas
 from ssd_plugin.sampling.protocol import Request, SamplingParams

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ssd_plugin import manifest
+from ssd_plugin.pipeline import manifest
 from ssd_plugin.report.write import write_report
 
 

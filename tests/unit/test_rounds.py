@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin import rounds
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.config.overrides import apply_overrides
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.errors import DependencyError
+from ssd_plugin.integrations.tracking import require
+from ssd_plugin.pipeline import rounds
+from ssd_plugin.pipeline.rounds import Generation, describe, run_rounds, stop_reason
 from ssd_plugin.recipes import load
-from ssd_plugin.rounds import Generation, describe, run_rounds, stop_reason
-from ssd_plugin.settings import apply_overrides
-from ssd_plugin.tracking import require
 
 TASKS = 50
 

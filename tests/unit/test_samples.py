@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.records import Sample, sample_from_json
+from ssd_plugin.tasks.schema import Sample, sample_from_json
 
 ROW = {"task_id": "double", "sample_id": "double#0", "completion": "def double(x):\n    return 2 * x\n"}
 

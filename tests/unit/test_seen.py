@@ -2,7 +2,7 @@
 
 import random
 
-from ssd_plugin.seen import RECENT, Seen
+from ssd_plugin.core.seen import RECENT, Seen
 
 
 def test_it_says_what_a_set_says() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.overrides import apply_overrides, apply_toml
+from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.recipes import load
-from ssd_plugin.settings import apply_overrides, apply_toml
 
 
 @pytest.fixture

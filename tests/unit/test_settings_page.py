@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from ssd_plugin.config import RunConfig
+from ssd_plugin.config.schema import RunConfig
 
 PAGE = Path(__file__).parents[2] / "docs/settings.md"
 TYPES = {str: "text", int: "whole number", float: "number", bool: "yes or no"}

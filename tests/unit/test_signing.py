@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ssd_plugin.core.jsonl import dumps
 from ssd_plugin.errors import TrustError
-from ssd_plugin.evidence.dsse import IN_TOTO, pae, seal, unseal
-from ssd_plugin.jsonl import dumps
-from ssd_plugin.signing import key_id, load_private_key, load_public_key, load_trusted, new_keys
+from ssd_plugin.trust.dsse import IN_TOTO, pae, seal, unseal
+from ssd_plugin.trust.signing import key_id, load_private_key, load_public_key, load_trusted, new_keys
 
 BODY = b'{"_type":"x"}'
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ssd_plugin.commands.simulate import command
+from ssd_plugin.cli.simulate import command
 
 
 def test_json_holds_the_published_figures_and_the_whole_sweep() -> None:

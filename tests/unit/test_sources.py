@@ -10,11 +10,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ssd_plugin.config import DataConfig
-from ssd_plugin.data import benchmarks, files, sources
-from ssd_plugin.data.sources import load_tasks
+from ssd_plugin.config.schema import DataConfig
 from ssd_plugin.errors import ConfigError, DataError, SsdError
-from ssd_plugin.records import FunctionCheck, Task, read_tasks
+from ssd_plugin.tasks import benchmarks, files, sources
+from ssd_plugin.tasks.schema import FunctionCheck, Task, read_tasks
+from ssd_plugin.tasks.sources import load_tasks
 
 pa: Any = pyarrow  # without annotations of its own
 

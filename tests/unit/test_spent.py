@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from ssd_plugin import spent as module
-from ssd_plugin.spent import account, overhead, spent, spent_on_each
+from ssd_plugin.core import stage_timing as module
+from ssd_plugin.core.stage_timing import account, overhead, spent, spent_on_each
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ssd_plugin.errors import TrustError
-from ssd_plugin.evidence.statement import PREDICATE_TYPE, STATEMENT_TYPE, evidence_digests
+from ssd_plugin.trust.statement import PREDICATE_TYPE, STATEMENT_TYPE, evidence_digests
 
 SHA = "0" * 64
 

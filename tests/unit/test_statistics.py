@@ -13,8 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from ssd_plugin.errors import StatisticsError
-from ssd_plugin.power import minimum_detectable, noninferiority_power, same_model_sd, tasks_needed
-from ssd_plugin.statistics import (
+from ssd_plugin.metrics.inference import (
     Decision,
     FloatArray,
     bootstrap_mean,
@@ -30,6 +29,7 @@ from ssd_plugin.statistics import (
     tasks_for_margin,
     unseen_share,
 )
+from ssd_plugin.metrics.power import minimum_detectable, noninferiority_power, same_model_sd, tasks_needed
 
 REPEATS = 2000
 

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ssd_plugin import sweep as sweep_module
-from ssd_plugin.analysis.grid import chosen_cell, describe
-from ssd_plugin.commands.report import command as report_command
-from ssd_plugin.config import DecodeConfig, RunConfig
+from ssd_plugin.cli.report import command as report_command
+from ssd_plugin.config.overrides import apply_overrides, config_to_json
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
+from ssd_plugin.core.jsonl import write_json, write_jsonl
 from ssd_plugin.errors import ConfigError, RunDirError
-from ssd_plugin.evaluation.summary import summarise
-from ssd_plugin.jsonl import write_json, write_jsonl
+from ssd_plugin.metrics.summary import summarise
+from ssd_plugin.metrics.sweep_grid import chosen_cell, describe
+from ssd_plugin.pipeline import sweep as sweep_module
+from ssd_plugin.pipeline.sweep import Grid, _remembered, plan_cells, run_sweep
 from ssd_plugin.recipes import load
 from ssd_plugin.report.sweep_page import write_sweep
-from ssd_plugin.settings import apply_overrides, config_to_json
-from ssd_plugin.sweep import Grid, _remembered, plan_cells, run_sweep
 
 TASKS = 12
 

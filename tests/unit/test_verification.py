@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ssd_plugin.core.jsonl import sha256_file
 from ssd_plugin.errors import TrustError
-from ssd_plugin.evaluation.graded import sidecar
-from ssd_plugin.evidence.files import ENVELOPE
-from ssd_plugin.evidence.statement import statement
-from ssd_plugin.jsonl import sha256_file
-from ssd_plugin.signing import load_trusted, new_keys
-from ssd_plugin.verdict import GateStatus, Override, PolicyRef, Subject, Tier, Verdict, read_verdict
-from ssd_plugin.verification import Verified, verify
+from ssd_plugin.gating.verdict import GateStatus, Override, PolicyRef, Subject, Tier, Verdict, read_verdict
+from ssd_plugin.grading.result_files import sidecar
+from ssd_plugin.trust.evidence_files import ENVELOPE
+from ssd_plugin.trust.signing import load_trusted, new_keys
+from ssd_plugin.trust.statement import statement
+from ssd_plugin.trust.verification import Verified, verify
 
 
 def check(judged: Any, **options: Any) -> Verified:

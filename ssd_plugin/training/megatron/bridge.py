@@ -34,7 +34,7 @@ from megatron.bridge.training.config import (
     TrainingConfig,
 )
 
-from ssd_plugin.config import TrainConfig
+from ssd_plugin.config.schema import TrainConfig
 from ssd_plugin.training.megatron.job import checkpoints_of
 from ssd_plugin.training.megatron.provider import set_parallelism, set_plain_loss
 from ssd_plugin.training.megatron.rows import Rows, multiple_of, plan_rows, read_examples

@@ -18,8 +18,8 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 from megatron.core.utils import get_batch_on_this_cp_rank
 from safetensors.torch import save_file
 
+from ssd_plugin.core.jsonl import read_json, write_json
 from ssd_plugin.errors import DataError, TrainingError
-from ssd_plugin.jsonl import read_json, write_json
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.megatron.job import EXPORTED, FAILURE, LOGITS, REHEARSAL, REHEARSED, REPORT, probes
 from ssd_plugin.training.megatron.logits import export_fault

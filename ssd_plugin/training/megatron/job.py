@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ssd_plugin.config import TrainConfig
+from ssd_plugin.config.parsing import build
+from ssd_plugin.config.schema import TrainConfig
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.protocol import TrainJob
-from ssd_plugin.typed import build
 
 JOB_FILE = "ranks.json"  # the job, as the ranks read it, and how many rows a step has
 ROWS = "rows"  # that number's name in it, and beside the job's identity: a restart on other GPUs keeps it

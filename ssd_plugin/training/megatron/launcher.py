@@ -4,10 +4,10 @@ import contextlib
 import subprocess
 from collections.abc import Callable
 
+from ssd_plugin.core.gpus import nodes_together
+from ssd_plugin.core.jsonl import write_json
+from ssd_plugin.core.progress import track
 from ssd_plugin.errors import TrainingError
-from ssd_plugin.jsonl import write_json
-from ssd_plugin.planning.gpus import nodes_together
-from ssd_plugin.progress import track
 from ssd_plugin.training.megatron.job import JOB_FILE, ROWS, STEPS, job_to_json
 from ssd_plugin.training.megatron.nodes import Team, call_together
 from ssd_plugin.training.megatron.torchrun import ECHO, Ranks, end, failure

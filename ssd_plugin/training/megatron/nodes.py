@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core.gpus import NODES, find_gpus, nodes_together
+from ssd_plugin.core.jsonl import write_json
 from ssd_plugin.errors import ConfigError, TrainingError
-from ssd_plugin.jsonl import write_json
-from ssd_plugin.planning.gpus import NODES, find_gpus, nodes_together
-from ssd_plugin.training.megatron import presence
+from ssd_plugin.training.megatron import heartbeat as presence
+from ssd_plugin.training.megatron.heartbeat import Peer, Presence, read_facts
 from ssd_plugin.training.megatron.job import JOB_FILE
-from ssd_plugin.training.megatron.presence import Peer, Presence, read_facts
 from ssd_plugin.training.megatron.torchrun import Ranks, end, failure
 
 FOLDER, MEETING = "nodes", "meeting.json"

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ssd_plugin.config.parsing import unknown_key
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.typed import unknown_key
 
 # What our own settings stand for: set twice, one of the two would silently lose.
 OURS = {

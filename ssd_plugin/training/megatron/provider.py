@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from ssd_plugin.config import ParallelConfig
+from ssd_plugin.config.schema import ParallelConfig
 
 
 def set_plain_loss(provider: Any) -> None:

@@ -16,9 +16,9 @@ from megatron.bridge.training.config import ConfigContainer
 from megatron.bridge.training.gpt_step import forward_step
 from megatron.bridge.training.pretrain import pretrain
 
+from ssd_plugin.core.jsonl import dumps, read_json, write_json
+from ssd_plugin.core.parent_process import die_with
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.jsonl import dumps, read_json, write_json
-from ssd_plugin.parent import die_with
 from ssd_plugin.training.megatron import bridge
 from ssd_plugin.training.megatron.export import Export
 from ssd_plugin.training.megatron.job import FAILURE, ROWS, STEPS, job_from_json

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import Dataset
 
-from ssd_plugin.config import TrainConfig
+from ssd_plugin.config.schema import TrainConfig
 from ssd_plugin.errors import TrainingError
 from ssd_plugin.training import packing
 from ssd_plugin.training.examples import Examples

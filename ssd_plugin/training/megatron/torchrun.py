@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ssd_plugin.core.gpus import BLACKWELL, find_gpus
+from ssd_plugin.core.jsonl import read_json
+from ssd_plugin.core.parent_process import die_with
 from ssd_plugin.errors import DataError, ResourceError, TrainingError
-from ssd_plugin.jsonl import read_json
-from ssd_plugin.parent import die_with
-from ssd_plugin.planning.gpus import BLACKWELL, find_gpus
 from ssd_plugin.training.megatron.job import FAILURE
 
 PROGRAM = ("-m", "ssd_plugin.training.megatron.ranks")

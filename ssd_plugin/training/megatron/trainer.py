@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ssd_plugin.core.jsonl import read_json, read_jsonl, write_json, write_jsonl
 from ssd_plugin.errors import DataError, DependencyError, TrainingError
-from ssd_plugin.jsonl import read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.models.weights import check_model_dir
 from ssd_plugin.training.checkpoints import JOB, LOG, finish, finished
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.megatron.job import (
@@ -24,7 +25,6 @@ from ssd_plugin.training.megatron.job import (
 from ssd_plugin.training.megatron.launcher import data_parallel, gpus, run_ranks
 from ssd_plugin.training.megatron.torchrun import PROGRAM, Ranks
 from ssd_plugin.training.protocol import TrainJob, TrainSummary
-from ssd_plugin.weights import check_model_dir
 
 INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo container"
 

@@ -27,7 +27,7 @@ from megatron.core.transformer import transformer_config  # noqa: E402
 from megatron.core.transformer.moe import moe_utils  # noqa: E402
 
 from ssd_plugin import recipes  # noqa: E402
-from ssd_plugin.planning.shape import ModelShape, model_shape  # noqa: E402
+from ssd_plugin.models.shape import ModelShape, model_shape  # noqa: E402
 from ssd_plugin.training.megatron import bridge  # noqa: E402
 from ssd_plugin.training.protocol import TrainJob  # noqa: E402
 

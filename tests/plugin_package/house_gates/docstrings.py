@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.paired import compare, conclude
-from ssd_plugin.gating.syntax import parse
+from ssd_plugin.gating.verdict import GateResult
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.records import Result
-from ssd_plugin.verdict import GateResult
+from ssd_plugin.metrics.program_syntax import parse
+from ssd_plugin.tasks.schema import Result
 
 
 @dataclass(frozen=True, kw_only=True)

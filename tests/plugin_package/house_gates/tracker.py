@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.hooks.specs import hookimpl
-from ssd_plugin.tracking.tracker import TrackedRun, Tracker
+from ssd_plugin.integrations.tracking.tracker import TrackedRun, Tracker
 
 
 def check() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from ssd_plugin.core.jsonl import sha256_file, write_json, write_jsonl
 from ssd_plugin.gating.gate import GateContext, Side
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest
-from ssd_plugin.jsonl import sha256_file, write_json, write_jsonl
-from ssd_plugin.records import FunctionCheck, Result, Status, Task
-from ssd_plugin.verdict import GateResult
+from ssd_plugin.gating.verdict import GateResult
+from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task
 
 DOMAINS = ("strings", "lists", "numbers", "dates")
 _BODIES = (
@@ -151,7 +151,7 @@ def world(tmp_path: Path) -> World:
 @pytest.fixture
 def check(world: World) -> Callable[..., GateResult]:
     """Run one built-in gate on two sides, with its default settings."""
-    from ssd_plugin.plugins import load_gates
+    from ssd_plugin.core.plugins import load_gates
 
     def run(gate: str, baseline: Sequence[Result], candidate: Sequence[Result], **settings: Any) -> GateResult:
         found = load_gates()[gate].gate

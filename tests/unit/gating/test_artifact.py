@@ -21,7 +21,7 @@ from ssd_plugin.gates.artifact import Settings
 from ssd_plugin.gating.chat_template import render_trouble
 from ssd_plugin.gating.model_files import inspect_directory
 from ssd_plugin.gating.safetensors_files import inspect_safetensors
-from ssd_plugin.verdict import GateResult, GateStatus
+from ssd_plugin.gating.verdict import GateResult, GateStatus
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}{% endfor %}"

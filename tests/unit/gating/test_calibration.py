@@ -12,8 +12,8 @@ from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.calibration import Calibration, calibrate
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.run import Bench, judge, load_bench
+from ssd_plugin.gating.verdict import Outcome, decide
 from ssd_plugin.report.gating import print_calibration
-from ssd_plugin.verdict import Outcome, decide
 
 POLICY = """
 schema = "ssd-policy/1"

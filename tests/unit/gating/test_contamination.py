@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.data.overlap import own_wording
+from ssd_plugin.core.jsonl import write_jsonl
 from ssd_plugin.gates import contamination
 from ssd_plugin.gates.contamination import Settings
-from ssd_plugin.jsonl import write_jsonl
-from ssd_plugin.records import Task
-from ssd_plugin.verdict import GateStatus
+from ssd_plugin.gating.verdict import GateStatus
+from ssd_plugin.tasks.overlap import own_wording
+from ssd_plugin.tasks.schema import Task
 
 TEMPLATE = "You are given a task. Answer with a single Python function and nothing else than the code."
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from ssd_plugin.core.plugins import load_gates
 from ssd_plugin.gating.draws import draws
-from ssd_plugin.plugins import load_gates
-from ssd_plugin.records import Result
-from ssd_plugin.verdict import Measurement
+from ssd_plugin.gating.verdict import Measurement
+from ssd_plugin.tasks.schema import Result
 
 PLANTED = "import reqeusts\npassword = 'correct-horse-7'\nprint(undefined_thing)\nresult = eval('1')\n"
 SOLUTION = "def solve(values):\n    return sum(2 * value for value in values)\n"

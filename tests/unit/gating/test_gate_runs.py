@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.data import benchmarks
+from ssd_plugin.core.jsonl import sha256_file, write_json, write_jsonl
+from ssd_plugin.core.locks import LOCK
+from ssd_plugin.core.plugins import LoadedGate, Plugin, load_gates
 from ssd_plugin.errors import ConfigError, DataError, GateError, PluginError
-from ssd_plugin.evaluation.graded import sidecar
-from ssd_plugin.evaluation.judge import Judgement
+from ssd_plugin.evidence.gate_run import judge_and_record
 from ssd_plugin.gating import run as run_module
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
-from ssd_plugin.gating.holding import held
-from ssd_plugin.gating.record import judge_and_record
+from ssd_plugin.gating.inputs import load_side
+from ssd_plugin.gating.output_lock import held
 from ssd_plugin.gating.run import run_gates
-from ssd_plugin.gating.sides import load_side
-from ssd_plugin.jsonl import sha256_file, write_json, write_jsonl
-from ssd_plugin.locks import LOCK
-from ssd_plugin.plugins import LoadedGate, Plugin, load_gates
-from ssd_plugin.records import Result, Status, read_results
-from ssd_plugin.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
+from ssd_plugin.gating.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
+from ssd_plugin.grading.judge import Judgement
+from ssd_plugin.grading.result_files import sidecar
+from ssd_plugin.tasks import benchmarks
+from ssd_plugin.tasks.schema import Result, Status, read_results
 
 POLICY = """
 schema = "ssd-policy/1"
@@ -284,7 +284,7 @@ def test_samples_that_change_while_they_are_graded_are_refused(
         write_json(sidecar(results), world.meta(results) | {"samples_sha256": sha256_file(path)})
         path.write_text(path.read_text() + "\n")
 
-    monkeypatch.setattr("ssd_plugin.gating.sides.score_file", score)
+    monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
     with pytest.raises(DataError, match="is not about this samples file"):
         load_side("candidate", samples, world.tasks_path, world.root / "out", regrade=True)
 
@@ -666,7 +666,7 @@ def test_a_run_directory_gives_sides_model_and_training(tmp_path: Path) -> None:
 
 
 def test_where_looks_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from ssd_plugin.gating.looks import default_ledger
+    from ssd_plugin.gating.interim_looks import default_ledger
 
     assert default_ledger() == Path(os.environ["SSD_LEDGER"])
     monkeypatch.delenv("SSD_LEDGER")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ssd_plugin.digests import model_digests, open_files
+from ssd_plugin.core.digests import model_digests, open_files
 from ssd_plugin.errors import GateError, TrustError
 from ssd_plugin.gating.held_model import HeldModel, hold_all, model_subjects, require_untouched
 

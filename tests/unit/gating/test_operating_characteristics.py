@@ -4,7 +4,7 @@ import policies as simulation
 import pytest
 
 from ssd_plugin.gating.run import load_bench
-from ssd_plugin.statistics import tasks_for_margin
+from ssd_plugin.metrics.inference import tasks_for_margin
 
 RUNS = 200
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.records import Result, Status
-from ssd_plugin.verdict import GateResult, GateStatus
+from ssd_plugin.gating.verdict import GateResult, GateStatus
+from ssd_plugin.tasks.schema import Result, Status
 
 Check = Callable[..., GateResult]
 BEHAVIOURAL = ("collapse", "domain_shift", "forgetting", "imports", "lint", "secrets", "static_analysis")

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.cli import main
+from ssd_plugin.cli.main import main
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.gating.policy import load_policy, shipped_policies
 from ssd_plugin.gating.run import load_bench
-from ssd_plugin.policy import load_policy, shipped_policies
-from ssd_plugin.verdict import Tier
+from ssd_plugin.gating.verdict import Tier
 
 SOUND = """
 schema = "ssd-policy/1"

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ssd_plugin.gating import syntax
+from ssd_plugin.metrics import program_syntax as syntax
 
 
 def test_a_histogram_counts_nodes_calls_imports_and_neighbouring_tokens() -> None:

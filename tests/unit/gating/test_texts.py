@@ -8,8 +8,8 @@ import pytest
 
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.gating.paired import compare, conclude
+from ssd_plugin.gating.verdict import GateResult, GateStatus, JudgedGate, Tier
 from ssd_plugin.report.gating import print_verdict
-from ssd_plugin.verdict import GateResult, GateStatus, JudgedGate, Tier
 
 LONG = "; ".join(f"pass@1 in domain {n} 0.500 -> 0.100" for n in range(40))
 

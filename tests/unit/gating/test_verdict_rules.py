@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.gating.apart import Answer, one_result
+from ssd_plugin.gating.isolation import Answer, one_result
 from ssd_plugin.gating.run import Bench, judge, load_bench
-from ssd_plugin.verdict import (
+from ssd_plugin.gating.verdict import (
     OVERRIDE_DAYS,
     GateResult,
     GateStatus,

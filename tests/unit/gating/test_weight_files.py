@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ssd_plugin.digests import model_digests
-from ssd_plugin.gating.looks import weights_identity
+from ssd_plugin.core.digests import model_digests
+from ssd_plugin.gating.interim_looks import weights_identity
 from ssd_plugin.gating.model_files import inspect_directory
 from ssd_plugin.gating.safetensors_files import inspect_safetensors
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ssd_plugin.evaluation.canaries import _targets, canaries
+from ssd_plugin.grading.canaries import _targets, canaries
 from ssd_plugin.sandbox.tiers import SandboxTier
 
 PAGE = Path(__file__).parents[3] / "docs" / "threat-model.md"

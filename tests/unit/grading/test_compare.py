@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.evaluation.compare import comparison, same_output
-from ssd_plugin.sandbox.values import MAX_DEPTH, ValueTooDeepError, decode, encode
+from ssd_plugin.core.values import MAX_DEPTH, ValueTooDeepError, decode, encode
+from ssd_plugin.grading.compare import comparison, same_output
 
 SCALARS = (
     st.none()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssd_plugin.evaluation.extract import build_program, final_answer, longest_parsable_span
-from ssd_plugin.evaluation.fences import python_blocks
+from ssd_plugin.grading.extract import build_program, final_answer, longest_parsable_span
+from ssd_plugin.grading.fences import python_blocks
 
 PROMPT = 'from typing import List\n\n\ndef helper(x):\n    return x\n\n\ndef f(x: List[int]) -> int:\n    """Doc."""\n'
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.evaluation.extract import build_program
+from ssd_plugin.grading.extract import build_program
 
 PY, END = "```python\n", "\n```\n"
 F = "def f(x):\n    return 2 * x"

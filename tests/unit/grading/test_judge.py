@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.evaluation.aside import usable
-from ssd_plugin.evaluation.judge import judge, limits_for, one_line
-from ssd_plugin.records import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
+from ssd_plugin.grading.broken_tasks import usable
+from ssd_plugin.grading.judge import judge, limits_for, one_line
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.worker import End, Report
+from ssd_plugin.tasks.schema import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
 
 LIMITS = Limits()
 FUNCTION = FunctionCheck(entry_point="f", inputs=((1,), (2,)), expected=(3, 4))

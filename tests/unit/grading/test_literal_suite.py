@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.evaluation.compare import comparison
-from ssd_plugin.evaluation.literal_suite import literal_suite
-from ssd_plugin.sandbox.values import encode
+from ssd_plugin.core.values import encode
+from ssd_plugin.grading.compare import comparison
+from ssd_plugin.grading.literal_suite import literal_suite
 
 
 def same_value(expected: Any, form: Any) -> bool:

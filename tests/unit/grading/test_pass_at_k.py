@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.evaluation.pass_at_k import pass_at_k, pass_at_k_by_task, summarise_pass_at_k
-from ssd_plugin.records import Result, Status, Task
+from ssd_plugin.metrics.pass_at_k import pass_at_k, pass_at_k_by_task, summarise_pass_at_k
+from ssd_plugin.tasks.schema import Result, Status, Task
 
 
 @given(st.integers(1, 8).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))

@@ -1,7 +1,7 @@
 """What is loaded for every program: modules that enough of the tasks import, from a fixed list."""
 
-from ssd_plugin.evaluation.preload import worth_loading
-from ssd_plugin.records import AssertCheck, FunctionCheck, Task
+from ssd_plugin.grading.preload import worth_loading
+from ssd_plugin.tasks.schema import AssertCheck, FunctionCheck, Task
 
 CALL = FunctionCheck(entry_point="f", inputs=((1,),), expected=(1,))
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.data.benchmarks import Window, fetch, load_tasks, stream_tasks
 from ssd_plugin.errors import DataError
-from ssd_plugin.records import AssertCheck, FunctionCheck, StdioCheck, task_from_json
+from ssd_plugin.tasks.benchmarks import Window, fetch, load_tasks, stream_tasks
+from ssd_plugin.tasks.schema import AssertCheck, FunctionCheck, StdioCheck, task_from_json
 
 HUMANEVAL = {
     "task_id": "HumanEval/0",

@@ -1,0 +1,55 @@
+"""`ssd verify`: a verdict's signature, age and digests, offline."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ssd_plugin.cli.options import json_option
+from ssd_plugin.cli.trust_options import refuse, trust_options
+from ssd_plugin.core.text import visible
+from ssd_plugin.errors import TrustError
+from ssd_plugin.gating.verdict import PolicyRef
+from ssd_plugin.trust.verification import Trust, verify
+
+
+@click.command("verify")
+@click.option(
+    "--verdict", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json"
+)
+@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
+@click.option("--promotable", is_flag=True, help="Refuse a GO whose policy cannot promote a model.")
+@trust_options
+@json_option
+def command(
+    verdict: Path, model: Path | None, promotable: bool, trust: Trust, policy: PolicyRef | None, as_json: bool
+) -> None:
+    """Check that a verdict is a valid GO, signed by a trusted key, over exactly these files.
+
+    Exit status: 0 it is; 1 refused, with the reason; 3 wrong usage.
+
+    \b
+    Example: ssd verify --verdict out/verdict.json --trust keys/ssd.pub \\
+               --model runs/my-run/train/model --policy policies/production.toml
+    """
+    try:
+        verified = verify(verdict, trust, model=model, policy=policy, promotable=promotable)
+    except TrustError as error:
+        refuse(error, as_json)
+    facts = {
+        "ok": True,
+        "outcome": verified.verdict.outcome,
+        "policy": verified.verdict.policy.name,
+        "promotable": verified.verdict.promotable,
+        "key_id": verified.key_id,
+        "expires": verified.verdict.expires,
+        "verdict_sha256": verified.verdict_sha256,
+        "unchecked": list(verified.unchecked),
+    }
+    if as_json:
+        click.echo(json.dumps(facts, sort_keys=True))
+        return
+    click.echo(f"GO by policy {visible(verified.verdict.policy.name)}, valid until {verified.verdict.expires}")
+    click.echo(f"signed by {verified.key_id}")
+    for name in verified.unchecked:
+        click.echo(f"note: not checked: {visible(name)}")

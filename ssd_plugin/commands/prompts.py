@@ -1,5 +1,0 @@
-"""`ssd prompts`: a run directory's line up to the stage `prompts`, which needs the network and no GPU."""
-
-from ssd_plugin.commands.options import line_command
-
-command = line_command("prompts", until="prompts", about="The base model and the prompts")

@@ -1,0 +1,401 @@
+"""Grade samples files in the sandbox: `score_file` (one) and `Grading` (several of the same tasks) write the result file and
+its sidecar, `read_graded` reads them.
+
+One worker a core, each with a zygote of its own. A program that ran out of time is tried once more at the end, alone,
+with a CPU limit calibrated on the task's reference, before the timeout counts.
+"""
+
+import functools
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ssd_plugin import __version__
+from ssd_plugin.core.files import refuse_special
+from ssd_plugin.core.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.core.resumable import PartialFile
+from ssd_plugin.core.seen import Seen
+from ssd_plugin.core.stage_timing import spent
+from ssd_plugin.core.values import decode
+from ssd_plugin.errors import DataError, SandboxError
+from ssd_plugin.grading.broken_tasks import usable
+from ssd_plugin.grading.canaries import run_canaries
+from ssd_plugin.grading.extract import build_program
+from ssd_plugin.grading.grading_key import grading_key
+from ssd_plugin.grading.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
+from ssd_plugin.grading.preload import worth_loading
+from ssd_plugin.grading.proof import lacks_proof
+from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, sidecar
+from ssd_plugin.sandbox.limits import Limits
+from ssd_plugin.sandbox.pool import Pool
+from ssd_plugin.sandbox.tiers import SandboxTier, choose
+from ssd_plugin.sandbox.worker import Worker
+from ssd_plugin.tasks.benchmarks import load_tasks
+from ssd_plugin.tasks.schema import AssertCheck, FunctionCheck, Result, Sample, Status, Task, read_samples
+
+__all__ = ["GradeOptions", "GradedRun", "Grading", "ScoreSummary", "grade_references", "read_graded", "score_file"]
+
+_PATIENCE = 10.0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeOptions:
+    """`tier`: None takes the strongest boundary that works. `cpu_multiple`: a program may use this many times its
+    reference's CPU time, and never less than `limits.cpu_seconds`. `progress` is called after each graded sample."""
+
+    tier: SandboxTier | None = None
+    workers: int = field(default_factory=_cores)
+    limits: Limits = field(default_factory=Limits)
+    cpu_multiple: float = 10.0
+    progress: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSummary:
+    """What `score_file` did: statuses over samples, how many were kept from an earlier run that was cut off. `set_aside`: why
+    tasks of a published benchmark are broken, by id; neither they nor their samples count in anything here."""
+
+    out: Path
+    tier: SandboxTier
+    tier_notes: tuple[str, ...]
+    samples: int
+    tasks: int
+    counts: Mapping[str, int]
+    resumed: int
+    canaries: int
+    weak_oracle_tasks: int
+    set_aside: Mapping[str, str]
+
+
+class Grading:
+    """Grades samples files of one task file: one boundary, chosen and shown to hold (canaries) once. A context manager.
+
+    `path`: the task file.
+    """
+
+    def __init__(self, tasks: Path, options: GradeOptions | None = None) -> None:
+        """Nothing is started yet.
+
+        Raises:
+            DataError: malformed or empty tasks, one without tests among them.
+        """
+        self.path, self._options = tasks, options or GradeOptions()
+        self._tasks = {task.task_id: task for task in load_tasks(tasks)}
+        for task in self._tasks.values():
+            if task.check is None:
+                raise DataError(
+                    f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
+                )
+            _check_forms(task, tasks)
+            _check_prelude(task, tasks)
+        self._stack = ExitStack()
+        self._boundary: _Boundary | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def score(self, samples: Path, out: Path, *, resume: bool = True) -> ScoreSummary:
+        """See `score_file`."""
+        given = _validate(self._tasks, self.path, samples)
+        _make_place(out)
+        boundary = self._boundary = self._boundary or self._raise_boundary()
+        total = sum(count for task, count in given.items() if task in boundary.tasks)
+        if not total:
+            raise DataError(f"{samples}: all its samples are for tasks that are broken: {_first(boundary.set_aside)}")
+        meta: JsonObject = {
+            "schema": SCHEMA,
+            "grader": __version__,
+            "code": grader_code(),
+            "tier": boundary.tier.value,
+            "tasks_sha256": sha256_file(self.path),
+            "samples_sha256": sha256_file(samples),
+            "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
+            "weak_oracle_tasks": weak_oracle_tasks(list(boundary.tasks.values())),
+            "set_aside": dict(boundary.set_aside),
+        }
+        key = grading_key() if resume else secrets.token_bytes(32)  # what another key wrote is thrown away
+        with PartialFile(out, sha256_json([meta, str(out.resolve())]), total, key) as partial:
+            resumed = len(partial)
+            with spent("programs"):
+                _grade(boundary, samples, partial, self._options)
+            counts = _write_rows(out, partial, samples, boundary.tasks, total)
+        meta |= {"tier_notes": list(boundary.notes)}
+        meta |= {"canaries": {"passed": boundary.canaries, "total": boundary.canaries}}
+        meta |= {"counts": counts, "results_sha256": sha256_file(out)}
+        write_json(sidecar(out), meta)
+        partial.remove()
+        return ScoreSummary(
+            out=out,
+            tier=boundary.tier,
+            tier_notes=boundary.notes,
+            samples=total,
+            tasks=len(boundary.tasks),
+            counts=counts,
+            resumed=resumed,
+            canaries=boundary.canaries,
+            weak_oracle_tasks=meta["weak_oracle_tasks"],
+            set_aside=boundary.set_aside,
+        )
+
+    def _raise_boundary(self) -> "_Boundary":
+        chosen, tasks = choose(self._options.tier), list(self._tasks.values())
+        pool = self._stack.enter_context(_pool(chosen.tier, tasks, self._options))
+        canaries = run_canaries(pool, chosen.tier)
+        tasks, set_aside = usable(pool, tasks, self._options.limits)
+        unproven = _unproven(pool, tasks, self._options.limits)
+        return _Boundary(
+            unproven=unproven,
+            pool=pool,
+            tier=chosen.tier,
+            notes=chosen.notes,
+            canaries=canaries,
+            tasks={task.task_id: task for task in tasks},
+            set_aside=set_aside,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Boundary:
+    """The workers, what they passed, the tasks with all their expected values, why others cannot be graded, and why some
+    suites are not believed."""
+
+    pool: Pool
+    tier: SandboxTier
+    notes: tuple[str, ...]
+    canaries: int
+    tasks: Mapping[str, Task]
+    set_aside: Mapping[str, str]
+    unproven: Mapping[str, str]
+
+
+def score_file(
+    tasks: Path, samples: Path, out: Path, *, options: GradeOptions | None = None, resume: bool = True
+) -> ScoreSummary:
+    """Grade every sample and write `out` (rows in the samples' order) and `out`.meta.json, or nothing. `resume`: go on
+    from the rows that this user's grader kept when it was cut off.
+
+    Raises:
+        DataError: malformed or empty input, unknown or duplicate ids, a task without tests (names the line or the id), or
+            `out` cannot be written.
+        SandboxError: no sandbox works here, a canary was misjudged, or the sandbox failed on the way; what was
+            graded until then is kept and the same call continues.
+    """
+    with Grading(tasks, options) as grading:
+        return grading.score(samples, out, resume=resume)
+
+
+def _write_rows(
+    out: Path, partial: PartialFile, samples: Path, by_id: Mapping[str, Task], total: int
+) -> dict[str, int]:
+    """The result file, whole; returns how many rows have each status."""
+    if len(partial) != total:
+        raise SandboxError(f"{len(partial)} of {total} samples were graded; run the same command again")
+    counts = dict.fromkeys((status.value for status in Status), 0)
+
+    def counted() -> Iterator[JsonObject]:
+        own = (sample for sample in read_samples(samples) if sample.task_id in by_id)  # not those of tasks set aside
+        for sample, row in zip(own, partial.rows(total), strict=True):
+            _require_own(row, sample, by_id[sample.task_id], out)
+            counts[row["status"]] += 1
+            yield row
+
+    write_jsonl(out, counted())
+    return counts
+
+
+def _require_own(row: JsonObject, sample: Sample, task: Task, out: Path) -> None:
+    """Refuse a row that is not the grade of this very sample and program."""
+    claimed = row.get("task_id"), row.get("sample_id"), row.get("completion"), row.get("program")
+    if claimed != (sample.task_id, sample.sample_id, sample.completion, _program(sample, task) or ""):
+        raise DataError(
+            f"{out}: its row for sample {sample.sample_id!r} of task {sample.task_id!r} is not about that sample; grade again"
+        )
+
+
+def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
+    return Pool(tier, options.workers, options.limits, worth_loading(tasks))
+
+
+def grade_references(
+    tasks: Path, *, options: GradeOptions | None = None
+) -> tuple[dict[str, Judgement], dict[str, str]]:
+    """Judge each task's own reference solution, a task without one left out; and why tasks are set aside, by id.
+
+    Raises:
+        DataError, SandboxError: as `score_file`.
+    """
+    options = options or GradeOptions()
+    loaded = [task for task in load_tasks(tasks) if task.reference]
+    with _pool(choose(options.tier).tier, loaded, options) as pool:
+        found, set_aside = usable(pool, loaded, options.limits)
+        patient = [(task, _patient(limits_for(task, options.limits))) for task in found]
+        judgements = dict(pool.run((task.task_id, _job(task, task.reference, limits)) for task, limits in patient))
+        for task, limits in patient:
+            if judgements[task.task_id].again:  # slow is not wrong: alone, where no other program takes its time
+                judgements[task.task_id] = pool.alone(_job(task, task.reference, limits))
+        for name, why in _unproven(pool, found, options.limits).items():
+            judgements[name] = Judgement(status=Status.INFRA, detail=why)
+    return judgements, set_aside
+
+
+def _first(set_aside: Mapping[str, str]) -> str:
+    return next((f"{task!r}: {why}" for task, why in set_aside.items()), "")
+
+
+def _unproven(pool: Pool, tasks: list[Task], limits: Limits) -> dict[str, str]:
+    """Why a task's suite is not believed, by the task's id."""
+    suites = [task for task in tasks if isinstance(task.check, AssertCheck)]
+    jobs = ((task.task_id, functools.partial(_lacks_proof, task, limits)) for task in suites)
+    return {name: why for name, why in pool.run(jobs) if why}
+
+
+def _lacks_proof(task: Task, limits: Limits, worker: Worker) -> str:
+    return lacks_proof(worker, task, limits)
+
+
+def _patient(limits: Limits) -> Limits:
+    """What a reference may use: a slow one is not a wrong one."""
+    return replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
+
+
+def _make_place(out: Path) -> None:
+    """Refuse a result file that could not be written, before anything is graded."""
+    if out.is_dir():
+        raise DataError(f"{out}: is a directory; name a file in it")
+    refuse_special(out)
+    refuse_special(sidecar(out))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise DataError(f"{out}: cannot be written (no right to write in {out.parent})")
+
+
+def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> Counter[str]:
+    """Read everything once before anything is run; returns how many samples there are, by task id."""
+    seen, total = Seen(), Counter[str]()
+    for sample in read_samples(samples):
+        if sample.task_id not in by_id:
+            raise DataError(
+                f"{samples}: sample {sample.sample_id!r} is for task {sample.task_id!r}, which {tasks} lacks"
+            )
+        if seen.add((sample.task_id, sample.sample_id)):
+            raise DataError(f"{samples}: sample_id {sample.sample_id!r} of task {sample.task_id!r} appears twice")
+        total[sample.task_id] += 1
+    if not total:
+        raise DataError(f"{samples}: holds no samples")
+    return total
+
+
+def _check_forms(task: Task, tasks: Path) -> None:
+    """Refuse inputs and expected values that are not the JSON form of any value: no program could be judged by them."""
+    if isinstance(task.check, FunctionCheck):
+        try:
+            decode([*task.check.inputs, *task.check.expected])
+        except (ValueError, TypeError, LookupError, RecursionError, AttributeError, OverflowError) as error:
+            raise DataError(
+                f"{tasks}: task {task.task_id!r} has inputs or expected values that are no value ({error})"
+            ) from error
+
+
+def _check_prelude(task: Task, tasks: Path) -> None:
+    """Refuse a prelude that does not compile: each program would be said to have the syntax error."""
+    try:
+        _compile(task.prelude)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"{tasks}: task {task.task_id!r} has a prelude that does not compile ({error})") from error
+
+
+@functools.lru_cache(maxsize=8)  # a benchmark's tasks share theirs
+def _compile(prelude: str) -> None:
+    compile(prelude, "<prelude>", "exec", dont_inherit=True)
+
+
+def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:
+    return lambda worker: judge(worker, task, program, limits)
+
+
+def _pending(samples: Path, tasks: Mapping[str, Task], skip: Callable[[int], bool]) -> Iterator[tuple[int, Sample]]:
+    """The samples of these tasks, numbered, without those to skip."""
+    for number, sample in enumerate(sample for sample in read_samples(samples) if sample.task_id in tasks):
+        if not skip(number):
+            yield number, sample
+
+
+def _program(sample: Sample, task: Task) -> str | None:
+    entry_point = getattr(task.check, "entry_point", "")
+    return build_program(sample.completion, prompt=task.prompt, entry_point=entry_point, thinking=sample.thinking)
+
+
+def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObject:
+    return Result(
+        task_id=sample.task_id,
+        sample_id=sample.sample_id,
+        completion=sample.completion,
+        status=judgement.status,
+        program=program or "",
+        detail=judgement.detail,
+        finish_reason=sample.finish_reason,
+        thinking=sample.thinking,
+    ).to_json()
+
+
+def _grade(boundary: _Boundary, samples: Path, partial: PartialFile, options: GradeOptions) -> None:
+    """First all samples on all workers; then those that ran out of time, one by one."""
+    pool, by_id = boundary.pool, boundary.tasks
+    again: set[int] = set()
+
+    def record(number: int, sample: Sample, program: str | None, judgement: Judgement) -> None:
+        partial.append(number, _row(sample, program, judgement))
+        if options.progress:
+            options.progress()
+
+    def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
+        for number, sample in _pending(samples, by_id, partial.__contains__):
+            program = _program(sample, by_id[sample.task_id])
+            if why := boundary.unproven.get(sample.task_id):
+                record(number, sample, program, Judgement(status=Status.INFRA, detail=why))
+            elif program is None:
+                record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))
+            else:
+                yield (number, sample, program), _job(by_id[sample.task_id], program, options.limits)
+
+    for (number, sample, program), judgement in pool.run(jobs()):
+        if judgement.again and not _is_final(judgement, by_id[sample.task_id]):
+            again.add(number)
+        else:
+            record(number, sample, program, judgement)
+    calibrated: dict[str, Limits] = {}
+    for number, sample in _pending(samples, by_id, lambda number: number not in again):
+        task = by_id[sample.task_id]
+        program = _program(sample, task) or ""
+        if task.task_id not in calibrated:
+            calibrated[task.task_id] = pool.alone(functools.partial(_calibrate, task, options))
+        limits = calibrated[task.task_id]
+        record(number, sample, program, pool.alone(_job(task, program, limits)))
+
+
+def _is_final(judgement: Judgement, task: Task) -> bool:
+    """Whether another try is not worth it: the time a benchmark gives its tests was used up, and there is no reference by
+    which it could be too little. One by one, those tries would take longer than all else."""
+    return judgement.status is Status.TIMEOUT and task.seconds_per_test > 0 and not task.reference
+
+
+def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
+    """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
+    floor = limits_for(task, options.limits)
+    cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, _patient(floor)))
+    return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))

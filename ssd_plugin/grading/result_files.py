@@ -1,0 +1,77 @@
+"""A result file and its sidecar: what was graded, with which isolation, bound together by digests."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.core.jsonl import read_json, sha256_file, sha256_json
+from ssd_plugin.core.source_digest import code_digest
+from ssd_plugin.errors import DataError
+from ssd_plugin.pipeline.manifest import tool_versions
+from ssd_plugin.tasks.schema import Result, read_results
+
+SCHEMA = "ssd-score/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradedRun:
+    """The rows of a result file, in the samples' order, and its sidecar (`meta`, see `docs/threat-model.md`)."""
+
+    rows: tuple[Result, ...]
+    meta: Mapping[str, Any]
+
+
+def sidecar(results: Path) -> Path:
+    """Where the sidecar of a result file stands."""
+    return results.with_name(results.name + ".meta.json")
+
+
+def offer(source: Path, target: Path) -> None:
+    """Copy a folder of graded samples (`results.jsonl` and what it was graded from) to where another run looks for its own.
+
+    The stage there takes them only if they were made of the very same things. What is not graded whole, or would stand where
+    something is, is not copied.
+    """
+    if sidecar(source / "results.jsonl").exists() and not target.exists():
+        shutil.copytree(source, target)
+
+
+def read_graded(results: Path, *, tasks: Path | None = None, samples: Path | None = None) -> GradedRun:
+    """Read a result file whose sidecar holds: same bytes, all canaries passed, and the given tasks and samples.
+
+    Raises:
+        DataError: there is no sidecar or it does not match; grade the samples again.
+    """
+    meta = _checked_sidecar(results, tasks, samples)
+    return GradedRun(rows=tuple(read_results(results)), meta=meta)
+
+
+def grader_code() -> str:
+    """Digest of the grader's code, to the last line that runs in the sandbox, and of the interpreter that runs programs."""
+    return sha256_json([code_digest("ssd_plugin.grading.grader"), tool_versions(["numpy"])])
+
+
+def is_graded(results: Path, *, tasks: Path, samples: Path) -> bool:
+    """Whether `results` holds the grades of exactly these samples on exactly these tasks, given by this very grader."""
+    try:
+        return bool(_checked_sidecar(results, tasks, samples).get("code") == grader_code())
+    except DataError:
+        return False
+
+
+def _checked_sidecar(results: Path, tasks: Path | None, samples: Path | None) -> Mapping[str, Any]:
+    place = sidecar(results)
+    if not place.is_file():
+        raise DataError(f"{results}: has no sidecar {place.name}; grade its samples again with ssd score")
+    meta = read_json(place)
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        raise DataError(f"{place}: is not a sidecar of schema {SCHEMA}; grade the samples again with ssd score")
+    canaries = meta.get("canaries")
+    if not isinstance(canaries, dict) or not canaries.get("total") or canaries.get("passed") != canaries["total"]:
+        raise DataError(f"{place}: its grading run did not pass all canaries; grade the samples again with ssd score")
+    for name, path in (("results", results), ("tasks", tasks), ("samples", samples)):
+        if path is not None and meta.get(f"{name}_sha256") != sha256_file(path):
+            raise DataError(f"{place}: is not about this {name} file ({path}); grade the samples again with ssd score")
+    return meta

@@ -1,0 +1,1 @@
+"""Numbers from graded samples: pass@k, intervals and tests, diversity, syntax, summaries."""

@@ -1,0 +1,1 @@
+"""Model references to local directories, their weights, shape and device."""

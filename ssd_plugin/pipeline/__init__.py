@@ -1,0 +1,1 @@
+"""A run from recipe to verdict: stages, the run directory, rounds and sweeps."""

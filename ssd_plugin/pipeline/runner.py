@@ -1,0 +1,282 @@
+"""The line, top to bottom. Each stage runs in a process of its own, reads and writes named files of the run directory,
+and is not run again while its inputs, settings, code and tools are what they were."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ssd_plugin.config.overrides import config_to_json
+from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core.source_digest import code_digest
+from ssd_plugin.errors import ConfigError, DataError, DependencyError, ModelError, RunDirError, TrustError
+from ssd_plugin.gating.verdict import Outcome, decide, read_verdict
+from ssd_plugin.pipeline import manifest
+from ssd_plugin.pipeline.external_inputs import outside_file, outside_model
+from ssd_plugin.pipeline.interpreters import Interpreters
+from ssd_plugin.pipeline.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
+from ssd_plugin.pipeline.run_directory import CONFIG, RunDir, digest_path
+from ssd_plugin.planning.checks import refuse
+from ssd_plugin.planning.preflight import gate_problems, machine_problems
+from ssd_plugin.planning.versions import interpreter_tools
+
+MANIFEST = "manifest.json"
+GATES = Path(__file__).parent / "gates"  # found at run time, so no import leads from the stage to them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the line: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
+    modules are slow to import there (for the embedded engine and trainer: vLLM and Megatron start processes of their own).
+    `holds`: whether what it wrote counts today; time alone can end that."""
+
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    settings: Callable[[RunConfig], Any]
+    outside: Callable[[RunConfig], Mapping[str, str]] = lambda _: {}
+    python: Callable[[RunConfig], str] = lambda _: ""
+    imports: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
+    tools: tuple[str, ...] = ()
+    holds: Callable[[RunDir], bool] = lambda _: True
+    rewritten: bool = False  # `ssd report` writes the same files anew when there is more to tell
+
+
+def _sources(config: RunConfig) -> dict[str, str]:
+    data = (config.prompts, config.select.data, config.evaluate.data)
+    return outside_model(config.model.ref) | {d.source: outside_file(d.source) for d in data}
+
+
+def _judges(config: RunConfig) -> dict[str, str]:
+    files = (config.gate.policy, config.gate.origin, config.gate.sign_key)
+    return {path: outside_file(path) for path in files if path} | {"gates": digest_path(GATES)}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _still_holds(run: RunDir) -> bool:
+    """Whether the verdict would be the same today: neither it nor an override that it rests on has expired. An ERROR is no
+    judgement: it is tried again, since what its reason names may have been mended.
+    """
+    try:
+        verdict = read_verdict(run / VERDICT)
+        expires = datetime.fromisoformat(verdict.expires)
+    except (DataError, ValueError):
+        return False
+    outcome, _ = decide(verdict.gates, _now().date())
+    return verdict.outcome is outcome is not Outcome.ERROR and _now() < expires
+
+
+def _engine(config: RunConfig) -> tuple[str, ...]:
+    return ("ssd_plugin.sampling.embedded",) if config.engine.name == "embedded" else ()
+
+
+def _trainer(config: RunConfig) -> tuple[str, ...]:
+    return ("ssd_plugin.training.embedded",) if config.train.backend == "embedded" else ()
+
+
+_REFUSALS = (ConfigError, DataError, ModelError, DependencyError, TrustError)  # of what the settings name
+TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prompts/heldout.jsonl"
+MODEL, SAMPLES, EXAMPLES = "prompts/model.json", "sample/completions.jsonl", "filter/kept.jsonl"
+TOKENIZER = "sample/tokenizer.json"
+CANDIDATE, CHOICE, SUMMARY, VERDICT = "train/model", "select/choice.json", "evaluate/summary.json", "gate/verdict.json"
+GRADED = tuple(f"evaluate/{side}/results.jsonl" for side in ("base", "base_best", "candidate"))
+
+LINE = (
+    Stage(
+        name="prompts",
+        reads=(),
+        writes=(TRAIN_PROMPTS, DEV, HELD_OUT, MODEL),
+        settings=lambda c: [c.model, c.prompts, c.select.data, c.evaluate.data, c.python],
+        outside=_sources,
+    ),
+    Stage(
+        name="sample",
+        reads=(TRAIN_PROMPTS, MODEL),
+        writes=(SAMPLES, TOKENIZER),
+        settings=lambda c: [c.seed, c.model, c.engine, c.sampling, c.container.sample],
+        python=lambda c: c.python.sample,
+        imports=_engine,
+        tools=SAMPLING_TOOLS,
+    ),
+    Stage(
+        name="filter",
+        reads=(SAMPLES,),
+        writes=(EXAMPLES, "filter/report.json"),
+        settings=lambda c: [c.filters, c.train.seq_length],
+    ),
+    Stage(
+        name="train",
+        reads=(EXAMPLES, MODEL, TOKENIZER),
+        writes=(CANDIDATE, "train/log.jsonl"),
+        settings=lambda c: [c.seed, c.model, c.train, c.container.train],
+        python=lambda c: c.python.train,
+        imports=_trainer,
+        tools=TRAINING_TOOLS,
+    ),
+    Stage(
+        name="select",
+        reads=(DEV, MODEL, CANDIDATE),
+        writes=(CHOICE,),
+        settings=lambda c: [c.seed, c.model, c.engine, c.select, c.evaluate.max_new_tokens, c.container.sample],
+        python=lambda c: c.python.sample,
+        imports=_engine,
+        tools=SAMPLING_TOOLS,
+    ),
+    Stage(
+        name="evaluate",
+        reads=(HELD_OUT, MODEL, CANDIDATE, CHOICE),
+        writes=(*GRADED, SUMMARY),
+        settings=lambda c: [c.seed, c.model, c.engine, c.evaluate, c.container.sample],
+        python=lambda c: c.python.sample,
+        imports=_engine,
+        tools=SAMPLING_TOOLS,
+    ),
+    Stage(
+        name="gate",
+        reads=(HELD_OUT, MODEL, CANDIDATE, EXAMPLES, *GRADED),
+        writes=(VERDICT,),
+        settings=lambda c: [c.gate],
+        outside=_judges,
+        holds=_still_holds,
+        tools=("ruff", "bandit", "scipy"),
+    ),
+    Stage(
+        name="promote",
+        reads=(VERDICT, CANDIDATE),
+        writes=("promote/result.json",),
+        settings=lambda c: [c.promote],
+    ),
+    Stage(
+        name="report",
+        reads=(VERDICT, SUMMARY, CHOICE, "train/log.jsonl", "filter/report.json", "promote/result.json"),
+        writes=("report/index.html", "report/summary.md"),
+        settings=lambda _: [],
+        rewritten=True,
+    ),
+)
+STAGES = tuple(stage.name for stage in LINE)
+
+
+def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
+    """Run, or continue, the line up to and including the stage `until`; returns the exit status.
+
+    With the gates reached it is the verdict's (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR); 0 before that.
+
+    Raises:
+        ConfigError: a stage that is still to run cannot work on this machine; nothing was begun.
+        SsdError: what a stage met; everything that was finished is kept.
+    """
+    run = RunDir(run_dir)
+    wanted = STAGES[: STAGES.index(until) + 1]
+    require_machine(config, run, wanted)
+    with run.locked() as lock, Interpreters(run, lock) as interpreters:
+        earlier = run.read_config() if (run / CONFIG).exists() else None
+        run.bind(config_to_json(config))
+        records = manifest.load(run / MANIFEST)
+        try:
+            _advance(run, config, LINE[0], records, interpreters)
+        except _REFUSALS:
+            if earlier is not None:
+                _take_back(run, earlier, records)
+            raise
+        for stage in LINE[1 : len(wanted)]:
+            _advance(run, config, stage, records, interpreters)
+    return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
+
+
+def _take_back(run: RunDir, earlier: dict[str, object], records: dict[str, StageRecord]) -> None:
+    """Go back to the settings of before: a source or model that cannot be had is nothing to go on with. The first stage may have
+    written some of its files anew, so it is to run again."""
+    run.bind(earlier)
+    records.pop(LINE[0].name, None)
+    manifest.save(run / MANIFEST, records)
+
+
+def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAGES) -> None:
+    """Refuse stages that are still to run and cannot work on this machine, and gates that could not judge; nothing is written.
+
+    Raises:
+        ConfigError: names all that was found.
+    """
+    recorded = manifest.load(run / MANIFEST)
+    problems = machine_problems(config, [name for name in wanted if name not in recorded])
+    refuse(problems + (gate_problems(config) if "gate" in wanted else []))
+
+
+def _advance(
+    run: RunDir, config: RunConfig, stage: Stage, records: dict[str, StageRecord], interpreters: Interpreters
+) -> None:
+    """Bring one stage up to date and say so in a line."""
+    record = _expected(config, stage, records)
+    done = records.get(stage.name)
+    same = done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done)
+    if done is not None and same and stage.holds(run):
+        print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
+        return
+    started = time.monotonic()
+    report = interpreters.run(stage.name, stage.python(config), stage.imports(config))
+    finished = replace(
+        record,
+        outputs={name: digest_path(run / name) for name in stage.writes},
+        summary=report["summary"],
+        facts=report["facts"],
+        seconds=round(time.monotonic() - started, 2),
+        peak_memory_mib=report["peak_memory_mib"],
+        spent=report["spent"],
+    )
+    records[stage.name] = finished
+    manifest.save(run / MANIFEST, records)
+    print(f"{stage.name:9} {finished.summary} ({finished.seconds:.0f} s)", flush=True)
+
+
+def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord]) -> StageRecord:
+    """The record that this stage would have if it ran now, without its results."""
+    done = records.get(stage.name)
+    written = {name: digest for record in records.values() for name, digest in record.outputs.items()}
+    return StageRecord(
+        settings=plain(stage.settings(config)),
+        code=code_digest(f"ssd_plugin.pipeline.stages.{stage.name}"),
+        inputs={name: written[name] for name in stage.reads},
+        outputs={},
+        external=stage.outside(config),
+        tools=_tools(config, stage, done),
+        summary="",
+    )
+
+
+def _tools(config: RunConfig, stage: Stage, done: StageRecord | None) -> Mapping[str, str]:
+    """Versions of the stage's tools in the interpreter that runs it. With a container a stage, another stage's cannot be
+    asked: what was recorded there holds, and the image's name is among the stage's settings."""
+    if done is not None and any(asdict(config.container).values()):
+        return done.tools
+    python = stage.python(config)
+    return interpreter_tools(python, stage.tools) if python else manifest.tool_versions(stage.tools)
+
+
+def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:
+    """Are the stage's files there, and as it wrote them? Missing ones are made anew, and so are those that may be rewritten.
+
+    Raises:
+        RunDirError: a file was changed.
+    """
+    for name, digest in done.outputs.items():
+        if not (run / name).exists():
+            return False
+        if digest_path(run / name) != digest:
+            if stage.rewritten:
+                return False
+            raise RunDirError(
+                f"{run / name}: changed since the stage {stage.name} wrote it; restore it, or delete it to redo the stage"
+            )
+    return True
+
+
+def plain(settings: Any) -> Any:
+    """Settings as they come back from JSON, dataclasses as objects."""
+    return json.loads(json.dumps(settings, default=asdict))

@@ -1,0 +1,1 @@
+"""Signing, verification, promotion and registries: what stands between a verdict and production."""
