@@ -1,4 +1,4 @@
-"""`ssd`: a thin face; each command is a module of its own under `commands/`, imported only when it is called."""
+"""`ssd`: a thin face; each command is a module of its own beside this one, imported only when it is called."""
 
 import importlib
 import sys

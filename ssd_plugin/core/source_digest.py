@@ -5,7 +5,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 def _source(module: str) -> Path | None:

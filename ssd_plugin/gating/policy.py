@@ -129,7 +129,7 @@ class Policy:
 
 def shipped_policies() -> dict[str, Path]:
     """The policies that come with the package, by name."""
-    folder = Path(__file__).parent / "gates" / "policies"
+    folder = Path(__file__).parents[1] / "gates" / "policies"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 

@@ -24,7 +24,7 @@ from ssd_plugin.planning.preflight import gate_problems, machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
 
 MANIFEST = "manifest.json"
-GATES = Path(__file__).parent / "gates"  # found at run time, so no import leads from the stage to them
+GATES = Path(__file__).parents[1] / "gates"  # found at run time, so no import leads from the stage to them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     for name, source in STAGES.items():
         (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "sitecustomize.py").write_text(
-        f"import ssd_plugin.pipeline.stages\nssd_plugin.stages.__path__.insert(0, {str(tmp_path)!r})"
+        f"import ssd_plugin.pipeline.stages\nssd_plugin.pipeline.stages.__path__.insert(0, {str(tmp_path)!r})"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return RunDir(directory)

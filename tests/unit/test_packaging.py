@@ -40,7 +40,7 @@ def test_the_wheel_holds_one_top_level_package_and_its_data(tmp_path: Path) -> N
     assert {member.split("/")[0] for member in members if ".dist-info/" not in member} == {"ssd_plugin"}
     data = (
         "py.typed",
-        "data/bank/train.jsonl",
+        "tasks/bank/train.jsonl",
         "gates/policies/default.toml",
         "recipes/ssd_qwen3.py",
         "hooks/specs.py",

@@ -261,7 +261,7 @@ def test_every_stage_reads_only_what_an_earlier_one_wrote() -> None:
 def test_a_stages_code_version_covers_what_it_calls(stage: str) -> None:
     names = {path.name for path in source_files(f"ssd_plugin.pipeline.stages.{stage}")}
     assert f"{stage}.py" in names
-    assert {"rundir.py", "jsonl.py", "errors.py", "config.py"} <= names
+    assert {"run_directory.py", "jsonl.py", "errors.py", "schema.py"} <= names
 
 
 def test_the_error_of_a_stages_process_comes_back_as_itself(config: RunConfig, tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ def test_no_recipe_computes_anything_twice() -> None:
 
 def test_counts_come_from_the_settings_where_they_fix_them() -> None:
     assume = assumptions_for(apply_overrides(recipes.load("ssd_smollm2_135m")(), ["prompts.limit=64"]))
-    bank = Path(plan.__file__).parents[1] / "data/bank/heldout.jsonl"
+    bank = Path(plan.__file__).parents[1] / "tasks/bank/heldout.jsonl"
     assert assume.prompts == 64
     assert assume.completion_tokens == 160
     assert assume.heldout_tasks == len(bank.read_text().splitlines())
