@@ -35,6 +35,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py tests/unit/test_packaging.py
 
 # The benchmarks' own harnesses, in an environment of their own outside the tree, for benchmarks/published.py.

@@ -1,7 +1,7 @@
 """Where a run's time went, from its manifest: `python benchmarks/overhead.py RUN_DIR`, for instance runs/demo after `make demo`.
 
-Each stage accounts for its own wall-clock time (`ssd_plugin/core/stage_timing.py`). Model compute is what the engine and the trainer
-take, candidate programs what grading takes; loading weights, checkpoints, the gates and all else (interpreters, imports,
+Each stage accounts for its own wall-clock time (`ssd_plugin/core/stage_timing.py`). Model compute is what the engine and the
+trainer take, candidate programs what grading takes; loading weights, checkpoints, the gates and all else (interpreters, imports,
 digests, files) are overhead. Writes `benchmarks/results/overhead.md` and `.json`.
 """
 

@@ -28,7 +28,7 @@ from typing import Any
 from grading import machine
 
 import ssd_plugin.tasks
-from ssd_plugin.core.plugins import load_gates
+from ssd_plugin.gating.discovery import load_gates
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.isolation import Job, run_apart
 from ssd_plugin.gating.programs import ProgramMemo

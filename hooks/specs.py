@@ -11,14 +11,11 @@ when the setting `report.trackers` does.
 
 from collections.abc import Sequence
 
-import pluggy
-
+from ssd_plugin.core.plugins import hookimpl, hookspec
 from ssd_plugin.gating.gate import Gate
 from ssd_plugin.integrations.tracking.tracker import Tracker
 
-PROJECT = "ssd_plugin"
-hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+__all__ = ["hookimpl", "ssd_gates", "ssd_trackers"]
 
 
 @hookspec

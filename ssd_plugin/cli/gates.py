@@ -24,7 +24,8 @@ def list_gates(plugins: tuple[str, ...], as_json: bool) -> None:
 
     Example: ssd gates list --plugin my-gates
     """
-    from ssd_plugin.core.plugins import installed_plugins, load_gates
+    from ssd_plugin.core.plugins import installed_plugins
+    from ssd_plugin.gating.discovery import load_gates
     from ssd_plugin.report.gating import print_gates
 
     gates = load_gates(plugins)

@@ -8,7 +8,7 @@ import click
 from ssd_plugin.cli.options import json_option, own_settings, print_outcome
 from ssd_plugin.config.overrides import apply_overrides, apply_toml
 from ssd_plugin.config.schema import RunConfig
-from ssd_plugin.pipeline.rounds import run_rounds
+from ssd_plugin.integrations.tracking.run import run_and_track
 from ssd_plugin.pipeline.run_directory import CONFIG
 from ssd_plugin.recipes import load
 
@@ -40,6 +40,6 @@ def command(recipe: str, run_dir: Path | None, overrides: tuple[str, ...], confi
     if config is not None:
         settings = apply_toml(settings, config)
     settings = apply_overrides(settings, overrides)
-    status = run_rounds(settings, directory)
+    status, _ = run_and_track(settings, directory)
     print_outcome(directory, as_json)
     sys.exit(status)

@@ -1,5 +1,5 @@
-"""Finds gates and trackers: the built-in ones, and those of the distributions that a policy or the settings name. All
-register the same way."""
+"""Finds what plugins offer: the built-in modules of a package, and those of the distributions that a policy or the settings
+name. All register the same way. What is offered (gates, trackers) is known to the callers alone."""
 
 import hashlib
 import importlib
@@ -16,12 +16,14 @@ import pluggy
 
 import ssd_plugin
 from ssd_plugin.errors import PluginError
-from ssd_plugin.gating.gate import Gate
-from ssd_plugin.integrations.tracking.tracker import Tracker
 
 ENTRY_POINTS = "ssd_plugin"
 OWN = "ssd-plugin"
-Kind = TypeVar("Kind", Gate, Tracker)
+PROJECT = "ssd_plugin"  # pluggy's name for the hooks
+SPECS = "ssd_plugin.hooks.specs"  # loaded by name, as plugins are: it stands above all that plugins may use
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +35,8 @@ class Plugin:
     sha256: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadedGate:
-    """A gate and where it came from."""
-
-    gate: Gate
-    plugin: Plugin
-
-
-def _own_modules(name: str) -> Iterator[ModuleType]:
+def own_modules(name: str) -> Iterator[ModuleType]:
+    """The modules of a built-in package, imported."""
     package = importlib.import_module(name)
     for info in pkgutil.iter_modules(package.__path__):
         if not info.ispkg:
@@ -72,7 +67,8 @@ def _third_party_plugin(distribution: metadata.Distribution, modules: Sequence[M
     return Plugin(distribution=name, version=version, sha256=_digest(list(dict.fromkeys(files))))
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """A distribution's name as names are compared."""
     return name.lower().replace("_", "-").replace(".", "-")
 
 
@@ -80,8 +76,8 @@ def _announced() -> dict[str, tuple[metadata.Distribution, list[metadata.EntryPo
     """Other distributions and their entry points by normalised distribution name."""
     found: dict[str, tuple[metadata.Distribution, list[metadata.EntryPoint]]] = {}
     for entry in metadata.entry_points(group=ENTRY_POINTS):
-        if entry.dist is not None and _normal(entry.dist.metadata["Name"]) != OWN:
-            found.setdefault(_normal(entry.dist.metadata["Name"]), (entry.dist, []))[1].append(entry)
+        if entry.dist is not None and normal(entry.dist.metadata["Name"]) != OWN:
+            found.setdefault(normal(entry.dist.metadata["Name"]), (entry.dist, []))[1].append(entry)
     return found
 
 
@@ -111,28 +107,27 @@ def _import(entry: metadata.EntryPoint) -> ModuleType:
     return module
 
 
-def _offered(
+def offered(
     hook: str, kind: type[Kind], package: str, distributions: Sequence[str], who: str
 ) -> Iterator[tuple[Kind, Plugin]]:
-    """What one hook offers: that of the built-in modules of `package`, then that of the named distributions.
+    """What one hook offers, each with where it comes from: first the built-in modules of `package`, then the named distributions.
 
     Raises:
-        PluginError: as `load_gates`; `who` named the distributions.
+        PluginError: a named distribution is not installed or announces nothing, cannot be imported, implements an unknown
+            hook, or returns something else than `kind`; `who` named the distributions.
     """
-    from ssd_plugin.hooks import specs  # the interface imports the core, so the core imports it late
-
     announced = _announced()
-    manager = pluggy.PluginManager(specs.PROJECT)
-    manager.add_hookspecs(specs)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(importlib.import_module(SPECS))
     providers: dict[str, Plugin] = {}
     own = _own_plugin()
-    for module in _own_modules(package):
+    for module in own_modules(package):
         _register(manager, module, module.__name__)
         providers[module.__name__] = own
     for name in distributions:
-        if _normal(name) not in announced:
+        if normal(name) not in announced:
             raise PluginError(f"{who} {name!r}: no installed distribution of that name announces plugins")
-        distribution, entries = announced[_normal(name)]
+        distribution, entries = announced[normal(name)]
         modules = [_import(entry) for entry in entries]
         plugin = _third_party_plugin(distribution, modules)
         for module in modules:
@@ -140,55 +135,10 @@ def _offered(
             providers[module.__name__] = plugin
     caller: pluggy.HookCaller = getattr(manager.hook, hook)
     for implementation in caller.get_hookimpls():
-        offered: Any = implementation.function()
-        for one in offered:
+        given: Any = implementation.function()
+        for one in given:
             if not isinstance(one, kind):
                 raise PluginError(
                     f"plugin {implementation.plugin_name}: {hook} returned {one!r:.60}, not a {kind.__name__}"
                 )
             yield one, providers[implementation.plugin_name]
-
-
-def load_gates(plugins: Sequence[str] = ()) -> dict[str, LoadedGate]:
-    """All gates by name: the built-in ones, and those of the named third-party distributions.
-
-    Raises:
-        PluginError: a named distribution is not installed or announces nothing, cannot be imported, implements an unknown
-            hook, returns something else than gates, or two gates share a name.
-    """
-    loaded: dict[str, LoadedGate] = {}
-    for gate, plugin in _offered("ssd_gates", Gate, "ssd_plugin.gates", plugins, "policy names plugin"):
-        if gate.name in loaded:
-            raise PluginError(
-                f"gate {gate.name!r} comes from {plugin.distribution} and {loaded[gate.name].plugin.distribution}"
-            )
-        loaded[gate.name] = LoadedGate(gate=gate, plugin=plugin)
-    return dict(sorted(loaded.items()))
-
-
-def load_trackers(names: Sequence[str]) -> dict[str, Tracker]:
-    """Trackers by name; a name is a built-in tracker's, or a distribution's, which stands for all of its trackers.
-
-    Raises:
-        PluginError: as `load_gates`, or a distribution offers no tracker.
-    """
-    package, who = "ssd_plugin.integrations.trackers", "report.trackers names"
-    built_in = [module.__name__.rpartition(".")[2] for module in _own_modules(package)]
-    others = [name for name in names if name not in built_in]
-    loaded: dict[str, Tracker] = {}
-    heard: set[str] = set()
-    for tracker, plugin in _offered(
-        "ssd_trackers", Tracker, package, others, f"{', '.join(built_in)} are built in; {who}"
-    ):
-        if plugin.distribution == OWN and tracker.name not in names:
-            continue
-        if tracker.name in loaded:
-            raise PluginError(
-                f"tracker {tracker.name!r} comes from {plugin.distribution} and from another that is named"
-            )
-        loaded[tracker.name] = tracker
-        heard.add(_normal(plugin.distribution))
-    for name in others:
-        if _normal(name) not in heard:
-            raise PluginError(f"{who} {name!r}: that distribution offers no tracker")
-    return loaded

@@ -16,8 +16,9 @@ from typing import Any
 
 from ssd_plugin.config.parsing import build
 from ssd_plugin.core.jsonl import sha256_file
-from ssd_plugin.core.plugins import LoadedGate, Plugin, load_gates
+from ssd_plugin.core.plugins import Plugin
 from ssd_plugin.errors import ConfigError, GateError, PluginError, SsdError
+from ssd_plugin.gating.discovery import LoadedGate, load_gates
 from ssd_plugin.gating.gate import Gate, GateContext, Side
 from ssd_plugin.gating.held_model import HeldModel, hold_all, model_subjects, require_untouched
 from ssd_plugin.gating.inputs import drop_other_sides, load_side

@@ -8,8 +8,8 @@ from typing import Any
 
 from ssd_plugin.core.jsonl import read_json, sha256_file, sha256_json
 from ssd_plugin.core.source_digest import code_digest
+from ssd_plugin.core.tool_versions import tool_versions
 from ssd_plugin.errors import DataError
-from ssd_plugin.pipeline.manifest import tool_versions
 from ssd_plugin.tasks.schema import Result, read_results
 
 SCHEMA = "ssd-score/1"

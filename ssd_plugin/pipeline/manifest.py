@@ -1,8 +1,6 @@
 """`manifest.json`: what each stage consumed and produced, by digest, so that unchanged work is never done twice."""
 
-import importlib.metadata
-import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ TRAINING_TOOLS = ("torch", "transformers", "trl", "peft", "megatron-core", "mega
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
     """One finished stage. `inputs` and `outputs`: SHA-256 by name relative to the run directory; `facts`: the stage's
-    own figures, for the report; `peak_memory_mib`: of its process; `spent`: its seconds by kind (`ssd_plugin/core/stage_timing.py`)."""
+    own figures, for the report; `peak_memory_mib`: of its process; `spent`: its seconds by kind (`core/stage_timing.py`)."""
 
     settings: Any
     code: str
@@ -42,17 +40,6 @@ def fingerprint(
 ) -> str:
     """Digest of a stage's settings, code, input files, outside files and tool versions: equal means nothing to do."""
     return sha256_json([settings, code, dict(inputs), dict(external), dict(tools)])
-
-
-def tool_versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of Python and of those of the named distributions that are installed."""
-    versions = {"python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def load(path: Path) -> dict[str, StageRecord]:

@@ -1,11 +1,11 @@
-"""The line repeated on its own output: the candidate of one round is the base of the next.
+"""The pipeline repeated on its own output: the candidate of one round is the base of the next.
 
 Round 1 is the run directory itself, round i lies in `rounds/i`; each is an ordinary run. The gates compare a round's
 candidate with the round's base (the generation before) and, as origin, with generation 0. Whether to go on is decided by the
 verdict and by the development split; the held-out figures of the chain are for the reader, not for the decision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from ssd_plugin.gating.policy import load_policy
 from ssd_plugin.gating.request import RUN_BASE, RUN_CANDIDATE, RUN_MODEL
 from ssd_plugin.gating.verdict import Outcome, read_verdict
 from ssd_plugin.grading.result_files import offer
-from ssd_plugin.integrations.tracking.send import check_trackers, send
 from ssd_plugin.metrics.inference import paired_t, share_interval
 from ssd_plugin.metrics.summary import tally
 from ssd_plugin.pipeline.runner import run_line
@@ -40,34 +39,22 @@ class Generation:
     held_out: Rates
 
 
-def run_rounds(config: RunConfig, run_dir: Path) -> int:
-    """Run the line `config.rounds` times, or fewer by the rule of `stop_reason`; returns the last round's exit status.
-
-    Writes chain.json and the report of `run_dir` again after each round. With one round it is `run_line`. What is finished
-    goes to the trackers that the settings name; a tracker that fails then changes nothing.
+def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], object]) -> tuple[int, list[Path]]:
+    """Run the pipeline `config.rounds` times, or fewer by the rule of `stop_reason`; the last round's exit status, and the run
+    directories of all that ran. With one round it is `run_line`; with more, each round writes chain.json and then calls
+    `after_round` with the chain's run directory.
 
     Raises:
         ConfigError: the policy has no gate against generation 0.
-        DependencyError, PluginError: a tracker cannot work here; nothing was begun.
         SsdError: what a stage met; everything that was finished is kept.
     """
-    names = config.report.trackers
-    trackers = check_trackers(names)
-    status, done = (run_line(config, run_dir), 1) if config.rounds == 1 else _run_chain(config, run_dir)
-    for folder in (round_folder(run_dir, number) for number in range(1, done + 1)):
-        send(names, trackers, folder, folder.resolve().relative_to(run_dir.resolve().parent).as_posix())
-    return status
-
-
-def _run_chain(config: RunConfig, run_dir: Path) -> tuple[int, int]:
-    """The exit status of the last round, and how many there were."""
+    if config.rounds == 1:
+        return run_line(config, run_dir), [run_dir]
     if ORIGIN_GATE not in load_policy(config.gate.policy).gates:
         raise ConfigError(
             f"rounds = {config.rounds} needs a policy with the gate {ORIGIN_GATE}: small losses of every round add up; "
             f"add it to {config.gate.policy!r}, or set rounds=1"
         )
-    from ssd_plugin.report.write import write_report
-
     generations: list[Generation] = []
     for number in range(1, config.rounds + 1):
         folder = round_folder(run_dir, number)
@@ -78,11 +65,11 @@ def _run_chain(config: RunConfig, run_dir: Path) -> tuple[int, int]:
         generations += [_origin(folder)] * (number == 1) + [_candidate(folder, number)]
         stopped = stop_reason(generations)
         write_json(run_dir / CHAIN, describe(generations, asked=config.rounds, stopped=stopped))
-        write_report(run_dir)
+        after_round(run_dir)
         if stopped:
             print(f"stopped after round {number}: {stopped}", flush=True)
             break
-    return status, number
+    return status, [round_folder(run_dir, done) for done in range(1, number + 1)]
 
 
 def round_folder(run_dir: Path, number: int) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 from ssd_plugin.config.overrides import config_to_json
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core.source_digest import code_digest
+from ssd_plugin.core.tool_versions import tool_versions
 from ssd_plugin.errors import ConfigError, DataError, DependencyError, ModelError, RunDirError, TrustError
 from ssd_plugin.gating.verdict import Outcome, decide, read_verdict
 from ssd_plugin.pipeline import manifest
@@ -19,6 +20,7 @@ from ssd_plugin.pipeline.external_inputs import outside_file, outside_model
 from ssd_plugin.pipeline.interpreters import Interpreters
 from ssd_plugin.pipeline.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
 from ssd_plugin.pipeline.run_directory import CONFIG, RunDir, digest_path
+from ssd_plugin.pipeline.stages import stage_module
 from ssd_plugin.planning.checks import refuse
 from ssd_plugin.planning.preflight import gate_problems, machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
@@ -241,7 +243,7 @@ def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord
     written = {name: digest for record in records.values() for name, digest in record.outputs.items()}
     return StageRecord(
         settings=plain(stage.settings(config)),
-        code=code_digest(f"ssd_plugin.pipeline.stages.{stage.name}"),
+        code=code_digest(stage_module(stage.name)),
         inputs={name: written[name] for name in stage.reads},
         outputs={},
         external=stage.outside(config),
@@ -256,7 +258,7 @@ def _tools(config: RunConfig, stage: Stage, done: StageRecord | None) -> Mapping
     if done is not None and any(asdict(config.container).values()):
         return done.tools
     python = stage.python(config)
-    return interpreter_tools(python, stage.tools) if python else manifest.tool_versions(stage.tools)
+    return interpreter_tools(python, stage.tools) if python else tool_versions(stage.tools)
 
 
 def _intact(run: RunDir, stage: Stage, done: StageRecord) -> bool:

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ssd_plugin.core.plugins import LoadedGate
 from ssd_plugin.core.text import visible
 from ssd_plugin.gating.calibration import Calibration
+from ssd_plugin.gating.discovery import LoadedGate
 from ssd_plugin.gating.verdict import GateStatus, JudgedGate, Outcome, PowerRow, Verdict, in_short
 
 _STYLES = {GateStatus.PASS: "green", GateStatus.BREACH: "bold red", GateStatus.INSUFFICIENT: "yellow"}

@@ -21,6 +21,7 @@ from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline import runner as pipeline
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.runner import LINE, STAGES, run_line
+from ssd_plugin.pipeline.stages import stage_module
 from ssd_plugin.recipes import load
 
 
@@ -171,7 +172,7 @@ def test_another_containers_tools_are_not_asked_for(
     config = apply_overrides(config, ["container.sample=vllm:1"])
     run_line(config, tmp_path, until="sample")
     stages.ran.clear()
-    monkeypatch.setattr(manifest, "tool_versions", lambda _: {"python": "3.12.0"})
+    monkeypatch.setattr(pipeline, "tool_versions", lambda _: {"python": "3.12.0"})
     run_line(config, tmp_path, until="train")
     assert stages.ran == ["filter", "train"]
     stages.ran.clear()
@@ -259,8 +260,8 @@ def test_every_stage_reads_only_what_an_earlier_one_wrote() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stages_code_version_covers_what_it_calls(stage: str) -> None:
-    names = {path.name for path in source_files(f"ssd_plugin.pipeline.stages.{stage}")}
-    assert f"{stage}.py" in names
+    names = {path.name for path in source_files(stage_module(stage))}
+    assert stage_module(stage).rpartition(".")[2] + ".py" in names
     assert {"run_directory.py", "jsonl.py", "errors.py", "schema.py"} <= names
 
 

@@ -9,8 +9,9 @@ from ssd_plugin.config.overrides import apply_overrides
 from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.errors import DependencyError
 from ssd_plugin.integrations.tracking import require
+from ssd_plugin.integrations.tracking.run import run_and_track
 from ssd_plugin.pipeline import rounds
-from ssd_plugin.pipeline.rounds import Generation, describe, run_rounds, stop_reason
+from ssd_plugin.pipeline.rounds import Generation, describe, stop_reason
 from ssd_plugin.recipes import load
 
 TASKS = 50
@@ -87,10 +88,10 @@ def test_a_finished_run_goes_to_the_trackers_and_keeps_its_status(
     config = apply_overrides(load("ssd_smollm2_135m")(), ["report.trackers=tensorboard"])
     monkeypatch.setattr(require.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(DependencyError, match="tensorboard"):
-        run_rounds(config, tmp_path)
+        run_and_track(config, tmp_path)
     assert ran == []
     monkeypatch.undo()
     monkeypatch.setattr(rounds, "run_line", run_line)
-    assert run_rounds(config, tmp_path) == 1
+    assert run_and_track(config, tmp_path) == (1, [tmp_path])
     assert ran == [tmp_path]
     assert "ssd: tracker tensorboard: DataError" in capfd.readouterr().err

@@ -58,9 +58,9 @@ def ssd_finetune(
         SystemExit: the verdict is not GO; its code is the verdict's (1 NO-GO, 2 INCONCLUSIVE, 3 ERROR).
     """
     sections = dict(locals())
-    from ssd_plugin.pipeline.rounds import run_rounds
+    from ssd_plugin.integrations.tracking.run import run_and_track
 
-    status = run_rounds(
+    status, _ = run_and_track(
         RunConfig(**{name: value for name, value in sections.items() if name != "run_dir"}), Path(run_dir)
     )
     if status:

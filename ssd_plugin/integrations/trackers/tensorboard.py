@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ssd_plugin.hooks.specs import hookimpl
+from ssd_plugin.core.plugins import hookimpl
 from ssd_plugin.integrations.tracking.require import require
 from ssd_plugin.integrations.tracking.tracker import TrackedRun, Tracker
 

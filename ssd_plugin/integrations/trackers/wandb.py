@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
-from ssd_plugin.hooks.specs import hookimpl
+from ssd_plugin.core.plugins import hookimpl
 from ssd_plugin.integrations.tracking.require import require
 from ssd_plugin.integrations.tracking.tracker import TrackedRun, Tracker
 

@@ -1,4 +1,7 @@
-"""`python -m ssd_plugin.integrations.tracking NAMES TRACKER RUN_DIR RUN_NAME PARENT_PID`: send one run to one tracker; answers in JSON."""
+"""Send one run to one tracker; answers in JSON.
+
+`python -m ssd_plugin.integrations.tracking NAMES TRACKER RUN_DIR RUN_NAME PARENT_PID`
+"""
 
 import json
 import os
@@ -8,7 +11,7 @@ from pathlib import Path
 
 from ssd_plugin.core.jsonl import read_json, sha256_json, write_json
 from ssd_plugin.core.parent_process import die_with
-from ssd_plugin.core.plugins import load_trackers
+from ssd_plugin.integrations.tracking.discovery import load_trackers
 from ssd_plugin.integrations.tracking.figures import tracked_run
 
 

@@ -1,6 +1,6 @@
 """Sends a finished run to its trackers. The verdict stands by then: whatever a tracker does is a line on stderr.
 
-Each tracker runs in a process of its own (`python -m ssd_plugin.integrations.tracking`), since it may hang, crash or end the interpreter.
+Each tracker runs in a process of its own (`python -m ssd_plugin.integrations.tracking`): it may hang or crash.
 `tracking/NAME.json` in the run directory keeps what was sent, so that a run that is continued unchanged is not sent again.
 """
 
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ssd_plugin.core.plugins import load_trackers
+from ssd_plugin.integrations.tracking.discovery import load_trackers
 
 PATIENCE = 600  # seconds for one tracker
 

@@ -1,4 +1,4 @@
-"""The line's stages, one file each; every one reads and writes named files of a run directory."""
+"""The stages of the pipeline, one file each; every one reads and writes named files of a run directory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,3 +11,9 @@ class StageReport:
 
     summary: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stage_module(name: str) -> str:
+    """The module of a stage, by name: the process that runs the stage imports it. The report's is the report's own, which reads
+    what the pipeline wrote and therefore stands above it."""
+    return "ssd_plugin.report.stage" if name == "report" else f"ssd_plugin.pipeline.stages.{name}"

@@ -1,4 +1,4 @@
-"""`python -m ssd_plugin.pipeline.stages RUN_DIR PARENT_PID DESCRIPTOR`: a host of stages; the line starts it, see `interpreters.py`."""
+"""A host of stages, for `pipeline/interpreters.py`: `python -m ssd_plugin.pipeline.stages RUN_DIR PARENT_PID DESCRIPTOR`."""
 
 import sys
 

@@ -21,6 +21,7 @@ from ssd_plugin.core.parent_process import die_with
 from ssd_plugin.core.stage_timing import account
 from ssd_plugin.errors import ResourceError, SsdError
 from ssd_plugin.pipeline.run_directory import STAGE_REPORT, RunDir
+from ssd_plugin.pipeline.stages import stage_module
 
 PR_SET_NAME = 15
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
@@ -72,7 +73,7 @@ def _run_stage(run: RunDir, name: str) -> int:
     """Run the stage; 0 and its report, or 3 and its error, in the run directory."""
     answer: dict[str, Any]
     try:
-        stage = importlib.import_module(f"ssd_plugin.pipeline.stages.{name}")
+        stage = importlib.import_module(stage_module(name))
         report = stage.run(run, config_from_json(run.read_config()))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         answer = {"summary": report.summary, "facts": report.facts, "peak_memory_mib": round(peak), "spent": account()}
@@ -88,7 +89,7 @@ def _run_stage(run: RunDir, name: str) -> int:
 
 
 def main(directory: str, parent: str, answers: str) -> int:
-    """The command line of `python -m ssd_plugin.pipeline.stages`: a run directory, the parent's process id, a descriptor to answer on."""
+    """The command line: a run directory, the parent's process id, a descriptor to answer on."""
     die_with(int(parent))
     with os.fdopen(int(answers), "w") as out:
         return serve(RunDir(Path(directory)), sys.stdin, out)

@@ -151,7 +151,7 @@ def world(tmp_path: Path) -> World:
 @pytest.fixture
 def check(world: World) -> Callable[..., GateResult]:
     """Run one built-in gate on two sides, with its default settings."""
-    from ssd_plugin.core.plugins import load_gates
+    from ssd_plugin.gating.discovery import load_gates
 
     def run(gate: str, baseline: Sequence[Result], candidate: Sequence[Result], **settings: Any) -> GateResult:
         found = load_gates()[gate].gate

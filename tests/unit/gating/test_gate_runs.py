@@ -15,10 +15,11 @@ import pytest
 
 from ssd_plugin.core.jsonl import sha256_file, write_json, write_jsonl
 from ssd_plugin.core.locks import LOCK
-from ssd_plugin.core.plugins import LoadedGate, Plugin, load_gates
+from ssd_plugin.core.plugins import Plugin
 from ssd_plugin.errors import ConfigError, DataError, GateError, PluginError
 from ssd_plugin.evidence.gate_run import judge_and_record
 from ssd_plugin.gating import run as run_module
+from ssd_plugin.gating.discovery import LoadedGate, load_gates
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
 from ssd_plugin.gating.inputs import load_side
 from ssd_plugin.gating.output_lock import held
