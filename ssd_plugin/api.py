@@ -142,7 +142,7 @@ def promote(
 
 
 def simulate(seed: int = 0) -> Mapping[str, Any]:
-    """The paper's toy of the precision-exploration conflict, with the figures of `ssd simulate`: best decoding, sweep, rollouts."""
+    """The paper's toy of the precision-exploration conflict, with what `ssd simulate` prints: best decoding, sweep, rollouts."""
     from ssd_plugin.report.toy_page import simulate as simulated
 
     return simulated(seed)[0]

@@ -1,4 +1,4 @@
-"""The one tree of settings. Every default stands here once; `settings.py` loads overrides into it.
+"""The one tree of settings. Every default stands here once; `overrides.py` loads overrides into it.
 
 No `from __future__ import annotations` here or in recipes: nemo-run reads these annotations at run time.
 """
@@ -12,7 +12,7 @@ MAX_ROUNDS = 20
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
-    """Refuse a field's value; `settings.py` puts the section's path before the field's name."""
+    """Refuse a field's value; `overrides.py` puts the section's path before the field's name."""
     if not condition:
         raise ConfigError(f"{name} = {value!r} is not allowed; allowed: {allowed}")
 
@@ -327,7 +327,7 @@ class ContainerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One run of the line: `recipes/` returns these, `settings.py` overrides them, `config.json` keeps them.
+    """One run of the line: `recipes/` returns these, `overrides.py` overrides them, `config.json` keeps them.
 
     `rounds`: how often the line is repeated at most, each time from the last round's candidate.
     """

@@ -142,7 +142,7 @@ def _refuse_others(folder: Path, digests: Mapping[str, str], verdict: Verdict) -
     """A file that nobody signed must not lie among those that somebody did. Judged files may: they are checked by digest."""
     judged = {Path(os.path.normpath(s.path)) for s in verdict.subjects if s.role not in ("model", "baseline_model")}
     known = {*map(Path, digests), Path(ENVELOPE), Path(BUNDLE), *judged}
-    lock = folder / LOCK  # the gate run's own (`gating/holding.py`), as long as nothing is in it
+    lock = folder / LOCK  # the gate run's own (`gating/output_lock.py`), as long as nothing is in it
     if lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0:
         known.add(Path(LOCK))
     for path in sorted(folder.rglob("*")):

@@ -9,6 +9,7 @@ import pytest
 from ssd_plugin.cli.main import COMMANDS, cli
 from ssd_plugin.config.overrides import apply_overrides
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.core.plugins import PROJECT
 from ssd_plugin.hooks import specs
 from ssd_plugin.recipes import load, names
 
@@ -92,7 +93,7 @@ def test_the_commands_of_ci_say_their_exit_status(name: str) -> None:
 
 
 def test_every_hook_is_in_the_plugin_guide() -> None:
-    hooks = [name for name, item in vars(specs).items() if hasattr(item, f"{specs.PROJECT}_spec")]
+    hooks = [name for name, item in vars(specs).items() if hasattr(item, f"{PROJECT}_spec")]
     assert {"ssd_gates", "ssd_trackers"} <= set(hooks)
     guide = (ROOT / "docs/plugin-guide.md").read_text()
     assert [name for name in hooks if f"def {name}()" not in guide] == []

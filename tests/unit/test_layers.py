@@ -1,5 +1,6 @@
 """The map of the layers in the documentation is the contract that `make check` holds, and the contract names every package."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +13,7 @@ PAGE = (ROOT / "docs/architecture.md").read_text()
 
 def test_the_map_is_the_contract() -> None:
     drawn = set(re.findall(r"^  (\w+) --> (\w+)$", PAGE, re.MULTILINE))
-    assert drawn == {(a, b) for above, below in zip(LAYERS, LAYERS[1:], strict=False) for a in above for b in below}
+    assert drawn == {(a, b) for above, below in itertools.pairwise(LAYERS) for a in above for b in below}
 
 
 def test_the_contract_names_every_package_and_the_page_tells_of_each() -> None:
