@@ -1,34 +1,29 @@
 """Judge, then write the evidence: what `ssd gate` and the line's gate stage both do."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ssd_plugin.evidence.programs import ProgramKey, key_of
 from ssd_plugin.evidence.write import write_evidence
+from ssd_plugin.gating.gate import Side
 from ssd_plugin.gating.isolation import Answer
 from ssd_plugin.gating.output_lock import held
 from ssd_plugin.gating.request import GateRequest
 from ssd_plugin.gating.run import load_bench, run_gates
 from ssd_plugin.gating.verdict import PowerRow, Verdict
-from ssd_plugin.tasks.schema import read_results
 from ssd_plugin.trust.keyless import Keyless, require_credential
 from ssd_plugin.trust.signing import load_private_key
 
 
-def finding_programs(verdict: Verdict, out: Path) -> dict[ProgramKey, str]:
-    """The generated programs that findings point at, read again from the judged result files."""
+def finding_programs(verdict: Verdict, sides: Sequence[Side]) -> dict[ProgramKey, str]:
+    """The generated programs that findings point at, of the rows that were judged."""
     wanted = {key_of(finding) for gate in verdict.gates for finding in gate.result.findings}
-    programs: dict[ProgramKey, str] = {}
-    for subject in verdict.subjects:
-        side, _, kind = subject.role.rpartition("_")
-        if kind != "results" or not any(key[0] == side for key in wanted):
-            continue
-        for row in read_results(Path(os.path.normpath(out / subject.path))):
-            key = (side, row.task_id, row.sample_id)
-            if key in wanted:
-                programs[key] = row.program or row.completion
-    return programs
+    return {
+        key: row.program or row.completion
+        for side in sides
+        for row in side.rows
+        if (key := (side.role, row.task_id, row.sample_id)) in wanted
+    }
 
 
 def judge_and_record(
@@ -52,7 +47,8 @@ def judge_and_record(
         require_credential()
     load_bench(request.policy)  # a policy that cannot be used is refused before there is a directory to hold
     with held(request.out):
-        verdict = run_gates(request, on_power=on_power, on_gate=on_gate)
-        programs = finding_programs(verdict, request.out)
+        sides: list[Side] = []
+        verdict = run_gates(request, on_power=on_power, on_gate=on_gate, on_sides=sides.extend)
+        programs = finding_programs(verdict, sides)
         write_evidence(verdict, out=request.out, programs=programs, sign_key=sign_key, keyless=keyless)
     return verdict

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.held_inputs import HeldInputs
 from ssd_plugin.gating.inputs import load_side
 from ssd_plugin.gating.isolation import Job, run_apart
 from ssd_plugin.gating.policy import Policy
@@ -214,7 +215,9 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         DataError: fewer than two samples a task.
     """
     bench = load_bench(policy)
-    side = load_side("baseline", baseline, tasks, work, regrade=bench.policy.regrade)
+    held = HeldInputs(work / "inputs", work)
+    with held.naming_sources():
+        side = load_side("baseline", baseline, tasks, held, regrade=bench.policy.regrade)
     if side.samples_per_task < 2:
         raise DataError(f"{baseline}: calibration needs two samples a task or more; it has {side.samples_per_task}")
     context = _context(bench, side, tasks, work)

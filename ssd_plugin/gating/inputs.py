@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from ssd_plugin.core.jsonl import sha256_json
 from ssd_plugin.errors import DataError
 from ssd_plugin.gating.gate import Side
+from ssd_plugin.gating.held_inputs import HeldInputs
 from ssd_plugin.grading.grader import read_graded, score_file
-from ssd_plugin.grading.result_files import sidecar
+from ssd_plugin.grading.result_files import GradedRun, sidecar
+from ssd_plugin.grading.rows import is_of_its_completion
+from ssd_plugin.tasks.benchmarks import load_tasks
 from ssd_plugin.tasks.files import read_rows
 
 GRADED = "graded"  # the folder of the evidence directory in which sides are graded
@@ -18,31 +22,51 @@ def _is_result_file(path: Path) -> bool:
     raise DataError(f"{path}: holds no samples")
 
 
-def load_side(role: str, path: Path, tasks: Path, out: Path, *, regrade: bool) -> Side:
-    """The graded side. A result file counts only with a sidecar that matches it and the tasks; anything else is graded now,
-    into `out`/graded, in the sandbox.
+def load_side(role: str, path: Path, tasks: Path, held: HeldInputs, *, regrade: bool) -> Side:
+    """The graded side, read from copies in `held`. A result file counts only with a sidecar that matches it and the tasks, and
+    if each row's program is the one in its completion; anything else is graded now, into `held.out`/graded, in the sandbox.
 
     Raises:
         DataError: unreadable, empty, malformed, ids that the tasks do not have.
         SandboxError: the sandbox cannot be trusted.
     """
-    if _is_result_file(path) and not regrade:
+    given = held.copy(path)
+    if _is_result_file(given) and not regrade and sidecar(path).is_file():
+        held.copy(sidecar(path), beside=given)
         try:
-            run = read_graded(path, tasks=tasks)
+            run = read_graded(given, tasks=tasks)
         except DataError:
-            pass  # no sidecar, or not of this file and these tasks: the samples in it are graded again
+            pass  # its sidecar is not of this file and these tasks: the samples in it are graded again
         else:
-            return Side(role=role, results=path, rows=tuple(run.rows), meta=run.meta, regraded=False)
-    results = out / GRADED / f"{role}.results.jsonl"
+            if _are_of_their_completions(run, tasks):
+                return _held_side(role, given, run, held, regraded=False)
+    results = held.out / GRADED / f"{role}.results.jsonl"
     if results.parent.is_symlink():
         raise DataError(
             f"{results.parent}: is a link; the evidence is written into a folder of its own, delete the link"
         )
-    score_file(
-        tasks, path, results, resume=not regrade
-    )  # of the user's own file, so that what is wrong in it is said of that file
-    run = read_graded(results, tasks=tasks, samples=path)  # which may not have changed while it was graded
-    return Side(role=role, results=results, rows=tuple(run.rows), meta=run.meta, regraded=True)
+    written = score_file(tasks, given, results, resume=not regrade)
+    graded = held.copy(results)
+    held.copy(sidecar(results), beside=graded)
+    run = read_graded(graded, tasks=tasks, samples=given)
+    if sha256_json(run.meta) != sha256_json(written.meta):
+        raise DataError(f"{results}: was changed after it was graded; leave it alone and run ssd gate again")
+    side = _held_side(role, graded, run, held, regraded=True)
+    if path != results:
+        held.judge(f"{role}_samples", given)
+    return side
+
+
+def _are_of_their_completions(run: GradedRun, tasks: Path) -> bool:
+    """Rows of no task are left to the integrity gate, which names them."""
+    by_id = {task.task_id: task for task in load_tasks(tasks)}
+    return all(is_of_its_completion(row, by_id[row.task_id]) for row in run.rows if row.task_id in by_id)
+
+
+def _held_side(role: str, results: Path, run: GradedRun, held: HeldInputs, *, regraded: bool) -> Side:
+    held.judge(f"{role}_results", results)
+    held.judge(f"{role}_sidecar", sidecar(results))
+    return Side(role=role, results=results, rows=tuple(run.rows), meta=run.meta, regraded=regraded)
 
 
 def drop_other_sides(out: Path, judged: Iterable[Path]) -> None:

@@ -20,6 +20,7 @@ from ssd_plugin.core.plugins import Plugin
 from ssd_plugin.errors import ConfigError, GateError, PluginError, SsdError
 from ssd_plugin.gating.discovery import LoadedGate, load_gates
 from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.held_inputs import HeldInputs
 from ssd_plugin.gating.held_model import HeldModel, hold_all, model_subjects, require_untouched
 from ssd_plugin.gating.inputs import drop_other_sides, load_side
 from ssd_plugin.gating.interim_looks import default_ledger, identify, record_look, weights_identity
@@ -41,7 +42,6 @@ from ssd_plugin.gating.verdict import (
     decide,
     write_verdict,
 )
-from ssd_plugin.grading.result_files import sidecar
 from ssd_plugin.tasks.benchmarks import load_tasks
 
 VERDICT = "verdict.json"
@@ -89,49 +89,36 @@ def load_bench(reference: str) -> Bench:
     return Bench(policy=policy, gates=gates, settings=settings, plugins=tuple(plugins.values()))
 
 
-def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float) -> GateContext:
-    """Read the tasks and grade or read every side.
+def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float, held: HeldInputs) -> GateContext:
+    """Read the tasks and grade or read every side, all from copies in `held`.
 
     Raises:
         SsdError: a file is missing or malformed, or the sandbox cannot be trusted.
     """
-    tasks = tuple(load_tasks(request.tasks))
+    tasks = held.copy(request.tasks)
+    held.judge("tasks", tasks)
+    training = tuple(held.copy(path) for path in request.training)
+    for path in training:
+        held.judge("training", path)
 
     def side(role: str, path: Path) -> Side:
-        return load_side(role, path, request.tasks, request.out, regrade=policy.regrade)
+        return load_side(role, path, tasks, held, regrade=policy.regrade)
 
     baseline, candidate = side("baseline", request.baseline), side("candidate", request.candidate)
     return GateContext(
-        tasks=tuple(task for task in tasks if task.task_id not in baseline.set_aside),
+        tasks=tuple(task for task in load_tasks(tasks) if task.task_id not in baseline.set_aside),
         baseline=baseline,
         candidate=candidate,
         origin=None if request.origin is None else side("origin", request.origin),
         model=request.model,
         baseline_model=request.baseline_model,
-        training=request.training,
-        tasks_path=request.tasks,
+        training=training,
+        tasks_path=tasks,
         work=work,
         alpha=alpha,
         sandbox=policy.sandbox,
         memo=ProgramMemo(),
     )
-
-
-def _subject(role: str, path: Path, out: Path) -> Subject:
-    return Subject(role=role, path=os.path.relpath(path, out), sha256=sha256_file(path), size=path.stat().st_size)
-
-
-def _subjects(request: GateRequest, context: GateContext) -> tuple[Subject, ...]:
-    found = [_subject("tasks", request.tasks, request.out)]
-    found += [_subject("training", path, request.out) for path in request.training]
-    named = {"baseline": request.baseline, "candidate": request.candidate, "origin": request.origin}
-    for side in context.sides:
-        source = named[side.role]
-        found.append(_subject(f"{side.role}_results", side.results, request.out))
-        found.append(_subject(f"{side.role}_sidecar", sidecar(side.results), request.out))
-        if source is not None and source != side.results:
-            found.append(_subject(f"{side.role}_samples", source, request.out))
-    return tuple(found)
 
 
 def _require_own_samples(request: GateRequest, subjects: Sequence[Subject]) -> None:
@@ -163,18 +150,6 @@ def _require_other_origin(context: GateContext) -> None:
     candidate = _programs(context.candidate)
     if candidate == _programs(context.origin) != _programs(context.baseline):
         raise GateError("the origin's programs are the candidate's own: name the samples of generation 0 with --origin")
-
-
-def _require_unchanged(before: Sequence[Subject], now: Sequence[Subject]) -> None:
-    """What the verdict names by digest must be what the gates looked at.
-
-    Raises:
-        GateError: names the first file that is another one than before the gates ran.
-    """
-    if changed := sorted(set(before) ^ set(now), key=lambda subject: (subject.role, subject.path)):
-        raise GateError(
-            f"{changed[0].role} {changed[0].path}: was changed while the gates ran; leave it alone and run ssd gate again"
-        )
 
 
 def _tools(bench: Bench) -> tuple[Tool, ...]:
@@ -285,10 +260,12 @@ def run_gates(
     *,
     on_power: Callable[[Sequence[PowerRow]], None] = lambda _: None,
     on_gate: Callable[[str, Answer], None] = lambda *_: None,
+    on_sides: Callable[[Sequence[Side]], None] = lambda _: None,
 ) -> Verdict:
     """Judge the candidate and write `out`/verdict.json; the caller holds `out` (`holding.held`).
 
-    `on_power` hears the power table before any gate sees the candidate; `on_gate` each gate as it ends. Once the policy is
+    `on_power` hears the power table before any gate sees the candidate; `on_gate` each gate as it ends; `on_sides` the sides
+    as they are judged. Once the policy is
     read, whatever prevents a judgement (unreadable sides, a sandbox that cannot be trusted, no looks left) is an ERROR verdict.
 
     Raises:
@@ -302,7 +279,7 @@ def run_gates(
         with ExitStack() as stack:
             given = resolve(request)
             models = hold_all({"model": given.model, "baseline_model": given.baseline_model}, work / "models", stack)
-            verdict = _run(bench, given, models, work, on_power, on_gate)
+            verdict = _run(bench, given, models, work, on_power, on_gate, on_sides)
     except SsdError as error:
         verdict = _verdict(bench, (), _no_look(bench.policy), reason=" ".join(str(error).split()))
     finally:
@@ -318,17 +295,20 @@ def _run(
     work: Path,
     on_power: Callable[[Sequence[PowerRow]], None],
     on_gate: Callable[[str, Answer], None],
+    on_sides: Callable[[Sequence[Side]], None],
 ) -> Verdict:
     policy = bench.policy
-    held = {role: one.directory for role, one in models.items()}
-    context = replace(
-        load_context(request, policy, work, policy.alpha / policy.looks),
-        model=held.get("model"),
-        baseline_model=held.get("baseline_model"),
-        holder=os.getpid(),
-    )
-    inputs = _subjects(request, context)
-    subjects = (*inputs, *model_subjects(models))
+    directories = {role: one.directory for role, one in models.items()}
+    held = HeldInputs(work / "inputs", request.out)
+    with held.naming_sources():
+        context = replace(
+            load_context(request, policy, work, policy.alpha / policy.looks, held),
+            model=directories.get("model"),
+            baseline_model=directories.get("baseline_model"),
+            holder=os.getpid(),
+        )
+    on_sides(context.sides)
+    subjects = (*held.subjects(), *model_subjects(models))
     _require_own_samples(request, subjects)
     _require_other_origin(context)
     drop_other_sides(request.out, [request.out / one.path for one in subjects])
@@ -347,7 +327,8 @@ def _run(
         else GateResult(gate=name, status=GateStatus.INSUFFICIENT, reason=_NOT_RUN)
         for name, found in bench.gates.items()
     }
-    _require_unchanged(inputs, _subjects(request, context))
+    results = {name: replace(result, reason=held.by_source(result.reason)) for name, result in results.items()}
+    held.require_untouched()
     require_untouched(models)
     judged = judge(bench, results, {name: answer.seconds for name, answer in answers.items()})
     return _verdict(bench, judged, looks, subjects=subjects, sandbox=weakest_tier(context.sides), power=power)

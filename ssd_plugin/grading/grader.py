@@ -6,6 +6,7 @@ with a CPU limit calibrated on the task's reference, before the timeout counts.
 """
 
 import functools
+import hashlib
 import os
 import secrets
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any, Self
 
 from ssd_plugin import __version__
 from ssd_plugin.core.files import refuse_special
-from ssd_plugin.core.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.seen import Seen
 from ssd_plugin.core.stage_timing import spent
@@ -25,12 +26,12 @@ from ssd_plugin.core.values import decode
 from ssd_plugin.errors import DataError, SandboxError
 from ssd_plugin.grading.broken_tasks import usable
 from ssd_plugin.grading.canaries import run_canaries
-from ssd_plugin.grading.extract import build_program
 from ssd_plugin.grading.grading_key import grading_key
 from ssd_plugin.grading.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
 from ssd_plugin.grading.preload import worth_loading
 from ssd_plugin.grading.proof import lacks_proof
 from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, sidecar
+from ssd_plugin.grading.rows import program_of, require_own
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
@@ -62,7 +63,8 @@ class GradeOptions:
 @dataclass(frozen=True, kw_only=True)
 class ScoreSummary:
     """What `score_file` did: statuses over samples, how many were kept from an earlier run that was cut off. `set_aside`: why
-    tasks of a published benchmark are broken, by id; neither they nor their samples count in anything here."""
+    tasks of a published benchmark are broken, by id; neither they nor their samples count in anything here. `meta` is what
+    it wrote into the sidecar."""
 
     out: Path
     tier: SandboxTier
@@ -74,6 +76,7 @@ class ScoreSummary:
     canaries: int
     weak_oracle_tasks: int
     set_aside: Mapping[str, str]
+    meta: Mapping[str, Any]
 
 
 class Grading:
@@ -130,10 +133,10 @@ class Grading:
             resumed = len(partial)
             with spent("programs"):
                 _grade(boundary, samples, partial, self._options)
-            counts = _write_rows(out, partial, samples, boundary.tasks, total)
+            counts, digest = _write_rows(out, partial, samples, boundary.tasks, total)
         meta |= {"tier_notes": list(boundary.notes)}
         meta |= {"canaries": {"passed": boundary.canaries, "total": boundary.canaries}}
-        meta |= {"counts": counts, "results_sha256": sha256_file(out)}
+        meta |= {"counts": counts, "results_sha256": digest}
         write_json(sidecar(out), meta)
         partial.remove()
         return ScoreSummary(
@@ -147,6 +150,7 @@ class Grading:
             canaries=boundary.canaries,
             weak_oracle_tasks=meta["weak_oracle_tasks"],
             set_aside=boundary.set_aside,
+            meta=meta,
         )
 
     def _raise_boundary(self) -> "_Boundary":
@@ -198,30 +202,22 @@ def score_file(
 
 def _write_rows(
     out: Path, partial: PartialFile, samples: Path, by_id: Mapping[str, Task], total: int
-) -> dict[str, int]:
-    """The result file, whole; returns how many rows have each status."""
+) -> tuple[dict[str, int], str]:
+    """The result file, whole; returns how many rows have each status, and the digest of what was written."""
     if len(partial) != total:
         raise SandboxError(f"{len(partial)} of {total} samples were graded; run the same command again")
-    counts = dict.fromkeys((status.value for status in Status), 0)
+    counts, digest = dict.fromkeys((status.value for status in Status), 0), hashlib.sha256()
 
     def counted() -> Iterator[JsonObject]:
         own = (sample for sample in read_samples(samples) if sample.task_id in by_id)  # not those of tasks set aside
         for sample, row in zip(own, partial.rows(total), strict=True):
-            _require_own(row, sample, by_id[sample.task_id], out)
+            require_own(row, sample, by_id[sample.task_id], out)
             counts[row["status"]] += 1
+            digest.update(f"{dumps(row)}\n".encode())  # not of the file, in whose place another may stand by now
             yield row
 
     write_jsonl(out, counted())
-    return counts
-
-
-def _require_own(row: JsonObject, sample: Sample, task: Task, out: Path) -> None:
-    """Refuse a row that is not the grade of this very sample and program."""
-    claimed = row.get("task_id"), row.get("sample_id"), row.get("completion"), row.get("program")
-    if claimed != (sample.task_id, sample.sample_id, sample.completion, _program(sample, task) or ""):
-        raise DataError(
-            f"{out}: its row for sample {sample.sample_id!r} of task {sample.task_id!r} is not about that sample; grade again"
-        )
+    return counts, digest.hexdigest()
 
 
 def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
@@ -335,11 +331,6 @@ def _pending(samples: Path, tasks: Mapping[str, Task], skip: Callable[[int], boo
             yield number, sample
 
 
-def _program(sample: Sample, task: Task) -> str | None:
-    entry_point = getattr(task.check, "entry_point", "")
-    return build_program(sample.completion, prompt=task.prompt, entry_point=entry_point, thinking=sample.thinking)
-
-
 def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObject:
     return Result(
         task_id=sample.task_id,
@@ -365,7 +356,7 @@ def _grade(boundary: _Boundary, samples: Path, partial: PartialFile, options: Gr
 
     def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
         for number, sample in _pending(samples, by_id, partial.__contains__):
-            program = _program(sample, by_id[sample.task_id])
+            program = program_of(sample, by_id[sample.task_id])
             if why := boundary.unproven.get(sample.task_id):
                 record(number, sample, program, Judgement(status=Status.INFRA, detail=why))
             elif program is None:
@@ -381,7 +372,7 @@ def _grade(boundary: _Boundary, samples: Path, partial: PartialFile, options: Gr
     calibrated: dict[str, Limits] = {}
     for number, sample in _pending(samples, by_id, lambda number: number not in again):
         task = by_id[sample.task_id]
-        program = _program(sample, task) or ""
+        program = program_of(sample, task) or ""
         if task.task_id not in calibrated:
             calibrated[task.task_id] = pool.alone(functools.partial(_calibrate, task, options))
         limits = calibrated[task.task_id]

@@ -13,6 +13,7 @@ from ssd_plugin.gating.gate import GateContext, Side
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest
 from ssd_plugin.gating.verdict import GateResult
+from ssd_plugin.grading.rows import program_of
 from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task
 
 DOMAINS = ("strings", "lists", "numbers", "dates")
@@ -96,7 +97,13 @@ class World:
     def write(self, name: str, rows: Sequence[Result], **meta: Any) -> Path:
         """The rows as side `name`, which says so in every answer: sides that answer the same compare nothing."""
         path = self.root / f"{name}.jsonl"
-        write_jsonl(path, (replace(row, completion=f"{row.completion}# {name}\n").to_json() for row in rows))
+        by_id = {task.task_id: task for task in self.tasks}
+
+        def said(row: Result) -> Result:
+            row = replace(row, completion=f"{row.completion}# {name}\n")
+            return replace(row, program=program_of(row, by_id.get(row.task_id, self.tasks[0])) or "")
+
+        write_jsonl(path, (said(row).to_json() for row in rows))
         write_json(path.with_name(path.name + ".meta.json"), {**self.meta(path), **meta})
         return path
 

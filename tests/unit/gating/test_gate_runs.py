@@ -21,12 +21,15 @@ from ssd_plugin.evidence.gate_run import judge_and_record
 from ssd_plugin.gating import run as run_module
 from ssd_plugin.gating.discovery import LoadedGate, load_gates
 from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
+from ssd_plugin.gating.held_inputs import HeldInputs
 from ssd_plugin.gating.inputs import load_side
 from ssd_plugin.gating.output_lock import held
 from ssd_plugin.gating.run import run_gates
 from ssd_plugin.gating.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
+from ssd_plugin.grading.grader import ScoreSummary
 from ssd_plugin.grading.judge import Judgement
 from ssd_plugin.grading.result_files import sidecar
+from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.tasks import benchmarks
 from ssd_plugin.tasks.schema import Result, Status, read_results
 
@@ -170,7 +173,8 @@ def test_the_same_answers_on_both_sides_compare_nothing(
     write_jsonl(copies[0], (row.to_json() for row in rows))
     write_jsonl(copies[1], (row.to_json() for row in reversed(rows)))
     write_jsonl(copies[2], (replace(row, sample_id=f"new-{row.sample_id}").to_json() for row in rows))
-    write_jsonl(copies[3], (row.to_json() for row in [replace(rows[0], completion="else"), *rows[1:]]))
+    another = replace(rows[0], completion="pass\n", program="pass\n")
+    write_jsonl(copies[3], (row.to_json() for row in [another, *rows[1:]]))
     for copy in copies:
         write_json(sidecar(copy), world.meta(copy))
     for other in (side, *copies[:3]):
@@ -275,11 +279,11 @@ def test_sides_that_were_graded_otherwise_are_an_error(
 
 
 def test_samples_that_change_while_they_are_graded_are_refused(
-    world: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = world.write("samples", tools.make_rows(world.tasks))
 
-    def score(tasks: Path, path: Path, results: Path) -> None:
+    def score(tasks: Path, path: Path, results: Path, *, resume: bool) -> None:
         results.parent.mkdir(parents=True)
         results.write_bytes(path.read_bytes())
         write_json(sidecar(results), world.meta(results) | {"samples_sha256": sha256_file(path)})
@@ -287,7 +291,9 @@ def test_samples_that_change_while_they_are_graded_are_refused(
 
     monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
     with pytest.raises(DataError, match="is not about this samples file"):
-        load_side("candidate", samples, world.tasks_path, world.root / "out", regrade=True)
+        load_side(
+            "candidate", samples, world.tasks_path, HeldInputs(tmp_path / "held", world.root / "out"), regrade=True
+        )
 
 
 OVERRIDE = '\n[[overrides]]\ngate = "lint"\nreason = "known"\nexpires = {}\n[gates.lint]\ntier = "critical"\n'
@@ -423,7 +429,7 @@ def swaps_weights(context: GateContext, settings: NoSettings) -> GateResult:
 
 
 def swaps_samples(context: GateContext, settings: NoSettings) -> GateResult:
-    sidecar(context.candidate.results).write_text("{}")
+    sidecar(Path(os.environ["WORLD"]) / "candidate.jsonl").write_text("{}")
     return GateResult(gate="probe", status=GateStatus.PASS, reason="fine")
 
 
@@ -435,6 +441,7 @@ def test_what_changes_while_the_gates_look_is_an_error(
     world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: Any, what: str
 ) -> None:
     _plant(monkeypatch, check)
+    monkeypatch.setenv("WORLD", str(world.root))
     (tmp_path / "policy.toml").write_text(POLICY + '\n[gates.probe]\ntier = "critical"\n')
     model = _model(tmp_path / "model", b"judged")
     sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
@@ -445,7 +452,7 @@ def test_what_changes_while_the_gates_look_is_an_error(
 
 def exchanges_and_puts_back(context: GateContext, settings: NoSettings) -> GateResult:
     """Another model is where the judged one was while the gate looks."""
-    place = context.tasks_path.parent / "model"
+    place = Path(os.environ["WORLD"]) / "model"
     aside = place.rename(place.with_name("aside"))
     _model(place, b"shown")
     assert context.model is not None
@@ -461,11 +468,85 @@ def test_a_model_that_is_exchanged_and_put_back_is_judged_as_it_was_digested(
     world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _plant(monkeypatch, exchanges_and_puts_back)
+    monkeypatch.setenv("WORLD", str(world.root))
     (tmp_path / "policy.toml").write_text(POLICY + '\n[gates.probe]\ntier = "critical"\n')
     model = _model(tmp_path / "model", b"judged")
     sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
     verdict = run_gates(world.request(*sides, str(tmp_path / "policy.toml"), model=model))
     assert {one.result.gate: one.result.reason for one in verdict.gates}["probe"] == "saw b'judged'"
+
+
+INPUTS: dict[str, Callable[[GateContext], Path]] = {
+    "tasks.jsonl": lambda context: context.tasks_path,
+    "training.jsonl": lambda context: context.training[0],
+    "candidate.jsonl": lambda context: context.candidate.results,
+    "candidate.jsonl.meta.json": lambda context: sidecar(context.candidate.results),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_inputs_that_are_exchanged_and_put_back_are_judged_as_they_were_digested(
+    world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def look(context: GateContext, settings: NoSettings) -> GateResult:
+        place = world.root / name
+        judged = place.read_bytes()
+        place.write_bytes(b"exchanged")
+        seen = INPUTS[name](context).read_bytes()
+        place.write_bytes(judged)
+        status = GateStatus.PASS if seen == judged else GateStatus.BREACH
+        return GateResult(gate="probe", status=status, reason="looked")
+
+    _plant(monkeypatch, look)
+    (tmp_path / "policy.toml").write_text(POLICY + '\n[gates.probe]\ntier = "critical"\n')
+    write_jsonl(tmp_path / "training.jsonl", [{"prompt": "trained on"}])
+    sides = [world.write(name, tools.make_rows(world.tasks)) for name in ("baseline", "candidate")]
+    request = world.request(*sides, str(tmp_path / "policy.toml"), training=(tmp_path / "training.jsonl",))
+    verdict = run_gates(request)
+    assert {one.result.gate: one.result.status for one in verdict.gates}["probe"] is GateStatus.PASS, verdict.reason
+    for one in verdict.subjects:
+        assert one.sha256 == sha256_file(request.out / one.path), one.role
+
+
+def test_grades_exchanged_right_after_grading_are_refused(
+    world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = world.write("samples", tools.make_rows(world.tasks))
+
+    def score(tasks: Path, path: Path, results: Path, *, resume: bool) -> ScoreSummary:
+        results.parent.mkdir(parents=True)
+        results.write_bytes(path.read_bytes())
+        meta = world.meta(results) | {"samples_sha256": sha256_file(path)}
+        results.write_text(results.read_text().replace('"fail"', '"pass"'))
+        write_json(sidecar(results), meta | {"results_sha256": sha256_file(results)})
+        return ScoreSummary(
+            out=results, tier=SandboxTier.NAMESPACES, tier_notes=(), samples=1, tasks=1, counts={}, resumed=0,
+            canaries=1, weak_oracle_tasks=0, meta=meta,
+        )  # fmt: skip
+
+    monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
+    inputs = HeldInputs(tmp_path / "held", world.root / "out")
+    with pytest.raises(DataError, match="was changed after it was graded"):
+        load_side("candidate", samples, world.tasks_path, inputs, regrade=True)
+
+
+@pytest.mark.parametrize("of", ["another program", "nothing"])
+def test_a_result_file_whose_grades_are_of_other_programs_is_graded_again(
+    world: Any, tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    path = world.write("candidate", tools.make_rows(world.tasks))
+    rows = list(read_results(path))
+    rows[3] = replace(rows[3], program="def solve(values):\n    return 6\n" if of == "another program" else "")
+    write_jsonl(path, (row.to_json() for row in rows))
+    write_json(sidecar(path), world.meta(path))
+
+    def score(tasks: Path, samples: Path, results: Path, *, resume: bool) -> ScoreSummary:
+        raise DataError("graded again")
+
+    monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
+    inputs = HeldInputs(tmp_path / "held", world.root / "out")
+    with pytest.raises(DataError, match="graded again"):
+        load_side("candidate", path, world.tasks_path, inputs, regrade=False)
 
 
 def _model(folder: Path, weights: bytes) -> Path:
