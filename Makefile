@@ -31,6 +31,12 @@ test: $(STAMP)
 fuzz: $(STAMP)
 	SSD_FUZZ_SECONDS=$${SSD_FUZZ_SECONDS:-1800} $(BIN)/python -m pytest -q --timeout 0 tests/fuzz
 
+# Wheel and sdist of the last commit, the same bytes every time: `sha256sum -c SHA256SUMS` in dist/.
+.PHONY: wheel
+wheel: $(STAMP)
+	rm -rf dist
+	$(BIN)/python .ci/wheel.py dist
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

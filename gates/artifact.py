@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from ssd_plugin.config.parsing import Matching
 from ssd_plugin.gating.chat_template import named_templates, render_trouble, templates, templates_digest
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.model_files import inspect_directory, problem
@@ -12,14 +14,16 @@ from ssd_plugin.gating.tokenizer_files import differences, read_tokenizer
 from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus
 from ssd_plugin.hooks.specs import hookimpl
 
+Digest = Annotated[str, Matching("[0-9a-f]{64}", "a SHA-256 digest, 64 hex digits in lower case")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """`approved_templates`, `approved_tokenizers`: SHA-256 digests that are accepted besides the baseline's; the breach's message
     gives the digest to approve."""
 
-    approved_templates: tuple[str, ...] = ()
-    approved_tokenizers: tuple[str, ...] = ()
+    approved_templates: tuple[Digest, ...] = ()
+    approved_tokenizers: tuple[Digest, ...] = ()
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -5,9 +5,11 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+from ssd_plugin.config.parsing import Within
 from ssd_plugin.gating.draws import Draws, draws, fewest
-from ssd_plugin.gating.gate import Gate, GateContext
+from ssd_plugin.gating.gate import Gate, GateContext, Margin
 from ssd_plugin.gating.paired import compare, conclude, unmeasured
 from ssd_plugin.gating.verdict import GateResult, Measurement
 from ssd_plugin.hooks.specs import hookimpl
@@ -27,11 +29,11 @@ class Settings:
     among passing programs must remain; `damage_margin`: tolerated rise of samples that do not parse, and of cut-off or empty
     ones; `length_margin`: tolerated change of an answer's length, in doublings."""
 
-    k: int = 5
-    pass_at_k_margin: float = 0.06
-    distinct_share: float = 0.8
-    damage_margin: float = 0.04
-    length_margin: float = 0.5
+    k: Annotated[int, Within(1, 5000)] = 5
+    pass_at_k_margin: Margin = 0.06
+    distinct_share: Margin = 0.8
+    damage_margin: Margin = 0.04
+    length_margin: Margin = 0.5
 
 
 def _compare_pass_at_k(context: GateContext, sides: tuple[Draws, Draws], settings: Settings) -> Measurement:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from ssd_plugin.config.parsing import Within
 from ssd_plugin.core.jsonl import read_jsonl
 from ssd_plugin.errors import DataError
-from ssd_plugin.gating.gate import Gate, GateContext
+from ssd_plugin.gating.gate import Gate, GateContext, Share
 from ssd_plugin.gating.paired import conclude, refuse
 from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement
 from ssd_plugin.hooks.specs import hookimpl
@@ -21,9 +23,9 @@ class Settings:
     that with the training data; `template_share`: wording that at least this share of the tasks has in common is a template and
     does not count."""
 
-    n: int = 10
-    max_share: float = 0.02
-    template_share: float = 0.05
+    n: Annotated[int, Within(1, 1000)] = 10
+    max_share: Share = 0.02
+    template_share: Share = 0.05
 
 
 def _training_texts(paths: Sequence[Path]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ssd_plugin.gating.gate import Gate, GateContext
+from ssd_plugin.gating.gate import Gate, GateContext, Margin
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.verdict import Finding, GateResult
 from ssd_plugin.hooks.specs import hookimpl
@@ -14,7 +14,7 @@ from ssd_plugin.metrics.inference import mcnemar_exact
 class Settings:
     """`margin`: the largest loss of pass@1 that is tolerated."""
 
-    margin: float = 0.03
+    margin: Margin = 0.03
 
 
 def check(context: GateContext, settings: Settings) -> GateResult:

@@ -3,9 +3,11 @@
 import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from ssd_plugin.config.parsing import Within
 from ssd_plugin.gating import corpus, distance
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.gate import Gate, GateContext, Margin, Side
 from ssd_plugin.gating.likelihood import nats_per_character
 from ssd_plugin.gating.paired import compare, conclude, unmeasured
 from ssd_plugin.gating.verdict import GateResult, GateStatus, Measurement
@@ -24,13 +26,13 @@ class Settings:
     0 to 1; `corpus`: a directory of Python files (empty: the standard library) for tasks without references and for likelihood;
     `nll_documents`: 0 turns likelihood off; `nll_margin`: tolerated rise of nats per character, as a share of the baseline's."""
 
-    domain_margin: float = 0.1
-    minimum_domain: int = 5
-    away_margin: float = 0.05
+    domain_margin: Margin = 0.1
+    minimum_domain: Annotated[int, Within(1, 10**6)] = 5
+    away_margin: Margin = 0.05
     corpus: str = ""
-    corpus_functions: int = 400
-    nll_documents: int = 0
-    nll_margin: float = 0.02
+    corpus_functions: Annotated[int, Within(50, 10**6)] = 400
+    nll_documents: Annotated[int, Within(0, 10**6)] = 0
+    nll_margin: Margin = 0.02
 
 
 def _by_domain(tasks: Sequence[Task], minimum: int) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.gate import Gate, GateContext, Margin, Side
 from ssd_plugin.gating.paired import compare, conclude, refuse
 from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus
 from ssd_plugin.hooks.specs import hookimpl
@@ -21,7 +21,7 @@ from ssd_plugin.tasks.schema import StdioCheck, Task
 class Settings:
     """`margin`: tolerated loss of the share of samples that obey everything their prompt asks."""
 
-    margin: float = 0.04
+    margin: Margin = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ssd_plugin.gating.gate import Gate, GateContext
+from ssd_plugin.gating.gate import Gate, GateContext, Margin
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.verdict import GateResult
 from ssd_plugin.hooks.specs import hookimpl
@@ -13,7 +13,7 @@ from ssd_plugin.hooks.specs import hookimpl
 class Settings:
     """`margin`: the largest loss of pass@1 that all generations together may add up to."""
 
-    margin: float = 0.05
+    margin: Margin = 0.05
 
 
 def check(context: GateContext, settings: Settings) -> GateResult:

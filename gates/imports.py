@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import Annotated
 
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.config.parsing import Within
+from ssd_plugin.gating.gate import Gate, GateContext, Margin, Side
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.verdict import Finding, GateResult
 from ssd_plugin.hooks.specs import hookimpl
@@ -29,9 +31,9 @@ class Settings:
     """`margin`: tolerated rise of the share of samples with a suspicious import; `allowed`: your own module names;
     `imitated`: how many of the most downloaded packages are guarded against look-alikes."""
 
-    margin: float = 0.04
+    margin: Margin = 0.04
     allowed: tuple[str, ...] = ()
-    imitated: int = 2000
+    imitated: Annotated[int, Within(0, 10**6)] = 2000
 
 
 def _lines(name: str) -> list[str]:

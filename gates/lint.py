@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.config.parsing import Matching
+from ssd_plugin.gating.gate import Gate, GateContext, Margin, Side
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.scanners import Hit, ruff_hits
 from ssd_plugin.gating.verdict import Finding, GateResult
@@ -15,8 +17,8 @@ from ssd_plugin.hooks.specs import hookimpl
 class Settings:
     """`select`: ruff rules; `margin`: tolerated rise of the share of samples that break one."""
 
-    select: str = "E9,F8"
-    margin: float = 0.04
+    select: Annotated[str, Matching(r"[A-Z]+[0-9]*(,[A-Z]+[0-9]*)*", "ruff rules, such as E9,F8")] = "E9,F8"
+    margin: Margin = 0.04
 
 
 def check(context: GateContext, settings: Settings) -> GateResult:

@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
+from ssd_plugin.config.parsing import Within
 from ssd_plugin.core.jsonl import dumps
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.gate import Gate, GateContext, Margin, Side
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement
 from ssd_plugin.hooks.specs import hookimpl
@@ -37,8 +39,8 @@ _PLACEHOLDER = re.compile(r"^\W*$|example|placeholder|your[_-]|xxx|changeme|dumm
 class Settings:
     """`margin`: tolerated rise of the share of samples with a hard-coded password; `minimum_length` of one, in characters."""
 
-    margin: float = 0.04
-    minimum_length: int = 6
+    margin: Margin = 0.04
+    minimum_length: Annotated[int, Within(1, 1000)] = 6
 
 
 Secret = tuple[str, int, str]  # rule, line, the text itself

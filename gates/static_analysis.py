@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
+from ssd_plugin.config.parsing import Within
 from ssd_plugin.gating.draws import draws, fewest
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.gate import Gate, GateContext, Margin, Side
 from ssd_plugin.gating.paired import compare, conclude
 from ssd_plugin.gating.scanners import Hit, bandit_hits
 from ssd_plugin.gating.verdict import Finding, GateResult, Measurement
@@ -24,10 +26,10 @@ class Settings:
     `secure_at_k_margin`, its own; `finding_margin`: tolerated rise of the share of answers that pass with a HIGH, and with a HIGH
     or MEDIUM, finding."""
 
-    secure_margin: float = 0.035
-    k: int = 5
-    secure_at_k_margin: float = 0.06
-    finding_margin: float = 0.04
+    secure_margin: Margin = 0.035
+    k: Annotated[int, Within(1, 5000)] = 5
+    secure_at_k_margin: Margin = 0.06
+    finding_margin: Margin = 0.04
 
 
 Hits = Mapping[str, list[Hit]]

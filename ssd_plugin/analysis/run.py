@@ -37,7 +37,9 @@ def analyze_run(run_dir: Path, *, programs: int = PROGRAMS, documents: int = DOC
     try:
         from ssd_plugin.analysis.reading import read_programs
     except ImportError as error:
-        raise DependencyError("ssd analyze needs torch and transformers: pip install 'ssd-plugin[embedded]'") from error
+        raise DependencyError(
+            "ssd analyze needs torch and transformers: pip install -e '.[embedded]' in the checkout"
+        ) from error
     run = RunDir(run_dir)
     config = config_from_json(run.read_config())
     candidate = candidate_model(run)

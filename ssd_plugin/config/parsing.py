@@ -3,21 +3,56 @@
 import dataclasses
 import difflib
 import math
+import re
 import types
 from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ssd_plugin.errors import ConfigError
 
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """Bounds of a number, ends included, said where its field is: `k: Annotated[int, Within(1, 1000)] = 5`; `build` holds
+    values to them. `open_ends`: neither end is allowed."""
+
+    low: float
+    high: float
+    open_ends: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether the number lies within."""
+        return self.low < value < self.high if self.open_ends else self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        """The bounds in words."""
+        return f"above {self.low:g}, below {self.high:g}" if self.open_ends else f"{self.low:g} to {self.high:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Matching:
+    """The form of a text, a regular expression for all of it, and how a message calls it; used as `Within`."""
+
+    pattern: str
+    called: str
+
+    def holds(self, value: str) -> bool:
+        """Whether the whole text has the form."""
+        return re.fullmatch(self.pattern, value) is not None
+
+    def __str__(self) -> str:
+        """The form in words."""
+        return self.called
+
+
 @cache
 def _hints(kind: Any) -> Mapping[str, Any]:
-    return get_type_hints(kind)
+    return get_type_hints(kind, include_extras=True)
 
 
 def _refuse(path: str, value: object, allowed: str) -> ConfigError:
@@ -31,7 +66,7 @@ def build(kind: type[T], value: object, path: str) -> T:
     numbers, bools, enums, dates (ISO text), optional values, tuples of one type and text-keyed dicts.
 
     Raises:
-        ConfigError: an unknown key, a missing one, a wrong type, or a number that is not finite.
+        ConfigError: an unknown key, a missing one, a wrong type, or a number that is not finite or not within its bounds.
     """
     if not isinstance(value, Mapping):
         raise _refuse(path, value, "a table")
@@ -64,6 +99,13 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     if kind is Any:
         return value
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        plain, *said = arguments
+        converted = _convert(plain, value, path)
+        for bounds in said:
+            if isinstance(bounds, Within | Matching) and not bounds.holds(converted):
+                raise _refuse(path, converted, str(bounds))
+        return converted
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None

@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from ssd_plugin.config.parsing import Within
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.verdict import GateResult
 from ssd_plugin.tasks.schema import Result, Status, Task
+
+Margin = Annotated[float, Within(0, 1, open_ends=True)]  # a tolerated loss: 0 shows nothing, 1 passes everything
+Share = Annotated[float, Within(0, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,8 @@ class GateContext:
 class Gate:
     """A gate: a name, what it needs, its settings with defaults, and the check.
 
-    `settings`: a frozen dataclass; the policy's table for the gate (without `tier` and `timeout_s`) becomes an instance.
+    `settings`: a frozen dataclass; the policy's table for the gate (without `tier` and `timeout_s`) becomes an instance. A field
+    says its bounds in its type (`Margin`, `Share`, `Annotated[int, Within(1, 9)]`); `ssd gate --check-policy` holds it to them.
     `paired`: its figures compare tasks, so the policy's `min_tasks` and `min_samples` apply.
     `power_margin`: the setting that bounds a loss of pass@1, if there is one; its power is printed beforehand.
     """

@@ -24,7 +24,9 @@ def nats_per_character(model: Path, documents: Sequence[str]) -> list[float]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
-        raise DependencyError("likelihood needs torch and transformers: pip install 'ssd-plugin[embedded]'") from error
+        raise DependencyError(
+            "likelihood needs torch and transformers: pip install -e '.[embedded]' in the checkout"
+        ) from error
     device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
     data_only: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     try:

@@ -62,7 +62,7 @@ class Bench:
 
 
 def _settings(gate: Gate, table: Mapping[str, Any]) -> Any:
-    settings = build(gate.settings, table, f"gates.{gate.name}")
+    settings = build(gate.settings, table, f"gates.{gate.name}")  # holds fields to the bounds that their types say
     for name, value in vars(settings).items():
         if name.endswith("margin") and not 0 < value < 1:  # a margin of 100 points would pass everything
             raise ConfigError(f"gates.{gate.name}.{name} = {value!r} is not allowed; allowed: above 0, below 1")

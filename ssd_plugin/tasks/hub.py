@@ -27,7 +27,9 @@ def stream_rows(
     try:
         from datasets.exceptions import DatasetNotFoundError, DatasetsError
     except ImportError as error:
-        raise DependencyError("data sets need the package datasets; pip install 'ssd-plugin[embedded]'") from error
+        raise DependencyError(
+            "data sets need the package datasets; pip install -e '.[embedded]' in the checkout"
+        ) from error
     try:
         for number, row in enumerate(_open(name, config, split or "train", revision, columns), start=1):
             require_columns(columns, row, f"{name}, row {number}")

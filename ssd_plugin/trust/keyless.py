@@ -1,4 +1,4 @@
-"""Keyless signing with sigstore (https://docs.sigstore.dev), optional: pip install 'ssd-plugin[sigstore]'.
+"""Keyless signing with sigstore (https://docs.sigstore.dev), optional: pip install -e '.[sigstore]' in the checkout.
 
 Nobody keeps a key: an OIDC issuer vouches for an identity (a CI workflow, a person), Fulcio certifies a key that lives for ten
 minutes, and the Rekor log says when it signed. All of that is in the bundle, which verifies offline.
@@ -109,7 +109,9 @@ def _library() -> None:
     try:
         import sigstore  # noqa: F401 - whether it is there
     except ImportError as error:
-        raise DependencyError(f"sigstore is not installed ({error}): pip install 'ssd-plugin[sigstore]'") from error
+        raise DependencyError(
+            f"sigstore is not installed ({error}): pip install -e '.[sigstore]' in the checkout"
+        ) from error
 
 
 def _trust_config(path: Path | None, *, offline: bool) -> Any:

@@ -46,7 +46,8 @@ def write_model(folder: Path, weight: float) -> Path:
     folder.mkdir()
     save_file({"w": np.full((2, 2), weight, np.float32)}, folder / "model.safetensors")
     (folder / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')
-    (folder / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}')
+    model = {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}
+    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": model}))
     (folder / "tokenizer_config.json").write_text("{}")
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
     (folder / "generation_config.json").write_text("{}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("sigstore", reason="sigstore is not installed: pip install 'ssd-plugin[sigstore]'")
+pytest.importorskip("sigstore", reason="sigstore is not installed: pip install -e '.[sigstore]'")
 
 from click.testing import CliRunner
 from sigstore_stub import ISSUER, serving, token

@@ -97,3 +97,48 @@ def test_every_hook_is_in_the_plugin_guide() -> None:
     assert {"ssd_gates", "ssd_trackers"} <= set(hooks)
     guide = (ROOT / "docs/plugin-guide.md").read_text()
     assert [name for name in hooks if f"def {name}()" not in guide] == []
+
+
+SOURCES = sorted(
+    path
+    for folder in ("ssd_plugin", "gates", "hooks", "recipes", "docs", "benchmarks", ".github")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in {".py", ".md", ".yml", ".toml", ".sh"}
+)
+# An index holds no such name: whoever takes it there would be installed. A URL or a file of ours comes after `@`.
+BY_NAME = re.compile(r"\bpip3? install\b[^\n`]*?['\" ]ssd[-_]plugin(?:\[[^\]]*\])?(?! *@| *\[|[-_.\w/])", re.IGNORECASE)
+PINNED = re.compile(r"[0-9a-f]{40}|COMMIT_SHA")
+
+
+@pytest.mark.parametrize(
+    ("line", "by_name"),
+    [
+        ("pip install ssd-plugin", True),
+        ("pip install -U ssd_plugin", True),
+        ("pip install 'ssd-plugin[nemo]'", True),
+        ("python -m pip install ssd-plugin==1.0", True),
+        ("pip install -e '.[nemo]'", False),
+        ('pip install "git+https://example.org/OWNER/ssd_plugin@COMMIT_SHA"', False),
+        ('pip install "ssd-plugin[sigstore] @ git+https://example.org/OWNER/ssd_plugin@COMMIT_SHA"', False),
+        ("pip install dist/ssd_plugin-0.1.0-py3-none-any.whl", False),
+    ],
+)
+def test_an_install_by_name_is_told_from_one_of_known_files(line: str, by_name: bool) -> None:
+    assert bool(BY_NAME.search(line)) is by_name
+
+
+def test_nothing_says_to_install_a_name_that_a_stranger_could_take() -> None:
+    read = [*PAGES, *SOURCES, ROOT / "Makefile"]
+    assert len(read) > 200
+    found = {str(path.relative_to(ROOT)): BY_NAME.findall(path.read_text()) for path in read}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_actions_and_urls_are_pinned_by_full_commit() -> None:
+    pins = [
+        pin
+        for path in [*PAGES, *SOURCES]
+        for pin in re.findall(r"(?:uses: *|git\+https:)[^\s@\"']+@([^\s\"'`]+)", path.read_text())
+    ]
+    assert len(pins) > 5
+    assert [pin for pin in pins if not PINNED.fullmatch(pin)] == []

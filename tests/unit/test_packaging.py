@@ -52,6 +52,19 @@ def test_the_wheel_holds_one_top_level_package_and_its_data(tmp_path: Path) -> N
     assert on_disk <= set(members)
 
 
+@pytest.mark.timeout(300)
+def test_wheel_and_sdist_are_the_same_bytes_whoever_builds_them(tmp_path: Path) -> None:
+    builds = [
+        subprocess.Popen([sys.executable, str(ROOT / ".ci/wheel.py"), str(tmp_path / name)], umask=umask)
+        for name, umask in (("one", 0o022), ("other", 0o077))
+    ]
+    assert [build.wait() for build in builds] == [0, 0]
+    one, other = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "other"))
+    assert sorted(name.partition("-")[0] for name in one) == ["SHA256SUMS", "ssd_plugin", "ssd_plugin"]
+    assert one == other
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path / "one", check=True)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["recipes", "list"], ["recipes", "show", "ssd_qwen3"]])
 def test_start_up_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (

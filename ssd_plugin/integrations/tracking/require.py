@@ -14,6 +14,6 @@ def require(package: str) -> None:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:  # a folder of that name, such as W&B leaves, is no package
         raise DependencyError(
-            f"report.trackers names {package} and that package is not installed: pip install 'ssd-plugin[{package}]', "
+            f"report.trackers names {package} and that package is not installed: pip install -e '.[{package}]' in the checkout, "
             "or leave it out"
         )

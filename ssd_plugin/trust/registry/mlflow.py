@@ -40,7 +40,7 @@ class MlflowRegistry:
             from mlflow.exceptions import MlflowException  # type: ignore[import-not-found,unused-ignore]
         except ImportError as error:
             raise DependencyError(
-                f"the MLflow client is not installed ({error}); install it: pip install 'ssd-plugin[mlflow]'"
+                f"the MLflow client is not installed ({error}); install it: pip install -e '.[mlflow]' in the checkout"
             ) from error
         self._error: type[Exception] = MlflowException
         self._client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -124,10 +124,11 @@ def test_a_worse_model_is_held_back_at_the_margin_and_caught_at_twice(tools: Any
 
 def test_a_policy_without_correctness_has_no_margin_to_lose(tools: Any, run: Any) -> None:
     small, calibrated = run
-    found = calibrated(tools.make_rows(small.tasks, samples=8), POLICY.replace("gates.correctness", "gates.secrets"))
+    policy = WHOLE.replace('[gates.correctness]\ntier = "critical"\nmargin = {margin}\n', "")
+    found = calibrated(tools.make_rows(small.tasks, samples=8), policy.replace("= 0.1\n", "= 0.2\n"))
     assert (found.false_pass, found.power) == (None, None)
     assert [one.name for one in found.experiments] == ["halves", "redrawn"]
-    assert found.false_block.estimate == 0
+    assert found.false_block.estimate <= 0.05, "margins of 0.2 leave room on 80 tasks"
 
 
 @pytest.mark.parametrize("policy", ["enterprise", "strict"])

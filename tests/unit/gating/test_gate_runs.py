@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ Change = Callable[[Sequence[Result]], Sequence[Result]]
             "6 samples for some tasks",
         ),
         (lambda rows: [*rows, rows[0]], "('t000', 's0') twice"),
-        (lambda rows: [replace(rows[0], status=Status.INFRA), *rows[1:]], "1 samples that the harness failed to grade"),
+        (lambda rows: [replace(rows[0], status=Status.INFRA), *rows[1:]], "1 samples that could not be graded"),
         (lambda rows: [replace(rows[0], task_id="nowhere"), *rows[1:]], "'nowhere', which is no task"),
     ],
 )
@@ -284,6 +285,7 @@ def test_samples_that_change_while_they_are_graded_are_refused(
     samples = world.write("samples", tools.make_rows(world.tasks))
 
     def score(tasks: Path, path: Path, results: Path, *, resume: bool) -> None:
+        assert not resume, "what is graded anew continues nothing"
         results.parent.mkdir(parents=True)
         results.write_bytes(path.read_bytes())
         write_json(sidecar(results), world.meta(results) | {"samples_sha256": sha256_file(path)})
@@ -303,7 +305,7 @@ def test_overrides_hold_until_they_expire(world: Any, tools: Any, judge: Callabl
     rows = tools.make_rows(world.tasks)
     damaged = tools.edit(rows, tools.with_program("x = undefined_name\n"), 0.5)
     assert judge(rows, damaged, '\n[gates.lint]\ntier = "critical"\n').outcome is Outcome.NO_GO
-    accepted = judge(rows, damaged, OVERRIDE.format("2999-01-01"))
+    accepted = judge(rows, damaged, OVERRIDE.format(datetime.now(UTC).date() + timedelta(days=30)))
     assert accepted.outcome is Outcome.GO
     assert "accepted by override: lint" in accepted.reason
     expired = judge(rows, rows, OVERRIDE.format("2020-01-01"))

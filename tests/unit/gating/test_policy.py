@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from ssd_plugin.cli.main import main
+from ssd_plugin.core.plugins import load_gates
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.gating.policy import load_policy, shipped_policies
 from ssd_plugin.gating.run import load_bench
@@ -140,6 +141,52 @@ def test_settings_are_checked_against_the_gate(tmp_path: Path, setting: str, sai
     path.write_text(SOUND.replace("margin = 0.02", setting))
     with pytest.raises(ConfigError, match=said):
         load_bench(str(path))
+
+
+@pytest.mark.parametrize(
+    ("gate", "setting", "allowed"),
+    [
+        ("collapse", "k = 1000000000", "1 to 5000"),
+        ("collapse", "k = 0", "1 to 5000"),
+        ("static_analysis", "k = -1", "1 to 5000"),
+        ("collapse", "distinct_share = 1", "above 0, below 1"),
+        ("collapse", "distinct_share = 80.0", "above 0, below 1"),
+        ("contamination", "max_share = 1.5", "0 to 1"),
+        ("contamination", "template_share = -0.1", "0 to 1"),
+        ("contamination", "n = 0", "1 to 1000"),
+        ("domain_shift", "corpus_functions = 0", "50 to 1e+06"),
+        ("domain_shift", "minimum_domain = 0", "1 to 1e+06"),
+        ("domain_shift", "nll_documents = -1", "0 to 1e+06"),
+        ("imports", "imitated = -1", "0 to 1e+06"),
+        ("secrets", "minimum_length = 0", "1 to 1000"),
+        ("lint", 'select = ""', "ruff rules, such as E9,F8"),
+        ("lint", 'select = "--config=x"', "ruff rules, such as E9,F8"),
+        ("artifact", 'approved_tokenizers = ["abc"]', "a SHA-256 digest, 64 hex digits in lower case"),
+    ],
+)
+def test_a_setting_that_can_only_end_in_an_error_is_refused_before_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], gate: str, setting: str, allowed: str
+) -> None:
+    path = tmp_path / "policy.toml"
+    header = f"[gates.{gate}]\n"
+    text = SOUND if header in SOUND else f'{SOUND}{header}tier = "critical"\n'
+    path.write_text(text.replace(header, f"{header}{setting}\n"))
+    with pytest.raises(SystemExit) as stopped:
+        main(["gate", "--check-policy", str(path)])
+    assert stopped.value.code == 3
+    said = capsys.readouterr().err
+    assert f"gates.{gate}.{setting.split(' =')[0]}" in said
+    assert f"is not allowed; allowed: {allowed}" in said
+
+
+def test_every_number_of_a_built_in_gate_says_its_bounds() -> None:
+    bare = [
+        f"{name}.{field}"
+        for name, found in load_gates().items()
+        for field, kind in get_type_hints(found.gate.settings, include_extras=True).items()
+        if kind in (int, float)
+    ]
+    assert bare == []
 
 
 def test_shipped_policies_are_usable() -> None:
