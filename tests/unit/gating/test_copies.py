@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.core.plugins import load_gates
+from ssd_plugin.gating.discovery import load_gates
 from ssd_plugin.gating.draws import draws
 from ssd_plugin.gating.verdict import Measurement
 from ssd_plugin.tasks.schema import Result
