@@ -17,7 +17,7 @@ def takes_the_lock() -> list[GateResult]:
     """PASS where nobody holds the lock; the reason says where this ran."""
     free = LOCK.acquire(timeout=5)
     said = f"{Path.cwd()} {os.environ.get('APART', '')} {threads()}"
-    return [GateResult(gate="probe", status=GateStatus.PASS if free else GateStatus.FAIL, reason=said)]
+    return [GateResult(gate="probe", status=GateStatus.PASS if free else GateStatus.BREACH, reason=said)]
 
 
 def hangs() -> list[GateResult]:
