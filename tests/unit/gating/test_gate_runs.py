@@ -93,7 +93,7 @@ Change = Callable[[Sequence[Result]], Sequence[Result]]
             "6 samples for some tasks",
         ),
         (lambda rows: [*rows, rows[0]], "('t000', 's0') twice"),
-        (lambda rows: [replace(rows[0], status=Status.INFRA), *rows[1:]], "1 samples that the harness failed to grade"),
+        (lambda rows: [replace(rows[0], status=Status.INFRA), *rows[1:]], "1 samples that could not be graded"),
         (lambda rows: [replace(rows[0], task_id="nowhere"), *rows[1:]], "'nowhere', which is no task"),
     ],
 )
