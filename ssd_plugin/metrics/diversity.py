@@ -1,13 +1,13 @@
 """How alike a side's answers to one task are, and how long: what a collapse shows before pass@1 does."""
 
 import itertools
-import multiprocessing
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
+from ssd_plugin.core.processes import starting
 from ssd_plugin.errors import DataError
 from ssd_plugin.metrics.program_syntax import shape
 
@@ -58,7 +58,7 @@ def of_side(programs: Mapping[str, Sequence[str]]) -> dict[str, Diversity]:
     Raises:
         DataError: the process died, or as `of_task`.
     """
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("fork")) as pool:
+    with starting([__name__]) as context, ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         try:
             figures = list(pool.map(of_task, programs.values(), chunksize=64))
         except BrokenProcessPool as error:

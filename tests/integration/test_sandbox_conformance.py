@@ -352,6 +352,62 @@ def test_a_program_cannot_end_the_suites_loop(worker: Worker) -> None:
     assert judge(worker, task, "def f(x): raise StopIteration\n", Limits()).status is Status.FAIL
 
 
+_REACHES = {
+    "System V shared memory": "libc.shmget(0, 4096, 0o1600) != -1 or libc.shmat(0, None, 0) != -1",
+    "System V semaphores and queues": "libc.semget(0, 1, 0o1600) != -1 or libc.msgget(0, 0o1600) != -1",
+    "POSIX shared memory": "libc.shm_open(b'/ssd', 0o102, 0o600) != -1 or os.path.exists('/dev/shm/ssd')",
+    "POSIX semaphores": "libc.sem_open(b'/ssd', 0o100, 0o600, 1) != 0",
+    "POSIX queues": "libc.mq_open(b'/ssd', 0o102, 0o600, None) != -1",
+    "keyrings": "any(libc.syscall(n, *a) != -1 for n in keys for a in ((0, -4, 1), (b'user', b'x', b'y', 1, -4)))",
+    "page faults of its own": "any(libc.syscall(n, 1) != -1 for n in (323, 282))",
+    "timers of the kernel": "libc.timerfd_create(1, 0) != -1 or libc.timer_create(1, None, buffer) != -1",
+    "descriptors for events and signals": "libc.eventfd(0, 0) != -1 or libc.signalfd(-1, buffer, 0) != -1",
+    "priority": "libc.nice(-5) != -1 or libc.setpriority(0, 0, -5) != -1 or libc.setpriority(0, 0, 5) != -1",
+    "scheduling": "libc.sched_setscheduler(0, 1, buffer) != -1 or libc.sched_setaffinity(0, 128, buffer) != -1",
+    "priority of input and output": "any(libc.syscall(n, 1, 0, 0) != -1 for n in (251, 30))",
+    "locked memory": "libc.mlock(buffer, 4096) != -1 or libc.mlockall(1) != -1 or libc.mmap(0, 8192, 3, 0x2022, -1, 0) != -1",
+    "abstract sockets": "opens(lambda: socket.socket(socket.AF_UNIX).connect(chr(0) + 'ssd'))",
+    "watches on files": "libc.inotify_init1(0) != -1 or libc.fanotify_init(0, 0) != -1",
+    "its process's attributes": "any(libc.prctl(n, 1, 0, 0, 0) != -1 for n in (1, 4, 8, 23, 24, 29, 35, 36, 47, 53, 0x59616d61))",
+    "personality": "libc.personality(0x0040000) != -1 or libc.personality(-1) != -1",
+    "a list of processes": "opens(lambda: os.listdir('/proc')) or opens(lambda: open('/proc/self/status'))",
+    "programs in memory": "libc.memfd_create(b'x', 0) != -1 or opens(lambda: os.execve(own, ['x'], {}))",
+    "programs by descriptor": "opens(lambda: os.execve(os.open(own, 0), ['x'], {})) or libc.execveat(-100, b'own', 0, 0, 0) >= 0",
+    "capabilities": "libc.capset(buffer, buffer) != -1",
+    "capabilities of a file": "opens(lambda: os.setxattr(own, 'security.capability', bytes(20)))",
+    "attributes of a file": "opens(lambda: os.setxattr(own, 'user.x', b'x'))",
+    "a file with another user's rights": "opens(lambda: os.chmod(own, 0o4755))",
+    "counters and programs of the kernel": "any(libc.syscall(n, 0, buffer, 64, 0, 0) != -1 for n in (298, 241, 321, 280, 425))",
+    "memory of a huge page": "libc.mmap(0, 1 << 21, 3, 0x40022, -1, 0) != -1",
+    "another root": "libc.pivot_root(b'.', b'.') != -1 or opens(lambda: os.chroot('.'))",
+    "the clock": "libc.adjtimex(buffer) != -1 or libc.clock_settime(0, buffer) != -1",
+    "the host's name": "libc.sethostname(b'x', 1) != -1",
+}
+_REACH = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None)
+libc.pivot_root = lambda a, b: libc.syscall({"x86_64": 155}.get(os.uname().machine, 41), a, b)
+keys = {"x86_64": (248, 249, 250)}.get(os.uname().machine, (217, 218, 219))
+buffer = ctypes.create_string_buffer(256)
+def opens(attempt):
+    try: attempt()
+    except OSError: return False
+    return True
+def f():
+    with open("own", "w") as stream: stream.write("#!/bin/true")
+    own = os.path.abspath("own")
+    globals().update(own=own)
+    return "reached" if REACHES else "ok"
+"""
+
+
+@pytest.mark.parametrize("what", _REACHES)
+def test_what_a_program_shares_with_no_other(tier: SandboxTier, worker: Worker, what: str) -> None:
+    boundary(tier)
+    found = call(worker, _REACH.replace("REACHES", _REACHES[what]))
+    assert found.status is Status.PASS, found.detail
+
+
 def test_nothing_outlives_a_program(tier: SandboxTier, worker: Worker) -> None:
     boundary(tier)
     before = _descendants(os.getpid())
