@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from ssd_plugin.core import run_layout as layout
+
 TERMS = ("support", "reshaping", "alignment", "loss")
 
 
@@ -52,4 +54,4 @@ def command(run_dir: Path, programs: int, documents: int, as_json: bool) -> None
             f"nats a character ({figures['change']['low']:+.4f} to {figures['change']['high']:+.4f})"
         )
     click.echo(f"{whole['programs']} of {document['programs_found']} held-out programs read")
-    click.echo(f"wrote {run_dir / 'analysis/forks.json'}; ssd report --run-dir {run_dir} draws it")
+    click.echo(f"wrote {run_dir / layout.FORKS}; ssd report --run-dir {run_dir} draws it")

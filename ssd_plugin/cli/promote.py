@@ -15,7 +15,9 @@ from ssd_plugin.trust.verification import Trust
 
 
 @click.command("promote")
-@click.option("--verdict", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json")
+@click.option(
+    "--verdict", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A gate run's verdict.json."
+)
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
 @click.option("--registry", required=True, help="A directory, or an MLflow tracking URI.")
 @click.option("--name", default="model", show_default=True, help="The model's name in the registry.")

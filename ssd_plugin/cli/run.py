@@ -8,15 +8,15 @@ import click
 from ssd_plugin.cli.options import json_option, own_settings, print_outcome
 from ssd_plugin.config.overrides import apply_overrides, apply_toml
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.integrations.tracking.run import run_and_track
-from ssd_plugin.pipeline.run_directory import CONFIG
 from ssd_plugin.recipes import load
 
 
 def starting_point(recipe: str, run_dir: Path) -> RunConfig:
     """The settings an existing run directory was made with, so that it continues; else the recipe's."""
     fresh = load(recipe)()
-    if not (run_dir / CONFIG).exists():
+    if not (run_dir / layout.CONFIG).exists():
         return fresh
     click.echo(f"continuing {run_dir} with its own settings", err=True)
     return own_settings(run_dir)

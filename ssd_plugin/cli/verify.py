@@ -15,7 +15,10 @@ from ssd_plugin.trust.verification import Trust, verify
 
 @click.command("verify")
 @click.option(
-    "--verdict", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json"
+    "--verdict",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A gate run's verdict.json.",
 )
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
 @click.option("--promotable", is_flag=True, help="Refuse a GO whose policy cannot promote a model.")

@@ -14,6 +14,7 @@ import pytest
 from ssd_plugin.config.overrides import apply_overrides, config_from_json
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import jsonl
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.source_digest import source_files
 from ssd_plugin.errors import DataError, ResourceError, RunDirError
 from ssd_plugin.gating.verdict import GateStatus, Override, Verdict, write_verdict
@@ -53,7 +54,7 @@ class FakeStages:
                 path.mkdir(parents=True, exist_ok=True)
                 path = path / "model.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
-            if written == pipeline.VERDICT:
+            if written == layout.VERDICT:
                 write_verdict(path, replace(self.verdict, reason=str(stage.settings(config))))
             else:
                 path.write_text(f"{name} {stage.settings(config)}")

@@ -10,12 +10,13 @@ from nemo_run.core.execution.base import Executor
 
 from ssd_plugin.config.overrides import config_to_json
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json
 from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.integrations.nemo.node import ask_for_node
 from ssd_plugin.integrations.nemo.task import to_partial
 from ssd_plugin.pipeline.run_directory import RunDir
-from ssd_plugin.pipeline.runner import MANIFEST, require_machine
+from ssd_plugin.pipeline.runner import require_machine
 from ssd_plugin.planning.pairs import image_problem
 from ssd_plugin.planning.preflight import cluster_problems
 
@@ -165,7 +166,7 @@ def _require_no_containers(config: RunConfig) -> None:
 def _exit_with_verdict(run_dir: Path) -> None:
     """NeMo-Run does not hand on a local job's exit status: the run directory says how it ended."""
     try:
-        status = read_json(run_dir / MANIFEST)["stages"]["gate"]["facts"]["exit_code"]
+        status = read_json(run_dir / layout.MANIFEST)["stages"]["gate"]["facts"]["exit_code"]
     except (DataError, KeyError, TypeError):
         raise ConfigError(
             f"the run did not reach its verdict; see the log above, and: ssd run --run-dir {run_dir}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.gpus import NODES, find_gpus, nodes_together
 from ssd_plugin.core.jsonl import write_json
 from ssd_plugin.errors import ConfigError, TrainingError
@@ -95,7 +96,7 @@ def work_together(node: Node, run_dir: Path, line: Callable[[], None]) -> None:
         ConfigError: the nodes have unequal numbers of GPUs.
         TrainingError: another node never came, failed or fell silent.
     """
-    work = run_dir / "train"
+    work = run_dir / layout.TRAIN
     files = [work / FOLDER / f"{rank}.json" for rank in range(node.count)]
     before = {file: read_facts(file) for file in files}
     with Presence(files[node.rank], address=node.address, gpus=find_gpus().count) as us:
