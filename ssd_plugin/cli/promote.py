@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ssd_plugin.cli.options import json_option
-from ssd_plugin.cli.trust_options import refuse, trust_options
+from ssd_plugin.cli.trust_options import exit_untrusted, trust_options
 from ssd_plugin.errors import TrustError
 from ssd_plugin.gating.verdict import PolicyRef
 from ssd_plugin.trust.promotion import Promotion, promote, roll_back
@@ -55,7 +55,7 @@ def command(
         else:
             raise click.UsageError("give --verdict and --model, or --rollback")
     except TrustError as error:
-        refuse(error, as_json)
+        exit_untrusted(error, as_json)
     _report(done, "rolled back" if rollback else "promoted", as_json)
 
 

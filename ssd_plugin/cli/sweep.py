@@ -9,7 +9,7 @@ from ssd_plugin.cli.run import starting_point
 from ssd_plugin.config.overrides import apply_overrides, apply_toml
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.planning.checks import refuse
+from ssd_plugin.planning.checks import refuse_problems
 from ssd_plugin.planning.versions import version_problems
 
 
@@ -56,7 +56,7 @@ def command(
     if config is not None:
         settings = apply_toml(settings, config)
     settings = apply_overrides(settings, overrides)
-    refuse(version_problems(settings))
+    refuse_problems(version_problems(settings))
     truncations = tuple(part.strip() for part in truncation.split(",") if part.strip())
     document = run_sweep(settings, directory, Grid(t_trains=_numbers(t_train), truncations=truncations))
     write_sweep(directory, document)

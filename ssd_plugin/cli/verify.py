@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ssd_plugin.cli.options import json_option
-from ssd_plugin.cli.trust_options import refuse, trust_options
+from ssd_plugin.cli.trust_options import exit_untrusted, trust_options
 from ssd_plugin.core.text import visible
 from ssd_plugin.errors import TrustError
 from ssd_plugin.gating.verdict import PolicyRef
@@ -38,7 +38,7 @@ def command(
     try:
         verified = verify(verdict, trust, model=model, policy=policy, promotable=promotable)
     except TrustError as error:
-        refuse(error, as_json)
+        exit_untrusted(error, as_json)
     facts = {
         "ok": True,
         "outcome": verified.verdict.outcome,

@@ -41,7 +41,7 @@ def chosen_cell(cells: Sequence[Path]) -> Path:
     return max(cells, key=lambda cell: max(rank(row) for row in _side(cell, "ssd")))
 
 
-def describe(cells: Sequence[Path], chosen: Path, looked_at: Sequence[str]) -> JsonObject:
+def sweep_document(cells: Sequence[Path], chosen: Path, looked_at: Sequence[str]) -> JsonObject:
     """The document of sweep.json. `cells`: run directories up to `select`; `chosen` was also scored on the held-out split.
 
     Raises:

@@ -64,7 +64,7 @@ def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], o
         status = run_line(_round_config(config, run_dir, number), folder)
         generations += [_origin(folder)] * (number == 1) + [_candidate(folder, number)]
         stopped = stop_reason(generations)
-        write_json(run_dir / layout.CHAIN, describe(generations, asked=config.rounds, stopped=stopped))
+        write_json(run_dir / layout.CHAIN, chain_document(generations, asked=config.rounds, stopped=stopped))
         after_round(run_dir)
         if stopped:
             print(f"stopped after round {number}: {stopped}", flush=True)
@@ -155,7 +155,7 @@ def _against_best(generations: Sequence[Generation]) -> tuple[Generation, float]
     return best, _mean(generations[-1].development) - _mean(best.development)
 
 
-def describe(generations: Sequence[Generation], *, asked: int, stopped: str) -> JsonObject:
+def chain_document(generations: Sequence[Generation], *, asked: int, stopped: str) -> JsonObject:
     """The document of chain.json: figures of each generation, with its change from the one before and from generation 0."""
     rows = []
     for one in generations:

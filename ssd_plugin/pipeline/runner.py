@@ -23,7 +23,7 @@ from ssd_plugin.pipeline.interpreters import Interpreters
 from ssd_plugin.pipeline.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
 from ssd_plugin.pipeline.run_directory import RunDir, digest_path
 from ssd_plugin.pipeline.stages import stage_module
-from ssd_plugin.planning.checks import refuse
+from ssd_plugin.planning.checks import refuse_problems
 from ssd_plugin.planning.preflight import gate_problems, machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
 
@@ -212,7 +212,7 @@ def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAG
     """
     recorded = manifest.load(run / layout.MANIFEST)
     problems = machine_problems(config, [name for name in wanted if name not in recorded])
-    refuse(problems + (gate_problems(config) if "gate" in wanted else []))
+    refuse_problems(problems + (gate_problems(config) if "gate" in wanted else []))
 
 
 def _advance(

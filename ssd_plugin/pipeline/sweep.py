@@ -16,7 +16,7 @@ from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, write_json
 from ssd_plugin.errors import ConfigError, DataError, RunDirError
 from ssd_plugin.grading.result_files import offer
-from ssd_plugin.metrics.sweep_grid import chosen_cell, describe
+from ssd_plugin.metrics.sweep_grid import chosen_cell, sweep_document
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.runner import run_line
 
@@ -100,7 +100,7 @@ def run_sweep(config: RunConfig, directory: Path, given: Grid) -> JsonObject:
         best = chosen_cell(list(cells))
         print(f"chosen on the development split: {best.name}; now the held-out split, once", flush=True)
         run_line(cells[best].config, best, until="evaluate")
-        document = describe(list(cells), best, looked_at=sorted(_looked_at(sweep / layout.CELLS)))
+        document = sweep_document(list(cells), best, looked_at=sorted(_looked_at(sweep / layout.CELLS)))
         for older in (sweep / layout.CELLS).glob(f"*/{layout.CHOSEN_IN_SWEEP}"):
             older.unlink()  # of a cell that was the best of a smaller grid
         for place in (sweep / layout.SWEEP, best / layout.CHOSEN_IN_SWEEP):

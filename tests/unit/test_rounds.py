@@ -11,7 +11,7 @@ from ssd_plugin.errors import DependencyError
 from ssd_plugin.integrations.tracking import require
 from ssd_plugin.integrations.tracking.run import run_and_track
 from ssd_plugin.pipeline import rounds
-from ssd_plugin.pipeline.rounds import Generation, describe, stop_reason
+from ssd_plugin.pipeline.rounds import Generation, chain_document, stop_reason
 from ssd_plugin.recipes import load
 
 TASKS = 50
@@ -64,7 +64,7 @@ def test_the_fall_is_from_the_best_before_and_not_from_the_last() -> None:
 
 
 def test_the_document_compares_with_the_last_and_with_the_first() -> None:
-    document = describe(chain(10, 20, 15), asked=5, stopped="why")
+    document = chain_document(chain(10, 20, 15), asked=5, stopped="why")
     first, second, third = document["generations"]
     assert (document["asked"], document["stopped"]) == (5, "why")
     assert "since_last" not in first

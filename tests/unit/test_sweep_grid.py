@@ -13,7 +13,7 @@ from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.core.jsonl import write_json, write_jsonl
 from ssd_plugin.errors import ConfigError, RunDirError
 from ssd_plugin.metrics.summary import summarise
-from ssd_plugin.metrics.sweep_grid import chosen_cell, describe
+from ssd_plugin.metrics.sweep_grid import chosen_cell, sweep_document
 from ssd_plugin.pipeline import sweep as sweep_module
 from ssd_plugin.pipeline.sweep import Grid, _remembered, plan_cells, run_sweep
 from ssd_plugin.recipes import load
@@ -133,7 +133,7 @@ def test_the_best_cell_is_chosen_by_the_development_split_alone_and_of_equals_th
 def described(cells: list[Path]) -> dict[str, Any]:
     best = chosen_cell(cells)
     write_held_out(best)
-    return describe(cells, best, looked_at=[best.name])
+    return sweep_document(cells, best, looked_at=[best.name])
 
 
 def test_the_document_says_what_the_cells_hold(cells: list[Path]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from ssd_plugin.config.schema import DataConfig, RunConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import write_json, write_jsonl
-from ssd_plugin.core.seen import Seen
 from ssd_plugin.errors import DataError
 from ssd_plugin.models.weights import resolve
 from ssd_plugin.pipeline.run_directory import RunDir
@@ -37,10 +36,11 @@ def _tested(data: DataConfig) -> Iterator[Task]:
 
 
 def _unique(data: DataConfig) -> Iterator[Task]:
-    seen = Seen()
+    seen: set[str] = set()
     for task in load_tasks(data):
-        if seen.add(task.task_id):
+        if task.task_id in seen:
             raise DataError(f"{data.source}: task_id {task.task_id!r} appears twice")
+        seen.add(task.task_id)
         yield task
 
 
