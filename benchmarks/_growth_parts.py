@@ -1,4 +1,4 @@
-"""The parts that growth.py measures: each is the line's own code on the files of a run directory."""
+"""The parts that growth.py measures: each is the pipeline's own code on the files of a run directory."""
 
 import json
 import random
@@ -118,7 +118,7 @@ class Synthetic:
 
 
 def _job(folder: Path, out: Path, stop: bool) -> "tuple[CompletionJob, LoadedModel]":
-    """The stage `sample` with the synthetic engine, the one thing that is not the line's own."""
+    """The stage `sample` with the synthetic engine, the one thing that is not the pipeline's own."""
     from transformers import AutoTokenizer
 
     from ssd_plugin.pipeline.stages.completions import CompletionJob, LoadedModel

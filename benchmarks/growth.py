@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py [--sizes 10000 100000] [--programs 5000 50000]
 
-Every part is the line's own code in a process of its own; in the place of the model stands an engine that answers with
+Every part is the pipeline's own code in a process of its own; in the place of the model stands an engine that answers with
 programs of the task bank. `sample` renders and tokenises the prompts with SmolLM2's tokenizer; `grade` runs the bank's own
 solutions and broken copies of them in the sandbox; `gate` is a whole gate run whose training data grows. `resume` is a
 second start of `sample` when a tenth, half and nine tenths are done: the seconds until the engine is asked for the first

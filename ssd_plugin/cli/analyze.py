@@ -46,7 +46,7 @@ def command(run_dir: Path, programs: int, documents: int, as_json: bool) -> None
         click.echo(f"{name:10}  {row['tokens']:6}   " + "   ".join(cells))
     whole, ordinary = document["all"], document["ordinary"]
     terms = (f"{key} {whole[key]['base']:.4f} -> {whole[key]['candidate']:.4f}" for key in TERMS)
-    click.echo(f"loss terms, nats a token: {', '.join(terms)}")
+    click.echo(f"loss terms, nats per token: {', '.join(terms)}")
     if ordinary:
         figures = ordinary["nats_per_character"]
         click.echo(

@@ -13,7 +13,7 @@ from ssd_plugin.core import run_layout as layout
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline.run_directory import RunDir
-from ssd_plugin.pipeline.runner import run_line
+from ssd_plugin.pipeline.runner import run_pipeline
 
 TASKS_HELP = "Task file, a benchmark's file as published, or its name (humaneval+, ...)."
 
@@ -39,15 +39,15 @@ def own_settings(run_dir: Path) -> RunConfig:
         raise ConfigError(f"{run_dir / layout.CONFIG}: {error}; restore the file, or give another --run-dir") from error
 
 
-def continue_line(run_dir: Path, until: str, as_json: bool) -> None:
+def continue_pipeline(run_dir: Path, until: str, as_json: bool) -> None:
     """Bring a run directory's line up to the stage `until`, with the directory's own settings."""
-    run_line(own_settings(run_dir), run_dir, until=until)
+    run_pipeline(own_settings(run_dir), run_dir, until=until)
     if as_json:
         print_outcome(run_dir, as_json)
 
 
-def line_command(name: str, *, until: str, about: str) -> click.Command:
-    """A command `ssd NAME --run-dir DIR` that continues the line up to the stage `until`."""
+def pipeline_command(name: str, *, until: str, about: str) -> click.Command:
+    """A command `ssd NAME --run-dir DIR` that continues the pipeline up to the stage `until`."""
 
     example = f"Example: ssd {name} --run-dir runs/ssd_smollm2_135m"
 
@@ -55,7 +55,7 @@ def line_command(name: str, *, until: str, about: str) -> click.Command:
     @run_dir_option
     @json_option
     def command(run_dir: Path, as_json: bool) -> None:
-        continue_line(run_dir, until, as_json)
+        continue_pipeline(run_dir, until, as_json)
 
     return command
 

@@ -1,4 +1,4 @@
-"""`ssd run RECIPE`: the whole line."""
+"""`ssd run RECIPE`: the whole pipeline."""
 
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ def starting_point(recipe: str, run_dir: Path) -> RunConfig:
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings, under --set.")
 @json_option
 def command(recipe: str, run_dir: Path | None, overrides: tuple[str, ...], config: Path | None, as_json: bool) -> None:
-    """Run the whole line, or continue a run directory; the exit status is the verdict's.
+    """Run the whole pipeline, or continue a run directory; the exit status is the verdict's.
 
     Example: ssd run ssd_smollm2_135m --set prompts.limit=64 --run-dir runs/small
     """

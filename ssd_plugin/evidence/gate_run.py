@@ -1,4 +1,4 @@
-"""Judge, then write the evidence: what `ssd gate` and the line's gate stage both do."""
+"""Judge, then write the evidence: what `ssd gate` and the pipeline's gate stage both do."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The interpreters that run a line's stages: one process for each that is named, started at the first need, which forks a
+"""The interpreters that run the pipeline's stages: one process for each that is named, started at the first need, which forks a
 process for every stage (`stages/host.py`)."""
 
 import os

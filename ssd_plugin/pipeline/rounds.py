@@ -18,12 +18,12 @@ from ssd_plugin.gating.verdict import Outcome, read_verdict
 from ssd_plugin.grading.result_files import offer
 from ssd_plugin.metrics.inference import paired_t, share_interval
 from ssd_plugin.metrics.summary import tally
-from ssd_plugin.pipeline.runner import run_line
+from ssd_plugin.pipeline.runner import run_pipeline
 from ssd_plugin.tasks.schema import read_tasks
 
 SCHEMA = "ssd-chain/1"
 ORIGIN_GATE = "generation_zero"
-Rates = list[float]  # one a task, in task order
+Rates = list[float]  # one per task, in task order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Generation:
 
 def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], object]) -> tuple[int, list[Path]]:
     """Run the pipeline `config.rounds` times, or fewer by the rule of `stop_reason`; the last round's exit status, and the run
-    directories of all that ran. With one round it is `run_line`; with more, each round writes chain.json and then calls
+    directories of all that ran. With one round it is `run_pipeline`; with more, each round writes chain.json and then calls
     `after_round` with the chain's run directory.
 
     Raises:
@@ -49,7 +49,7 @@ def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], o
         SsdError: what a stage met; everything that was finished is kept.
     """
     if config.rounds == 1:
-        return run_line(config, run_dir), [run_dir]
+        return run_pipeline(config, run_dir), [run_dir]
     if ORIGIN_GATE not in load_policy(config.gate.policy).gates:
         raise ConfigError(
             f"rounds = {config.rounds} needs a policy with the gate {ORIGIN_GATE}: small losses of every round add up; "
@@ -61,7 +61,7 @@ def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], o
         print(f"round {number} of {config.rounds} at most: {folder}", flush=True)
         if number > 1:
             _share(run_dir / layout.round_folder(number - 1), folder)
-        status = run_line(_round_config(config, run_dir, number), folder)
+        status = run_pipeline(_round_config(config, run_dir, number), folder)
         generations += [_origin(folder)] * (number == 1) + [_candidate(folder, number)]
         stopped = stop_reason(generations)
         write_json(run_dir / layout.CHAIN, chain_document(generations, asked=config.rounds, stopped=stopped))

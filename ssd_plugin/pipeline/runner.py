@@ -1,4 +1,4 @@
-"""The line, top to bottom. Each stage runs in a process of its own, reads and writes named files of the run directory,
+"""The pipeline, top to bottom. Each stage runs in a process of its own, reads and writes named files of the run directory,
 and is not run again while its inputs, settings, code and tools are what they were."""
 
 import json
@@ -32,9 +32,9 @@ GATES = Path(__file__).parents[1] / "gates"  # found at run time, so no import l
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step of the line: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
+    """One step of the pipeline: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
     modules are slow to import there (for the embedded engine and trainer: vLLM and Megatron start processes of their own).
-    `holds`: whether what it wrote counts today; time alone can end that."""
+    `is_current`: the output is still valid today (verdicts expire)."""
 
     name: str
     reads: tuple[str, ...]
@@ -44,7 +44,7 @@ class Stage:
     python: Callable[[RunConfig], str] = lambda _: ""
     imports: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
     tools: tuple[str, ...] = ()
-    holds: Callable[[RunDir], bool] = lambda _: True
+    is_current: Callable[[RunDir], bool] = lambda _: True
     rewritten: bool = False  # `ssd report` writes the same files anew when there is more to tell
 
 
@@ -62,7 +62,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _still_holds(run: RunDir) -> bool:
+def _verdict_is_current(run: RunDir) -> bool:
     """Whether the verdict would be the same today: neither it nor an override that it rests on has expired. An ERROR is no
     judgement: it is tried again, since what its reason names may have been mended.
     """
@@ -86,7 +86,7 @@ def _trainer(config: RunConfig) -> tuple[str, ...]:
 _REFUSALS = (ConfigError, DataError, ModelError, DependencyError, TrustError)  # of what the settings name
 GRADED = tuple(layout.evaluated_results(side) for side in SIDES)
 
-LINE = (
+PIPELINE = (
     Stage(
         name="prompts",
         reads=(),
@@ -142,7 +142,7 @@ LINE = (
         writes=(layout.VERDICT,),
         settings=lambda c: [c.gate],
         outside=_judges,
-        holds=_still_holds,
+        is_current=_verdict_is_current,
         tools=("ruff", "bandit", "scipy"),
     ),
     Stage(
@@ -166,11 +166,11 @@ LINE = (
         rewritten=True,
     ),
 )
-STAGES = tuple(stage.name for stage in LINE)
+STAGES = tuple(stage.name for stage in PIPELINE)
 
 
-def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
-    """Run, or continue, the line up to and including the stage `until`; returns the exit status.
+def run_pipeline(config: RunConfig, run_dir: Path, until: str = "report") -> int:
+    """Run, or continue, the pipeline up to and including the stage `until`; returns the exit status.
 
     With the gates reached it is the verdict's (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR); 0 before that.
 
@@ -186,12 +186,12 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
         run.bind(config_to_json(config))
         records = manifest.load(run / layout.MANIFEST)
         try:
-            _advance(run, config, LINE[0], records, interpreters)
+            _advance(run, config, PIPELINE[0], records, interpreters)
         except _REFUSALS:
             if earlier is not None:
                 _take_back(run, earlier, records)
             raise
-        for stage in LINE[1 : len(wanted)]:
+        for stage in PIPELINE[1 : len(wanted)]:
             _advance(run, config, stage, records, interpreters)
     return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
 
@@ -200,7 +200,7 @@ def _take_back(run: RunDir, earlier: dict[str, object], records: dict[str, Stage
     """Go back to the settings of before: a source or model that cannot be had is nothing to go on with. The first stage may have
     written some of its files anew, so it is to run again."""
     run.bind(earlier)
-    records.pop(LINE[0].name, None)
+    records.pop(PIPELINE[0].name, None)
     manifest.save(run / layout.MANIFEST, records)
 
 
@@ -222,7 +222,7 @@ def _advance(
     record = _expected(config, stage, records)
     done = records.get(stage.name)
     same = done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done)
-    if done is not None and same and stage.holds(run):
+    if done is not None and same and stage.is_current(run):
         print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
         return
     started = time.monotonic()
@@ -257,8 +257,8 @@ def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord
 
 
 def _tools(config: RunConfig, stage: Stage, done: StageRecord | None) -> Mapping[str, str]:
-    """Versions of the stage's tools in the interpreter that runs it. With a container a stage, another stage's cannot be
-    asked: what was recorded there holds, and the image's name is among the stage's settings."""
+    """Versions of the stage's tools in the interpreter that runs it. With a container per stage, another stage's cannot be
+    asked: what was recorded there counts, and the image's name is among the stage's settings."""
     if done is not None and any(asdict(config.container).values()):
         return done.tools
     python = stage.python(config)

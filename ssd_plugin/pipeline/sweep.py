@@ -1,4 +1,4 @@
-"""The grid T_train x T_eval x truncation: one sub-run of the line a training distribution, all on one development split.
+"""The grid T_train x T_eval x truncation: one sub-run of the pipeline per training distribution, all on one development split.
 
 A cell is an ordinary run directory under `cells/`, brought up to its `select` stage, so that a killed sweep goes on where it
 was. The base is the same in every cell: its graded samples are offered by the cells that have them. The best cell alone is
@@ -18,7 +18,7 @@ from ssd_plugin.errors import ConfigError, DataError, RunDirError
 from ssd_plugin.grading.result_files import offer
 from ssd_plugin.metrics.sweep_grid import chosen_cell, sweep_document
 from ssd_plugin.pipeline.run_directory import RunDir
-from ssd_plugin.pipeline.runner import run_line
+from ssd_plugin.pipeline.runner import run_pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One training distribution: the name of its run directory, and the line's settings with it."""
+    """One training distribution: the name of its run directory, and the pipeline's settings with it."""
 
     name: str
     config: RunConfig
@@ -96,10 +96,10 @@ def run_sweep(config: RunConfig, directory: Path, given: Grid) -> JsonObject:
         for number, (folder, cell) in enumerate(cells.items(), start=1):
             print(f"cell {number} of {len(cells)}: {cell.name}", flush=True)
             share_base(sweep / layout.CELLS, folder)
-            run_line(cell.config, folder, until="select")
+            run_pipeline(cell.config, folder, until="select")
         best = chosen_cell(list(cells))
         print(f"chosen on the development split: {best.name}; now the held-out split, once", flush=True)
-        run_line(cells[best].config, best, until="evaluate")
+        run_pipeline(cells[best].config, best, until="evaluate")
         document = sweep_document(list(cells), best, looked_at=sorted(_looked_at(sweep / layout.CELLS)))
         for older in (sweep / layout.CELLS).glob(f"*/{layout.CHOSEN_IN_SWEEP}"):
             older.unlink()  # of a cell that was the best of a smaller grid

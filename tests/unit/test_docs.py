@@ -8,8 +8,8 @@ import pytest
 
 from ssd_plugin.cli.main import COMMANDS, cli
 from ssd_plugin.config.overrides import apply_overrides
-from ssd_plugin.errors import ConfigError
 from ssd_plugin.core.plugins import PROJECT
+from ssd_plugin.errors import ConfigError
 from ssd_plugin.hooks import specs
 from ssd_plugin.recipes import load, names
 

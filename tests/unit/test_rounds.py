@@ -80,18 +80,18 @@ def test_a_finished_run_goes_to_the_trackers_and_keeps_its_status(
     """There is nothing to send in this directory: the tracker fails, in its own process, and the verdict's status stays."""
     ran: list[Path] = []
 
-    def run_line(_: RunConfig, folder: Path) -> int:
+    def run_pipeline(_: RunConfig, folder: Path) -> int:
         ran.append(folder)
         return 1
 
-    monkeypatch.setattr(rounds, "run_line", run_line)
+    monkeypatch.setattr(rounds, "run_pipeline", run_pipeline)
     config = apply_overrides(load("ssd_smollm2_135m")(), ["report.trackers=tensorboard"])
     monkeypatch.setattr(require.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(DependencyError, match="tensorboard"):
         run_and_track(config, tmp_path)
     assert ran == []
     monkeypatch.undo()
-    monkeypatch.setattr(rounds, "run_line", run_line)
+    monkeypatch.setattr(rounds, "run_pipeline", run_pipeline)
     assert run_and_track(config, tmp_path) == (1, [tmp_path])
     assert ran == [tmp_path]
     assert "ssd: tracker tensorboard: DataError" in capfd.readouterr().err

@@ -56,7 +56,7 @@ def launch(context: Any, config: RunConfig, run_dir: str) -> None:
 
 
 def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig, run_dir: str) -> None:
-    """The line as one job on this machine; elsewhere a job a stage, each after the one before.
+    """The pipeline as one job on this machine; elsewhere one job per stage, each after the one before.
 
     The jobs are `ssd` commands on the run directory, which therefore must lie on storage that every node and the
     machine of the `nemo` command share. A failed job is submitted alone by running the same command again: finished

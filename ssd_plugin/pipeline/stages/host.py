@@ -29,7 +29,7 @@ INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 
 def serve(run: RunDir, asked: Iterable[str], answers: IO[str]) -> int:
-    """Run the stages that `asked` names, a line each (`NAME MODULE...`: modules to import before the fork), until it ends;
+    """Run the stages that `asked` names, one per line (`NAME MODULE...`: modules to import before the fork), until it ends;
     answer each with a line, the exit status of its process (a signal's number, negated). Returns this process's own status.
     """
     host = os.getpid()

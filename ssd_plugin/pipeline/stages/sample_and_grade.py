@@ -1,4 +1,4 @@
-"""Sampling a graded split with one model and one decode setting, and grading what came out."""
+"""Sampling a graded split with one model and one decoding config, and grading what came out."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Split:
 
 
 def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, folder: Path, label: str) -> Graded:
-    """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar; what is there and holds is kept.
+    """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar; what is there and still valid is kept.
 
     Raises:
         SamplingError, SandboxError, ResourceError: what was finished is kept for the next try.

@@ -20,7 +20,7 @@ from ssd_plugin.pipeline.stages.sample_and_grade import Split, sample_and_grade
 
 
 def _sweep(run: RunDir, config: RunConfig, split: Split, side: str, model: LoadedModel) -> list[JsonObject]:
-    """One row a decode setting: pass@1 on the development split with its interval over tasks."""
+    """One row per decoding config: pass@1 on the development split with its interval over tasks."""
     cells: list[JsonObject] = []
     with closing(model):
         for decode in config.select.grid():

@@ -89,8 +89,8 @@ class Team:
             time.sleep(presence.BEAT)
 
 
-def work_together(node: Node, run_dir: Path, line: Callable[[], None]) -> None:
-    """Run `line` on the first node while the others lend it their ranks; returns on each of them when it has ended.
+def work_together(node: Node, run_dir: Path, pipeline: Callable[[], None]) -> None:
+    """Run `pipeline` on the first node while the others lend it their ranks; returns on each of them when it has ended.
 
     Raises:
         ConfigError: the nodes have unequal numbers of GPUs.
@@ -104,8 +104,8 @@ def work_together(node: Node, run_dir: Path, line: Callable[[], None]) -> None:
             _lend(work, node, _join(node, us, files[0], before[files[0]]))
             return
         _gather(us, {file: before[file] for file in files[1:]})
-        os.environ[NODES] = str(node.count)  # for the stages that the line starts
-        line()
+        os.environ[NODES] = str(node.count)  # for the stages that the pipeline starts
+        pipeline()
 
 
 def _gather(us: Presence, before: Mapping[Path, Mapping[str, Any]]) -> None:

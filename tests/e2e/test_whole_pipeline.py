@@ -1,4 +1,4 @@
-"""The whole line through the installed command: another architecture from a local directory, and what a user gets wrong."""
+"""The whole pipeline through the installed command: another architecture from a local directory, and what a user gets wrong."""
 
 import json
 import os
