@@ -109,7 +109,7 @@ def _delta(pair: str, label: str, delta: PairedChange) -> JsonObject:
 
 
 def _curve(side: Tally) -> list[JsonObject]:
-    """pass@k with 95 % intervals for k up to the samples a task."""
+    """pass@k with 95 % intervals for k up to the samples per task."""
     points = []
     for k in range(1, min(MAX_CURVE_POINTS, *(n for n, _ in side.tasks.values())) + 1):
         interval = share_interval([pass_at_k(n, passed, k) for n, passed in side.tasks.values()])
@@ -140,7 +140,7 @@ def _diversity(run_dir: Path) -> JsonObject:
             programs.setdefault(result.task_id, []).append(result.program or result.completion)
         if min(map(len, programs.values()), default=0) < 2:
             raise _NotMeasuredError(
-                "diversity compares the samples of one task, and there is one a task "
+                "diversity compares the samples of one task, and there is one per task "
                 "(raise it with --set evaluate.samples_per_task=4)"
             )
         found[side] = of_side(programs)

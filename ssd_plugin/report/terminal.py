@@ -36,7 +36,7 @@ def sides_table(evaluation: Evaluation) -> Table:
     """One row per side: its decoding config, pass@1 and pass@5 with 95 % intervals over tasks."""
     columns = [k for k in (1, 5) if k in evaluation.sides["base"].pass_at]
     table = Table(
-        title=f"held-out: {evaluation.tasks} tasks, {evaluation.samples_per_task} samples a task, 95 % intervals"
+        title=f"held-out: {evaluation.tasks} tasks, {evaluation.samples_per_task} samples per task, 95 % intervals"
     )
     for heading in ("", "decode", *(f"pass@{k}" for k in columns)):
         table.add_column(heading)

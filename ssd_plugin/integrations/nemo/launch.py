@@ -137,7 +137,7 @@ def _needs(stage: str, config: RunConfig) -> list[str]:
 
 
 def gpus_and_nodes(executor: Any) -> tuple[int, int]:
-    """GPUs a node, and nodes."""
+    """GPUs per node, and nodes."""
     return executor.gpus_per_node or 0, getattr(executor, _nodes_field(executor))
 
 

@@ -55,7 +55,7 @@ def _tags(document: JsonObject) -> dict[str, str]:
 
 
 def _figures(document: JsonObject) -> Iterator[tuple[str, float]]:
-    """The evaluation table (sides and differences, intervals over tasks), what was trained on, and seconds a stage."""
+    """The evaluation table (sides and differences, intervals over tasks), what was trained on, and seconds per stage."""
     evaluation = document["evaluation"]
     for row in evaluation["sides"]:
         yield f"held_out/{row['side']}/truncated", row["truncated"]

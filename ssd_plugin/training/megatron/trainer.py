@@ -32,7 +32,7 @@ INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo conta
 
 @dataclass(frozen=True, kw_only=True)
 class MegatronTrainer:
-    """See `Trainer`. `ranks`: processes a node (0: one a GPU). `program`: what each of them runs."""
+    """See `Trainer`. `ranks`: processes per node (0: one per GPU). `program`: what each of them runs."""
 
     ranks: int = 0
     program: tuple[str, ...] = PROGRAM
