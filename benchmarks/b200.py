@@ -87,7 +87,7 @@ def padding(config: RunConfig, options: argparse.Namespace) -> float:
 
 
 def changes(config: RunConfig, options: argparse.Namespace) -> list[list[str]]:
-    """Each change by itself, on one recipe: node-hours of the whole line before and after, the largest saving first."""
+    """Each change by itself, on one recipe: node-hours of the whole pipeline before and after, the largest saving first."""
     before = hours(config, options)
     unpacked = before | {"train": before["train"] * padding(config, options)}
     shared = hours(apply_overrides(config, TENSOR_PARALLEL), options)
@@ -157,7 +157,7 @@ def main() -> None:
     rows = [recipe_row(config, options) for config in configs]
     first = [row for config in configs if config.recipe.endswith("_instruct") for row in changes(config, options)]
     header = ["recipe", "sample", "sample, 1 replica", "sample + select + evaluate", "the same, 1 replica",
-              "one completion to the limit", "train", "train, at most", "whole line"]  # fmt: skip
+              "one completion to the limit", "train", "train, at most", "whole pipeline"]  # fmt: skip
     second = ["recipe", "change", "before", "after", "ratio"]
     lines = [
         "| " + " | ".join(second) + " |",

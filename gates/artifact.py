@@ -10,7 +10,7 @@ from ssd_plugin.gating.chat_template import named_templates, render_trouble, tem
 from ssd_plugin.gating.gate import Gate, GateContext
 from ssd_plugin.gating.model_files import inspect_directory, problem
 from ssd_plugin.gating.paired import refuse
-from ssd_plugin.gating.tokenizer_files import differences, read_tokenizer
+from ssd_plugin.gating.tokenizer_files import differences, tokenizer_facts
 from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus
 from ssd_plugin.hooks.specs import hookimpl
 
@@ -33,7 +33,7 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def _compare_tokenizer(model: Path, baseline: Path, settings: Settings) -> list[Finding]:
-    new, old = read_tokenizer(model), read_tokenizer(baseline)
+    new, old = tokenizer_facts(model), tokenizer_facts(baseline)
     if not new.files:
         return [problem("no-tokenizer", "the directory has no tokenizer")]
     if new.tokens is not None and new.tokens < 2:

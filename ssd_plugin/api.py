@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ssd_plugin.core import run_layout as layout
+
 if TYPE_CHECKING:
     from ssd_plugin.config.schema import RunConfig
     from ssd_plugin.gating.request import GateRequest
@@ -78,11 +80,10 @@ def run(config: "RunConfig", run_dir: Place, *, say: Callable[[str], object] | N
     """
     from ssd_plugin.gating.verdict import read_verdict
     from ssd_plugin.integrations.tracking.run import run_and_track
-    from ssd_plugin.pipeline.runner import VERDICT
 
     with contextlib.redirect_stdout(_Lines(say or (lambda _: None))):
         _, folders = run_and_track(config, Path(run_dir))
-    return read_verdict(folders[-1] / VERDICT)
+    return read_verdict(folders[-1] / layout.VERDICT)
 
 
 def score(tasks: Place, samples: Place, out: Place, *, options: "GradeOptions | None" = None) -> "ScoreSummary":

@@ -17,7 +17,7 @@ class DataError(SsdError):
 
 
 class ModelError(SsdError):
-    """A model reference cannot be resolved or the model lacks something the line needs."""
+    """A model reference cannot be resolved or the model lacks something the pipeline needs."""
 
 
 class HubUnreachableError(ModelError):

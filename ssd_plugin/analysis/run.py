@@ -12,6 +12,7 @@ from pathlib import Path
 from ssd_plugin.analysis.forks import Measured, Program, measure_all, summarise
 from ssd_plugin.config.overrides import config_from_json
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, write_json
 from ssd_plugin.core.progress import track
 from ssd_plugin.errors import DataError, DependencyError, RunDirError
@@ -46,14 +47,14 @@ def analyze_run(run_dir: Path, *, programs: int = PROGRAMS, documents: int = DOC
     if not candidate.is_dir():
         raise RunDirError(f"{candidate}: no trained model yet; make it with: ssd train --run-dir {run_dir}")
     base = base_model(run, config).path
-    found, contexts = read_programs(base, config.model, read_tasks(run / "prompts/heldout.jsonl"))
+    found, contexts = read_programs(base, config.model, read_tasks(run / layout.HELD_OUT_TASKS))
     if len(found) < 2:
-        raise DataError(f"{run / 'prompts/heldout.jsonl'}: two tasks or more need a 'reference' program to read")
+        raise DataError(f"{run / layout.HELD_OUT_TASKS}: two tasks or more need a 'reference' program to read")
     kept = evenly(len(found), programs)
     measured = _measure((base, candidate), [found[i] for i in kept], [contexts[i] for i in kept], config)
     ordinary = _ordinary((base, candidate), documents)
     document = summarise(measured, config.sampling) | {"ordinary": ordinary, "programs_found": len(found)}
-    write_json(run / "analysis/forks.json", document)
+    write_json(run / layout.FORKS, document)
     return document
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from ssd_plugin.core import run_layout as layout
+
 TERMS = ("support", "reshaping", "alignment", "loss")
 
 
@@ -44,7 +46,7 @@ def command(run_dir: Path, programs: int, documents: int, as_json: bool) -> None
         click.echo(f"{name:10}  {row['tokens']:6}   " + "   ".join(cells))
     whole, ordinary = document["all"], document["ordinary"]
     terms = (f"{key} {whole[key]['base']:.4f} -> {whole[key]['candidate']:.4f}" for key in TERMS)
-    click.echo(f"loss terms, nats a token: {', '.join(terms)}")
+    click.echo(f"loss terms, nats per token: {', '.join(terms)}")
     if ordinary:
         figures = ordinary["nats_per_character"]
         click.echo(
@@ -52,4 +54,4 @@ def command(run_dir: Path, programs: int, documents: int, as_json: bool) -> None
             f"nats a character ({figures['change']['low']:+.4f} to {figures['change']['high']:+.4f})"
         )
     click.echo(f"{whole['programs']} of {document['programs_found']} held-out programs read")
-    click.echo(f"wrote {run_dir / 'analysis/forks.json'}; ssd report --run-dir {run_dir} draws it")
+    click.echo(f"wrote {run_dir / layout.FORKS}; ssd report --run-dir {run_dir} draws it")

@@ -17,7 +17,7 @@ from ssd_plugin.cli.options import TASKS_HELP, json_option
     "--baseline",
     type=click.Path(path_type=Path),
     required=True,
-    help="Samples or result file, two samples a task or more.",
+    help="Samples or result file, two samples per task or more.",
 )
 @click.option("--replicates", type=click.IntRange(min=10), default=100, show_default=True, help="Of each experiment.")
 @json_option

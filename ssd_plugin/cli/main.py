@@ -12,11 +12,11 @@ from ssd_plugin.core.text import visible
 from ssd_plugin.errors import SsdError
 
 COMMANDS = {
-    "run": "The whole line: sample, train, evaluate, gate; continues a run directory.",
+    "run": "The whole pipeline: sample, train, evaluate, gate; continues a run directory.",
     "prompts": "The base model and the prompts: needs the network, no GPU.",
-    "sample": "The line up to the filtered samples.",
-    "train": "The line up to the fine-tuned model.",
-    "evaluate": "The line up to the held-out scores.",
+    "sample": "The pipeline up to the filtered samples.",
+    "train": "The pipeline up to the fine-tuned model.",
+    "evaluate": "The pipeline up to the held-out scores.",
     "report": "Write the HTML and Markdown report of a run.",
     "score": "Grade generated programs in the sandbox.",
     "gate": "Judge a candidate; exit 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR.",

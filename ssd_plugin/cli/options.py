@@ -9,10 +9,11 @@ import click
 
 from ssd_plugin.config.overrides import config_from_json
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.pipeline import manifest
-from ssd_plugin.pipeline.run_directory import CONFIG, RunDir
-from ssd_plugin.pipeline.runner import MANIFEST, run_line
+from ssd_plugin.pipeline.run_directory import RunDir
+from ssd_plugin.pipeline.runner import run_pipeline
 
 TASKS_HELP = "Task file, a benchmark's file as published, or its name (humaneval+, ...)."
 
@@ -35,18 +36,18 @@ def own_settings(run_dir: Path) -> RunConfig:
     try:
         return config_from_json(RunDir(run_dir).read_config())
     except ConfigError as error:
-        raise ConfigError(f"{run_dir / CONFIG}: {error}; restore the file, or give another --run-dir") from error
+        raise ConfigError(f"{run_dir / layout.CONFIG}: {error}; restore the file, or give another --run-dir") from error
 
 
-def continue_line(run_dir: Path, until: str, as_json: bool) -> None:
+def continue_pipeline(run_dir: Path, until: str, as_json: bool) -> None:
     """Bring a run directory's line up to the stage `until`, with the directory's own settings."""
-    run_line(own_settings(run_dir), run_dir, until=until)
+    run_pipeline(own_settings(run_dir), run_dir, until=until)
     if as_json:
         print_outcome(run_dir, as_json)
 
 
-def line_command(name: str, *, until: str, about: str) -> click.Command:
-    """A command `ssd NAME --run-dir DIR` that continues the line up to the stage `until`."""
+def pipeline_command(name: str, *, until: str, about: str) -> click.Command:
+    """A command `ssd NAME --run-dir DIR` that continues the pipeline up to the stage `until`."""
 
     example = f"Example: ssd {name} --run-dir runs/ssd_smollm2_135m"
 
@@ -54,7 +55,7 @@ def line_command(name: str, *, until: str, about: str) -> click.Command:
     @run_dir_option
     @json_option
     def command(run_dir: Path, as_json: bool) -> None:
-        continue_line(run_dir, until, as_json)
+        continue_pipeline(run_dir, until, as_json)
 
     return command
 
@@ -62,7 +63,7 @@ def line_command(name: str, *, until: str, about: str) -> click.Command:
 def print_outcome(run_dir: Path, as_json: bool) -> None:
     """The end of a run: its table and where things lie; or the stages' facts as JSON."""
     if as_json:
-        records = manifest.load(run_dir / MANIFEST)
+        records = manifest.load(run_dir / layout.MANIFEST)
         stages = {name: {"summary": r.summary, "seconds": r.seconds, "facts": r.facts} for name, r in records.items()}
         click.echo(json.dumps({"run_dir": str(run_dir), "stages": stages}, sort_keys=True))
         return

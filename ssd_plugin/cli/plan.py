@@ -13,7 +13,7 @@ from ssd_plugin.config.parsing import build
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.models.shape import model_shape
-from ssd_plugin.planning.checks import find_problems, refuse
+from ssd_plugin.planning.checks import find_problems, refuse_problems
 from ssd_plugin.planning.estimate import (
     LENGTHS,
     Assumptions,
@@ -171,4 +171,4 @@ def command(
         _print(config, stages, memory, assumptions)
         for name, text in files.items():
             click.echo(f"\n# ---- {name} ----\n{text}")
-    refuse(problems)
+    refuse_problems(problems)

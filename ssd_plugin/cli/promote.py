@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ssd_plugin.cli.options import json_option
-from ssd_plugin.cli.trust_options import refuse, trust_options
+from ssd_plugin.cli.trust_options import exit_untrusted, trust_options
 from ssd_plugin.errors import TrustError
 from ssd_plugin.gating.verdict import PolicyRef
 from ssd_plugin.trust.promotion import Promotion, promote, roll_back
@@ -15,7 +15,9 @@ from ssd_plugin.trust.verification import Trust
 
 
 @click.command("promote")
-@click.option("--verdict", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json")
+@click.option(
+    "--verdict", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A gate run's verdict.json."
+)
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
 @click.option("--registry", required=True, help="A directory, or an MLflow tracking URI.")
 @click.option("--name", default="model", show_default=True, help="The model's name in the registry.")
@@ -53,7 +55,7 @@ def command(
         else:
             raise click.UsageError("give --verdict and --model, or --rollback")
     except TrustError as error:
-        refuse(error, as_json)
+        exit_untrusted(error, as_json)
     _report(done, "rolled back" if rollback else "promoted", as_json)
 
 

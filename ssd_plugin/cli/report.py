@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from ssd_plugin.core import run_layout as layout
+
 
 @click.command()
 @click.option("--run-dir", type=click.Path(path_type=Path), required=True, help="A run or sweep, finished or not.")
@@ -18,10 +20,10 @@ def command(run_dir: Path, as_json: bool) -> None:
 
     if sweep_page.is_sweep(run_dir):
         document = sweep_page.rewrite_sweep(run_dir)
-        pages = [run_dir / sweep_page.HTML, run_dir / sweep_page.MARKDOWN]
+        pages = [run_dir / layout.SWEEP_HTML, run_dir / layout.SWEEP_MARKDOWN]
     else:
         document = write.write_report(run_dir)
-        pages = [run_dir / write.HTML, run_dir / write.MARKDOWN]
+        pages = [run_dir / layout.REPORT_HTML, run_dir / layout.REPORT_MARKDOWN]
     if as_json:
         click.echo(json.dumps(document, sort_keys=True, allow_nan=False))  # ASCII: an id may hold an unpaired surrogate
     else:

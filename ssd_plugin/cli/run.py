@@ -1,4 +1,4 @@
-"""`ssd run RECIPE`: the whole line."""
+"""`ssd run RECIPE`: the whole pipeline."""
 
 import sys
 from pathlib import Path
@@ -8,15 +8,15 @@ import click
 from ssd_plugin.cli.options import json_option, own_settings, print_outcome
 from ssd_plugin.config.overrides import apply_overrides, apply_toml
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.integrations.tracking.run import run_and_track
-from ssd_plugin.pipeline.run_directory import CONFIG
 from ssd_plugin.recipes import load
 
 
 def starting_point(recipe: str, run_dir: Path) -> RunConfig:
     """The settings an existing run directory was made with, so that it continues; else the recipe's."""
     fresh = load(recipe)()
-    if not (run_dir / CONFIG).exists():
+    if not (run_dir / layout.CONFIG).exists():
         return fresh
     click.echo(f"continuing {run_dir} with its own settings", err=True)
     return own_settings(run_dir)
@@ -31,7 +31,7 @@ def starting_point(recipe: str, run_dir: Path) -> RunConfig:
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings, under --set.")
 @json_option
 def command(recipe: str, run_dir: Path | None, overrides: tuple[str, ...], config: Path | None, as_json: bool) -> None:
-    """Run the whole line, or continue a run directory; the exit status is the verdict's.
+    """Run the whole pipeline, or continue a run directory; the exit status is the verdict's.
 
     Example: ssd run ssd_smollm2_135m --set prompts.limit=64 --run-dir runs/small
     """

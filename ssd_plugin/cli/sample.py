@@ -1,5 +1,5 @@
 """`ssd sample`: a run directory's line up to the stage `filter`."""
 
-from ssd_plugin.cli.options import line_command
+from ssd_plugin.cli.options import pipeline_command
 
-command = line_command("sample", until="filter", about="The line up to the filtered samples")
+command = pipeline_command("sample", until="filter", about="The pipeline up to the filtered samples")

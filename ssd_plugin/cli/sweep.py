@@ -7,8 +7,9 @@ import click
 from ssd_plugin.cli.options import json_option
 from ssd_plugin.cli.run import starting_point
 from ssd_plugin.config.overrides import apply_overrides, apply_toml
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.planning.checks import refuse
+from ssd_plugin.planning.checks import refuse_problems
 from ssd_plugin.planning.versions import version_problems
 
 
@@ -48,14 +49,14 @@ def command(
     """
     from ssd_plugin.core.jsonl import dumps
     from ssd_plugin.pipeline.sweep import Grid, run_sweep
-    from ssd_plugin.report.sweep_page import HTML, write_sweep
+    from ssd_plugin.report.sweep_page import write_sweep
 
     directory = run_dir or Path("runs") / f"{recipe}-sweep"
     settings = starting_point(recipe, directory)
     if config is not None:
         settings = apply_toml(settings, config)
     settings = apply_overrides(settings, overrides)
-    refuse(version_problems(settings))
+    refuse_problems(version_problems(settings))
     truncations = tuple(part.strip() for part in truncation.split(",") if part.strip())
     document = run_sweep(settings, directory, Grid(t_trains=_numbers(t_train), truncations=truncations))
     write_sweep(directory, document)
@@ -67,4 +68,4 @@ def command(
     click.echo(
         f"held-out pass@1 against the base's best decode: {gain['estimate']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
     )
-    click.echo(f"wrote {directory / HTML}")
+    click.echo(f"wrote {directory / layout.SWEEP_HTML}")

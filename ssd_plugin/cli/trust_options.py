@@ -62,7 +62,7 @@ def _trust(keys: tuple[Path, ...], identity: str | None, issuer: str | None, con
     return Identity(name=identity, issuer=issuer, config=config)
 
 
-def refuse(error: TrustError, as_json: bool) -> NoReturn:
+def exit_untrusted(error: TrustError, as_json: bool) -> NoReturn:
     """Say why in one line on stderr (and as JSON on stdout), and leave with status 1."""
     reason = visible(str(error))
     if as_json:

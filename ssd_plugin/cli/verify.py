@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ssd_plugin.cli.options import json_option
-from ssd_plugin.cli.trust_options import refuse, trust_options
+from ssd_plugin.cli.trust_options import exit_untrusted, trust_options
 from ssd_plugin.core.text import visible
 from ssd_plugin.errors import TrustError
 from ssd_plugin.gating.verdict import PolicyRef
@@ -15,7 +15,10 @@ from ssd_plugin.trust.verification import Trust, verify
 
 @click.command("verify")
 @click.option(
-    "--verdict", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="verdict.json"
+    "--verdict",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A gate run's verdict.json.",
 )
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The model's directory.")
 @click.option("--promotable", is_flag=True, help="Refuse a GO whose policy cannot promote a model.")
@@ -35,7 +38,7 @@ def command(
     try:
         verified = verify(verdict, trust, model=model, policy=policy, promotable=promotable)
     except TrustError as error:
-        refuse(error, as_json)
+        exit_untrusted(error, as_json)
     facts = {
         "ok": True,
         "outcome": verified.verdict.outcome,

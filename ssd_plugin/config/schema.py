@@ -130,7 +130,7 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """Step 1: one completion a prompt from the frozen base, at `T_train`. `max_new_tokens` counts completion tokens."""
+    """Step 1: one completion per prompt from the frozen base, at `T_train`. `max_new_tokens` counts completion tokens."""
 
     temperature: float
     top_k: int = 0
@@ -290,7 +290,7 @@ class GateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PromoteConfig:
-    """`registry`: where a GO moves the model (directory or MLflow URI); empty: the line stops at the verdict."""
+    """`registry`: where a GO moves the model (directory or MLflow URI); empty: the pipeline stops at the verdict."""
 
     registry: str = ""
     name: str = "model"
@@ -327,9 +327,9 @@ class ContainerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One run of the line: `recipes/` returns these, `overrides.py` overrides them, `config.json` keeps them.
+    """One run of the pipeline: `recipes/` returns these, `overrides.py` overrides them, `config.json` keeps them.
 
-    `rounds`: how often the line is repeated at most, each time from the last round's candidate.
+    `rounds`: how often the pipeline is repeated at most, each time from the last round's candidate.
     """
 
     recipe: str

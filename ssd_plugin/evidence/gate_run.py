@@ -1,4 +1,4 @@
-"""Judge, then write the evidence: what `ssd gate` and the line's gate stage both do."""
+"""Judge, then write the evidence: what `ssd gate` and the pipeline's gate stage both do."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -66,7 +66,7 @@ def unmeasured(name: str, unit: str = "share of samples") -> Measurement:
     )  # fmt: skip
 
 
-def describe(figure: Measurement) -> str:
+def figure_text(figure: Measurement) -> str:
     """One figure in words."""
     if figure.candidate is None:
         return f"{figure.name} not measured"
@@ -110,11 +110,11 @@ def conclude(
     and of many others the first."""
     status = worst([figure.status for figure in measurements])
     named = [figure for figure in measurements if figure.status is status]
-    reason = "; ".join(map(describe, named)) or "nothing was measured"
+    reason = "; ".join(map(figure_text, named)) or "nothing was measured"
     if status is GateStatus.PASS and len(named) > 1:
-        reason = f"{len(named)} figures within their margins, first {describe(named[0])}"
+        reason = f"{len(named)} figures within their margins, first {figure_text(named[0])}"
     if status is GateStatus.INSUFFICIENT and len(named) > SAID_IN_FULL:
-        reason = f"{len(named)} figures that tell nothing, first {describe(named[0])}"
+        reason = f"{len(named)} figures that tell nothing, first {figure_text(named[0])}"
     cause = _cause(named) if status is GateStatus.INSUFFICIENT else ""
     return GateResult(
         gate=gate,

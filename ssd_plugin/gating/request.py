@@ -3,15 +3,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.errors import GateError
 from ssd_plugin.tasks.benchmarks import tasks_file
 
-RUN_CANDIDATE = Path("evaluate/candidate/results.jsonl")
-RUN_BASE = Path(
-    "evaluate/base_best/results.jsonl"
-)  # the base at its best decode: what the candidate has to hold against
-RUN_TRAINING = (Path("prompts/train.jsonl"), Path("filter/kept.jsonl"))
-RUN_MODEL = Path("train/model")
+RUN_CANDIDATE = layout.evaluated_results("candidate")
+RUN_BASE = layout.evaluated_results("base_best")  # what the candidate has to hold against
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +32,7 @@ class GateRequest:
     out: Path
 
 
-def _side(path: Path, inside: Path) -> Path:
+def _side(path: Path, inside: str) -> Path:
     if not path.is_dir():
         return path
     found = path / inside
@@ -57,8 +54,10 @@ def resolve(request: GateRequest) -> GateRequest:
     run = request.candidate if request.candidate.is_dir() else None
     model, training = request.model, request.training
     if run is not None:
-        model = model or (run / RUN_MODEL if (run / RUN_MODEL).is_dir() else None)
-        training = training or tuple(run / name for name in RUN_TRAINING if (run / name).is_file())
+        model = model or (run / layout.CANDIDATE_MODEL if (run / layout.CANDIDATE_MODEL).is_dir() else None)
+        training = training or tuple(
+            run / name for name in (layout.TRAIN_PROMPTS, layout.EXAMPLES) if (run / name).is_file()
+        )
     return replace(
         request,
         tasks=tasks_file(str(request.tasks), request.out / "tasks.jsonl"),

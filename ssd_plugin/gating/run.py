@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.config.parsing import build
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import sha256_file
 from ssd_plugin.core.plugins import Plugin
 from ssd_plugin.errors import ConfigError, GateError, PluginError, SsdError
@@ -44,7 +45,6 @@ from ssd_plugin.gating.verdict import (
 )
 from ssd_plugin.tasks.benchmarks import load_tasks
 
-VERDICT = "verdict.json"
 INTEGRITY = "integrity"  # the gate that every policy must have (`policy.py`); it runs before all others
 _LARGEST = 10**9  # of any number in a gate's settings: more is a slip that would end in ERROR
 _NOT_RUN = "not run: integrity did not pass"
@@ -273,7 +273,7 @@ def run_gates(
     """
     bench = load_bench(request.policy)
     request.out.mkdir(parents=True, exist_ok=True)
-    (request.out / VERDICT).unlink(missing_ok=True)  # an older GO must not outlive a run that fails
+    (request.out / layout.VERDICT_NAME).unlink(missing_ok=True)  # an older GO must not outlive a run that fails
     work = Path(tempfile.mkdtemp(prefix="ssd-gates-"))
     try:
         with ExitStack() as stack:
@@ -284,7 +284,7 @@ def run_gates(
         verdict = _verdict(bench, (), _no_look(bench.policy), reason=" ".join(str(error).split()))
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    write_verdict(request.out / VERDICT, verdict)
+    write_verdict(request.out / layout.VERDICT_NAME, verdict)
     return verdict
 
 

@@ -148,7 +148,7 @@ def _reader(config: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     return _PLAIN if own == "TokenizersBackend" else own
 
 
-def read_tokenizer(directory: Path) -> TokenizerFacts:
+def tokenizer_facts(directory: Path) -> TokenizerFacts:
     """What the tokenizer files of a directory say together.
 
     Raises:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json, sha256_file, sha256_json
 from ssd_plugin.core.source_digest import code_digest
 from ssd_plugin.core.tool_versions import tool_versions
@@ -34,7 +35,7 @@ def offer(source: Path, target: Path) -> None:
     The stage there takes them only if they were made of the very same things. What is not graded whole, or would stand where
     something is, is not copied.
     """
-    if sidecar(source / "results.jsonl").exists() and not target.exists():
+    if sidecar(source / layout.RESULTS_NAME).exists() and not target.exists():
         shutil.copytree(source, target)
 
 

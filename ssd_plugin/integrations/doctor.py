@@ -29,7 +29,7 @@ PIP = "in a clone of the project: pip install '.[{extra}]'"
 
 
 class State(StrEnum):
-    """`ok`; `absent`: optional and not there; `bad`: the line cannot run or cannot earn a GO."""
+    """`ok`; `absent`: optional and not there; `bad`: the pipeline cannot run or cannot earn a GO."""
 
     OK = "ok"
     ABSENT = "absent"

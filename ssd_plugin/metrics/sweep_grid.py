@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from ssd_plugin.config.schema import DecodeConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json
 from ssd_plugin.errors import RunDirError, StatisticsError
 from ssd_plugin.metrics.decoding_choice import best, quadratic_fit, rank, selection_optimism
+from ssd_plugin.metrics.evaluation import read_evaluation
 from ssd_plugin.metrics.inference import FloatArray
 from ssd_plugin.metrics.summary import tally
 from ssd_plugin.tasks.schema import read_tasks
 
-SCHEMA, DOCUMENT = "ssd-sweep/1", "sweep.json"
-CELLS = "cells"  # the folder of a sweep that holds a run directory a cell
+SCHEMA = "ssd-sweep/1"
 Row = Mapping[str, Any]
 
 
@@ -26,7 +27,7 @@ def _decode(row: Row) -> JsonObject:
 
 def _side(cell: Path, side: str) -> list[JsonObject]:
     """A cell's grid of one side ("base" or "ssd")."""
-    return [row for row in read_json(cell / "select/choice.json")["grid"] if row["side"] == side]
+    return [row for row in read_json(cell / layout.CHOICE)["grid"] if row["side"] == side]
 
 
 def chosen_cell(cells: Sequence[Path]) -> Path:
@@ -40,13 +41,13 @@ def chosen_cell(cells: Sequence[Path]) -> Path:
     return max(cells, key=lambda cell: max(rank(row) for row in _side(cell, "ssd")))
 
 
-def describe(cells: Sequence[Path], chosen: Path, looked_at: Sequence[str]) -> JsonObject:
+def sweep_document(cells: Sequence[Path], chosen: Path, looked_at: Sequence[str]) -> JsonObject:
     """The document of sweep.json. `cells`: run directories up to `select`; `chosen` was also scored on the held-out split.
 
     Raises:
         DataError, RunDirError: a cell's file is missing or malformed.
     """
-    config, base = read_json(chosen / "config.json"), _side(cells[0], "base")
+    config, base = read_json(chosen / layout.CONFIG), _side(cells[0], "base")
     rows = [_cell(cell) for cell in cells]
     return {
         "schema": SCHEMA,
@@ -65,12 +66,12 @@ def describe(cells: Sequence[Path], chosen: Path, looked_at: Sequence[str]) -> J
 
 
 def _split(cell: Path) -> JsonObject:
-    samples = read_json(cell / "config.json")["select"]["samples_per_task"]
-    return {"tasks": len(read_tasks(cell / "prompts/dev.jsonl")), "samples_per_task": samples}
+    samples = read_json(cell / layout.CONFIG)["select"]["samples_per_task"]
+    return {"tasks": len(read_tasks(cell / layout.DEV_TASKS)), "samples_per_task": samples}
 
 
 def _trained(cell: Path) -> JsonObject:
-    return _decode(read_json(cell / "config.json")["sampling"])
+    return _decode(read_json(cell / layout.CONFIG)["sampling"])
 
 
 def _cell(cell: Path) -> JsonObject:
@@ -104,10 +105,10 @@ def _fits(cells: Iterable[Row]) -> list[JsonObject]:
 
 def _rates(cell: Path, side: str) -> list[tuple[float, list[float]]]:
     """(temperature, pass rate by task) of each decode setting of a cell's side."""
-    tasks = {task.task_id: task for task in read_tasks(cell / "prompts/dev.jsonl")}
+    tasks = {task.task_id: task for task in read_tasks(cell / layout.DEV_TASKS)}
     rows = []
     for row in _side(cell, side):
-        found = tally(cell / f"select/{side}/{DecodeConfig(**_decode(row)).label}/results.jsonl", tasks)
+        found = tally(cell / layout.selected_results(side, DecodeConfig(**_decode(row)).label), tasks)
         rows.append((row["temperature"], [passed / n for n, passed in found.tasks.values()]))
     return rows
 
@@ -136,14 +137,17 @@ def _selection(cells: Sequence[Path]) -> JsonObject:
 
 
 def _held_out(cell: Path) -> JsonObject:
-    summary = read_json(cell / "evaluate/summary.json")
+    evaluation = read_evaluation(cell / layout.EVALUATION)
     sides = {
-        name: {key: side[key] for key in ("label", "decode", "pass_at_1")} for name, side in summary["sides"].items()
+        name: {"label": side.label, "decode": asdict(side.decode), "pass_at_1": side.pass_at_1.to_json()}
+        for name, side in evaluation.sides.items()
     }
-    deltas = {pair: delta["pass_at_1"] for pair, delta in summary["deltas"].items() if pair.startswith("candidate-")}
+    deltas = {
+        pair: delta.pass_at_1.to_json() for pair, delta in evaluation.deltas.items() if pair.startswith("candidate-")
+    }
     return {
-        "tasks": summary["tasks"],
-        "samples_per_task": summary["samples_per_task"],
+        "tasks": evaluation.tasks,
+        "samples_per_task": evaluation.samples_per_task,
         "sides": sides,
         "deltas": deltas,
     }

@@ -34,7 +34,7 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def load_quietly() -> None:
-    """Stop transformers' own progress bars: the line has one of its own, and CI logs need none."""
+    """Stop transformers' own progress bars: the pipeline has one of its own, and CI logs need none."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

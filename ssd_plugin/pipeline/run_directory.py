@@ -7,12 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json, sha256_file, write_json
 from ssd_plugin.core.locks import LOCK, lock
 from ssd_plugin.errors import DataError, RunDirError
-
-CONFIG = "config.json"
-STAGE_REPORT = ".stage.json"  # how the process of a stage hands its report over
 
 
 def digest_path(path: Path) -> str:
@@ -80,13 +78,13 @@ class RunDir:
         Raises:
             RunDirError: the directory belongs to another recipe or its config cannot be read.
         """
-        if (self / CONFIG).exists():
+        if (self / layout.CONFIG).exists():
             known = self.read_config()
             if known.get("recipe") != config["recipe"]:
                 raise RunDirError(
                     f"{self.root}: belongs to recipe {known.get('recipe')!r}, not {config['recipe']!r}; give another --run-dir"
                 )
-        write_json(self / CONFIG, config)
+        write_json(self / layout.CONFIG, config)
 
     def read_config(self) -> dict[str, object]:
         """The config that this directory was last run with.
@@ -94,12 +92,14 @@ class RunDir:
         Raises:
             RunDirError: there is none, or it is corrupt.
         """
-        if not (self / CONFIG).exists():
+        if not (self / layout.CONFIG).exists():
             raise RunDirError(f"{self.root}: is no run directory; start one with: ssd run RECIPE --run-dir {self.root}")
         try:
-            values = read_json(self / CONFIG)
+            values = read_json(self / layout.CONFIG)
         except DataError as error:
             raise RunDirError(f"{error}: the run's settings; restore the file, or give another --run-dir") from error
         if not isinstance(values, dict):
-            raise RunDirError(f"{self / CONFIG}: corrupt; restore it, or run the recipe again with another --run-dir")
+            raise RunDirError(
+                f"{self / layout.CONFIG}: corrupt; restore it, or run the recipe again with another --run-dir"
+            )
         return values

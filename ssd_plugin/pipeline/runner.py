@@ -1,4 +1,4 @@
-"""The line, top to bottom. Each stage runs in a process of its own, reads and writes named files of the run directory,
+"""The pipeline, top to bottom. Each stage runs in a process of its own, reads and writes named files of the run directory,
 and is not run again while its inputs, settings, code and tools are what they were."""
 
 import json
@@ -11,29 +11,30 @@ from typing import Any
 
 from ssd_plugin.config.overrides import config_to_json
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.source_digest import code_digest
 from ssd_plugin.core.tool_versions import tool_versions
 from ssd_plugin.errors import ConfigError, DataError, DependencyError, ModelError, RunDirError, TrustError
 from ssd_plugin.gating.verdict import Outcome, decide, read_verdict
+from ssd_plugin.metrics.evaluation import SIDES
 from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline.external_inputs import outside_file, outside_model
 from ssd_plugin.pipeline.interpreters import Interpreters
 from ssd_plugin.pipeline.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
-from ssd_plugin.pipeline.run_directory import CONFIG, RunDir, digest_path
+from ssd_plugin.pipeline.run_directory import RunDir, digest_path
 from ssd_plugin.pipeline.stages import stage_module
-from ssd_plugin.planning.checks import refuse
+from ssd_plugin.planning.checks import refuse_problems
 from ssd_plugin.planning.preflight import gate_problems, machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
 
-MANIFEST = "manifest.json"
 GATES = Path(__file__).parents[1] / "gates"  # found at run time, so no import leads from the stage to them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step of the line: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
+    """One step of the pipeline: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
     modules are slow to import there (for the embedded engine and trainer: vLLM and Megatron start processes of their own).
-    `holds`: whether what it wrote counts today; time alone can end that."""
+    `is_current`: the output is still valid today (verdicts expire)."""
 
     name: str
     reads: tuple[str, ...]
@@ -43,7 +44,7 @@ class Stage:
     python: Callable[[RunConfig], str] = lambda _: ""
     imports: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
     tools: tuple[str, ...] = ()
-    holds: Callable[[RunDir], bool] = lambda _: True
+    is_current: Callable[[RunDir], bool] = lambda _: True
     rewritten: bool = False  # `ssd report` writes the same files anew when there is more to tell
 
 
@@ -61,12 +62,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _still_holds(run: RunDir) -> bool:
+def _verdict_is_current(run: RunDir) -> bool:
     """Whether the verdict would be the same today: neither it nor an override that it rests on has expired. An ERROR is no
     judgement: it is tried again, since what its reason names may have been mended.
     """
     try:
-        verdict = read_verdict(run / VERDICT)
+        verdict = read_verdict(run / layout.VERDICT)
         expires = datetime.fromisoformat(verdict.expires)
     except (DataError, ValueError):
         return False
@@ -83,24 +84,20 @@ def _trainer(config: RunConfig) -> tuple[str, ...]:
 
 
 _REFUSALS = (ConfigError, DataError, ModelError, DependencyError, TrustError)  # of what the settings name
-TRAIN_PROMPTS, DEV, HELD_OUT = "prompts/train.jsonl", "prompts/dev.jsonl", "prompts/heldout.jsonl"
-MODEL, SAMPLES, EXAMPLES = "prompts/model.json", "sample/completions.jsonl", "filter/kept.jsonl"
-TOKENIZER = "sample/tokenizer.json"
-CANDIDATE, CHOICE, SUMMARY, VERDICT = "train/model", "select/choice.json", "evaluate/summary.json", "gate/verdict.json"
-GRADED = tuple(f"evaluate/{side}/results.jsonl" for side in ("base", "base_best", "candidate"))
+GRADED = tuple(layout.evaluated_results(side) for side in SIDES)
 
-LINE = (
+PIPELINE = (
     Stage(
         name="prompts",
         reads=(),
-        writes=(TRAIN_PROMPTS, DEV, HELD_OUT, MODEL),
+        writes=(layout.TRAIN_PROMPTS, layout.DEV_TASKS, layout.HELD_OUT_TASKS, layout.BASE_MODEL),
         settings=lambda c: [c.model, c.prompts, c.select.data, c.evaluate.data, c.python],
         outside=_sources,
     ),
     Stage(
         name="sample",
-        reads=(TRAIN_PROMPTS, MODEL),
-        writes=(SAMPLES, TOKENIZER),
+        reads=(layout.TRAIN_PROMPTS, layout.BASE_MODEL),
+        writes=(layout.COMPLETIONS, layout.TOKENIZER),
         settings=lambda c: [c.seed, c.model, c.engine, c.sampling, c.container.sample],
         python=lambda c: c.python.sample,
         imports=_engine,
@@ -108,14 +105,14 @@ LINE = (
     ),
     Stage(
         name="filter",
-        reads=(SAMPLES,),
-        writes=(EXAMPLES, "filter/report.json"),
+        reads=(layout.COMPLETIONS,),
+        writes=(layout.EXAMPLES, layout.FILTER_REPORT),
         settings=lambda c: [c.filters, c.train.seq_length],
     ),
     Stage(
         name="train",
-        reads=(EXAMPLES, MODEL, TOKENIZER),
-        writes=(CANDIDATE, "train/log.jsonl"),
+        reads=(layout.EXAMPLES, layout.BASE_MODEL, layout.TOKENIZER),
+        writes=(layout.CANDIDATE_MODEL, layout.TRAINING_LOG),
         settings=lambda c: [c.seed, c.model, c.train, c.container.train],
         python=lambda c: c.python.train,
         imports=_trainer,
@@ -123,8 +120,8 @@ LINE = (
     ),
     Stage(
         name="select",
-        reads=(DEV, MODEL, CANDIDATE),
-        writes=(CHOICE,),
+        reads=(layout.DEV_TASKS, layout.BASE_MODEL, layout.CANDIDATE_MODEL),
+        writes=(layout.CHOICE,),
         settings=lambda c: [c.seed, c.model, c.engine, c.select, c.evaluate.max_new_tokens, c.container.sample],
         python=lambda c: c.python.sample,
         imports=_engine,
@@ -132,8 +129,8 @@ LINE = (
     ),
     Stage(
         name="evaluate",
-        reads=(HELD_OUT, MODEL, CANDIDATE, CHOICE),
-        writes=(*GRADED, SUMMARY),
+        reads=(layout.HELD_OUT_TASKS, layout.BASE_MODEL, layout.CANDIDATE_MODEL, layout.CHOICE),
+        writes=(*GRADED, layout.EVALUATION),
         settings=lambda c: [c.seed, c.model, c.engine, c.evaluate, c.container.sample],
         python=lambda c: c.python.sample,
         imports=_engine,
@@ -141,32 +138,39 @@ LINE = (
     ),
     Stage(
         name="gate",
-        reads=(HELD_OUT, MODEL, CANDIDATE, EXAMPLES, *GRADED),
-        writes=(VERDICT,),
+        reads=(layout.HELD_OUT_TASKS, layout.BASE_MODEL, layout.CANDIDATE_MODEL, layout.EXAMPLES, *GRADED),
+        writes=(layout.VERDICT,),
         settings=lambda c: [c.gate],
         outside=_judges,
-        holds=_still_holds,
+        is_current=_verdict_is_current,
         tools=("ruff", "bandit", "scipy"),
     ),
     Stage(
         name="promote",
-        reads=(VERDICT, CANDIDATE),
-        writes=("promote/result.json",),
+        reads=(layout.VERDICT, layout.CANDIDATE_MODEL),
+        writes=(layout.PROMOTION,),
         settings=lambda c: [c.promote],
     ),
     Stage(
         name="report",
-        reads=(VERDICT, SUMMARY, CHOICE, "train/log.jsonl", "filter/report.json", "promote/result.json"),
-        writes=("report/index.html", "report/summary.md"),
+        reads=(
+            layout.VERDICT,
+            layout.EVALUATION,
+            layout.CHOICE,
+            layout.TRAINING_LOG,
+            layout.FILTER_REPORT,
+            layout.PROMOTION,
+        ),
+        writes=(layout.REPORT_HTML, layout.REPORT_MARKDOWN),
         settings=lambda _: [],
         rewritten=True,
     ),
 )
-STAGES = tuple(stage.name for stage in LINE)
+STAGES = tuple(stage.name for stage in PIPELINE)
 
 
-def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
-    """Run, or continue, the line up to and including the stage `until`; returns the exit status.
+def run_pipeline(config: RunConfig, run_dir: Path, until: str = "report") -> int:
+    """Run, or continue, the pipeline up to and including the stage `until`; returns the exit status.
 
     With the gates reached it is the verdict's (0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR); 0 before that.
 
@@ -178,16 +182,16 @@ def run_line(config: RunConfig, run_dir: Path, until: str = "report") -> int:
     wanted = STAGES[: STAGES.index(until) + 1]
     require_machine(config, run, wanted)
     with run.locked() as lock, Interpreters(run, lock) as interpreters:
-        earlier = run.read_config() if (run / CONFIG).exists() else None
+        earlier = run.read_config() if (run / layout.CONFIG).exists() else None
         run.bind(config_to_json(config))
-        records = manifest.load(run / MANIFEST)
+        records = manifest.load(run / layout.MANIFEST)
         try:
-            _advance(run, config, LINE[0], records, interpreters)
+            _advance(run, config, PIPELINE[0], records, interpreters)
         except _REFUSALS:
             if earlier is not None:
                 _take_back(run, earlier, records)
             raise
-        for stage in LINE[1 : len(wanted)]:
+        for stage in PIPELINE[1 : len(wanted)]:
             _advance(run, config, stage, records, interpreters)
     return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
 
@@ -196,8 +200,8 @@ def _take_back(run: RunDir, earlier: dict[str, object], records: dict[str, Stage
     """Go back to the settings of before: a source or model that cannot be had is nothing to go on with. The first stage may have
     written some of its files anew, so it is to run again."""
     run.bind(earlier)
-    records.pop(LINE[0].name, None)
-    manifest.save(run / MANIFEST, records)
+    records.pop(PIPELINE[0].name, None)
+    manifest.save(run / layout.MANIFEST, records)
 
 
 def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAGES) -> None:
@@ -206,9 +210,9 @@ def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAG
     Raises:
         ConfigError: names all that was found.
     """
-    recorded = manifest.load(run / MANIFEST)
+    recorded = manifest.load(run / layout.MANIFEST)
     problems = machine_problems(config, [name for name in wanted if name not in recorded])
-    refuse(problems + (gate_problems(config) if "gate" in wanted else []))
+    refuse_problems(problems + (gate_problems(config) if "gate" in wanted else []))
 
 
 def _advance(
@@ -218,7 +222,7 @@ def _advance(
     record = _expected(config, stage, records)
     done = records.get(stage.name)
     same = done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done)
-    if done is not None and same and stage.holds(run):
+    if done is not None and same and stage.is_current(run):
         print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
         return
     started = time.monotonic()
@@ -233,7 +237,7 @@ def _advance(
         spent=report["spent"],
     )
     records[stage.name] = finished
-    manifest.save(run / MANIFEST, records)
+    manifest.save(run / layout.MANIFEST, records)
     print(f"{stage.name:9} {finished.summary} ({finished.seconds:.0f} s)", flush=True)
 
 
@@ -253,8 +257,8 @@ def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord
 
 
 def _tools(config: RunConfig, stage: Stage, done: StageRecord | None) -> Mapping[str, str]:
-    """Versions of the stage's tools in the interpreter that runs it. With a container a stage, another stage's cannot be
-    asked: what was recorded there holds, and the image's name is among the stage's settings."""
+    """Versions of the stage's tools in the interpreter that runs it. With a container per stage, another stage's cannot be
+    asked: what was recorded there counts, and the image's name is among the stage's settings."""
     if done is not None and any(asdict(config.container).values()):
         return done.tools
     python = stage.python(config)

@@ -1,4 +1,4 @@
-"""The grid T_train x T_eval x truncation: one sub-run of the line a training distribution, all on one development split.
+"""The grid T_train x T_eval x truncation: one sub-run of the pipeline per training distribution, all on one development split.
 
 A cell is an ordinary run directory under `cells/`, brought up to its `select` stage, so that a killed sweep goes on where it
 was. The base is the same in every cell: its graded samples are offered by the cells that have them. The best cell alone is
@@ -12,15 +12,13 @@ from pathlib import Path
 from ssd_plugin.config.overrides import config_to_json
 from ssd_plugin.config.parsing import build
 from ssd_plugin.config.schema import DecodeConfig, RunConfig, parse_truncation
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, write_json
 from ssd_plugin.errors import ConfigError, DataError, RunDirError
 from ssd_plugin.grading.result_files import offer
-from ssd_plugin.metrics.sweep_grid import CELLS, DOCUMENT, chosen_cell, describe
+from ssd_plugin.metrics.sweep_grid import chosen_cell, sweep_document
 from ssd_plugin.pipeline.run_directory import RunDir
-from ssd_plugin.pipeline.runner import run_line
-
-BASE = "select/base"
-GRID = "grid.json"
+from ssd_plugin.pipeline.runner import run_pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One training distribution: the name of its run directory, and the line's settings with it."""
+    """One training distribution: the name of its run directory, and the pipeline's settings with it."""
 
     name: str
     config: RunConfig
@@ -91,21 +89,21 @@ def run_sweep(config: RunConfig, directory: Path, given: Grid) -> JsonObject:
     """
     sweep = RunDir(directory)
     with sweep.locked():
-        grid = _remembered(sweep / GRID).with_more(given).filled(config)
-        cells = {sweep / f"{CELLS}/{cell.name}": cell for cell in plan_cells(config, grid)}
+        grid = _remembered(sweep / layout.SWEEP_GRID).with_more(given).filled(config)
+        cells = {sweep / f"{layout.CELLS}/{cell.name}": cell for cell in plan_cells(config, grid)}
         sweep.bind(config_to_json(config))
-        write_json(sweep / GRID, asdict(grid))
+        write_json(sweep / layout.SWEEP_GRID, asdict(grid))
         for number, (folder, cell) in enumerate(cells.items(), start=1):
             print(f"cell {number} of {len(cells)}: {cell.name}", flush=True)
-            share_base(sweep / CELLS, folder)
-            run_line(cell.config, folder, until="select")
+            share_base(sweep / layout.CELLS, folder)
+            run_pipeline(cell.config, folder, until="select")
         best = chosen_cell(list(cells))
         print(f"chosen on the development split: {best.name}; now the held-out split, once", flush=True)
-        run_line(cells[best].config, best, until="evaluate")
-        document = describe(list(cells), best, looked_at=sorted(_looked_at(sweep / CELLS)))
-        for older in (sweep / CELLS).glob(f"*/analysis/{DOCUMENT}"):
+        run_pipeline(cells[best].config, best, until="evaluate")
+        document = sweep_document(list(cells), best, looked_at=sorted(_looked_at(sweep / layout.CELLS)))
+        for older in (sweep / layout.CELLS).glob(f"*/{layout.CHOSEN_IN_SWEEP}"):
             older.unlink()  # of a cell that was the best of a smaller grid
-        for place in (sweep / DOCUMENT, best / "analysis" / DOCUMENT):
+        for place in (sweep / layout.SWEEP, best / layout.CHOSEN_IN_SWEEP):
             write_json(place, document)
     return document
 
@@ -126,10 +124,11 @@ def _remembered(path: Path) -> Grid:
 
 def share_base(cells: Path, target: Path) -> None:
     """Offer the base's graded samples of every cell to one that lacks them."""
-    for source in sorted(cells.glob(f"*/{BASE}/*")):
-        offer(source, target / BASE / source.name)
+    base = layout.selected("base")
+    for source in sorted(cells.glob(f"*/{base}/*")):
+        offer(source, target / base / source.name)
 
 
 def _looked_at(cells: Path) -> Iterator[str]:
     """Cells that were ever scored on the held-out split: more than one means that it was looked at more than once."""
-    return (path.parts[-3] for path in cells.glob("*/evaluate/summary.json"))
+    return (path.parts[-3] for path in cells.glob(f"*/{layout.EVALUATION}"))

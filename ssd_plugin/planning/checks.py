@@ -124,7 +124,7 @@ def find_problems(config: RunConfig, shape: ModelShape, *, gpus: int, nodes: int
     ]
 
 
-def refuse(problems: list[str]) -> None:
+def refuse_problems(problems: list[str]) -> None:
     """Raise on any problem.
 
     Raises:

@@ -230,7 +230,7 @@ def without_time(config: RunConfig) -> list[str]:
 
 
 def estimate(config: RunConfig, shape: ModelShape, assume: Assumptions) -> list[StageEstimate]:
-    """The line's stages in order. Stages without an entry here take seconds on a CPU."""
+    """The pipeline's stages in order. Stages without an entry here take seconds on a CPU."""
     select, evaluate = config.select, config.evaluate
     settings = len(select.grid())
     sweep = settings * 2 * select.samples_per_task

@@ -12,24 +12,24 @@ from typing import Any
 
 from ssd_plugin.analysis.forks import FIGURES as FORK_FIGURES
 from ssd_plugin.analysis.forks import SCHEMA as FORKS_SCHEMA
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, read_jsonl
 from ssd_plugin.core.stage_timing import KINDS, overhead
 from ssd_plugin.errors import SsdError
 from ssd_plugin.gating.verdict import in_short, read_verdict
 from ssd_plugin.metrics.diversity import Diversity, of_side
+from ssd_plugin.metrics.evaluation import SIDES, Estimate, EvaluatedSide, PairedChange, read_evaluation
 from ssd_plugin.metrics.inference import bootstrap_mean, mcnemar_exact, paired_deltas, share_interval
 from ssd_plugin.metrics.pass_at_k import pass_at_k
 from ssd_plugin.metrics.summary import Tally, tally
 from ssd_plugin.metrics.sweep_grid import SCHEMA as SWEEP_SCHEMA
 from ssd_plugin.pipeline import manifest
-from ssd_plugin.pipeline.rounds import CHAIN
 from ssd_plugin.pipeline.rounds import SCHEMA as CHAIN_SCHEMA
 from ssd_plugin.pipeline.runner import STAGES
 from ssd_plugin.report.flips import find_flips
 from ssd_plugin.tasks.schema import read_results, read_tasks
 
 SCHEMA = "ssd-report/2"
-SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}
 PAIRS = {
     "candidate-base_best": "SSD minus base at its best decode",
     "candidate-base": "SSD minus base",
@@ -42,11 +42,6 @@ FORK_THRESHOLDS = ("lock_entropy", "fork_entropy", "two_tokens")
 
 class _NotMeasuredError(Exception):
     """The run was made in a way that this part cannot be measured; the message says which setting would change that."""
-
-
-def results_file(run_dir: Path, side: str) -> Path:
-    """A side's graded results."""
-    return run_dir / "evaluate" / side / "results.jsonl"
 
 
 def _finite(value: Any) -> float:
@@ -65,18 +60,17 @@ def _interval(row: Mapping[str, Any]) -> dict[str, float]:
     return _bounded(row) if "low" in row or "high" in row else {"estimate": _finite(row["estimate"])}
 
 
-def _pass_at(row: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """{"1": interval, "5": interval, ...} out of a row's pass_at_K keys."""
-    return {key.removeprefix("pass_at_"): _interval(row[key]) for key in row if key.startswith("pass_at_")}
+def _pass_at(estimates: Mapping[int, Estimate]) -> dict[str, dict[str, float]]:
+    return {str(k): _interval(estimate.to_json()) for k, estimate in estimates.items()}
 
 
 def _config(run_dir: Path) -> JsonObject:
-    config = read_json(run_dir / "config.json")
+    config = read_json(run_dir / layout.CONFIG)
     return {"recipe": str(config["recipe"]), "model": str(config["model"]["ref"]), "seed": int(config["seed"])}
 
 
 def _verdict(run_dir: Path) -> JsonObject:
-    verdict = read_verdict(run_dir / "gate" / "verdict.json")
+    verdict = read_verdict(run_dir / layout.VERDICT)
     return verdict.to_json() | {"in_short": in_short(verdict)}
 
 
@@ -85,44 +79,37 @@ def _decode(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _evaluation(run_dir: Path) -> JsonObject:
-    summary = read_json(run_dir / "evaluate" / "summary.json")
-    sides = [
-        {
-            "side": name,
-            "label": str(row["label"]),
-            "decode": _decode(row["decode"]),
-            "pass_at": _pass_at(row),
-            "truncated": _finite(row["truncated"]),
-            "statuses": {str(status): int(count) for status, count in row["statuses"].items()},
-            "by_difficulty": {str(level): _pass_at(figures) for level, figures in row["by_difficulty"].items()},
-        }
-        for name, row in summary["sides"].items()
-    ]
-    if not sides:
-        raise ValueError("it holds no side")
-    deltas = [
-        {
-            "pair": pair,
-            "label": label,
-            "pass_at": _pass_at(summary["deltas"][pair]),
-            **{
-                grouping: {str(g): _bounded(i) for g, i in summary["deltas"][pair][grouping].items()}
-                for grouping in ("by_domain", "by_difficulty")
-            },
-        }
-        for pair, label in PAIRS.items()
-        if pair in summary["deltas"]
-    ]
+    evaluation = read_evaluation(run_dir / layout.EVALUATION)
     return {
-        "tasks": int(summary["tasks"]),
-        "samples_per_task": int(summary["samples_per_task"]),
-        "sides": sides,
-        "deltas": deltas,
+        "tasks": evaluation.tasks,
+        "samples_per_task": evaluation.samples_per_task,
+        "sides": [_side(name, side) for name, side in evaluation.sides.items()],
+        "deltas": [_delta(pair, label, evaluation.deltas[pair]) for pair, label in PAIRS.items()],
+    }
+
+
+def _side(name: str, side: EvaluatedSide) -> JsonObject:
+    return {
+        "side": name,
+        "label": side.label,
+        "decode": _decode(asdict(side.decode)),
+        "pass_at": _pass_at(side.pass_at),
+        "truncated": side.truncated,
+        "statuses": side.statuses,
+        "by_difficulty": {level: _pass_at(rates.pass_at) for level, rates in side.by_difficulty.items()},
+    }
+
+
+def _delta(pair: str, label: str, delta: PairedChange) -> JsonObject:
+    groups = {"by_domain": delta.by_domain, "by_difficulty": delta.by_difficulty}
+    return {"pair": pair, "label": label, "pass_at": _pass_at(delta.pass_at)} | {
+        grouping: {group: _interval(change.to_json()) for group, change in changes.items()}
+        for grouping, changes in groups.items()
     }
 
 
 def _curve(side: Tally) -> list[JsonObject]:
-    """pass@k with 95 % intervals for k up to the samples a task."""
+    """pass@k with 95 % intervals for k up to the samples per task."""
     points = []
     for k in range(1, min(MAX_CURVE_POINTS, *(n for n, _ in side.tasks.values())) + 1):
         interval = share_interval([pass_at_k(n, passed, k) for n, passed in side.tasks.values()])
@@ -132,8 +119,8 @@ def _curve(side: Tally) -> list[JsonObject]:
 
 def _held_out(run_dir: Path) -> JsonObject:
     """What the graded samples of the held-out split show: pass@k curves, difficulties, flips."""
-    tasks = {task.task_id: task for task in read_tasks(run_dir / "prompts" / "heldout.jsonl")}
-    sides = {side: tally(results_file(run_dir, side), tasks) for side in SIDES}
+    tasks = {task.task_id: task for task in read_tasks(run_dir / layout.HELD_OUT_TASKS)}
+    sides = {side: tally(run_dir / layout.evaluated_results(side), tasks) for side in SIDES}
     flips = find_flips(tasks, sides["base_best"], sides["candidate"])
     won = sum(flip.won for flip in flips)
     lost, ties = len(flips) - won, len(tasks) - len(flips)
@@ -149,11 +136,11 @@ def _diversity(run_dir: Path) -> JsonObject:
     found: dict[str, dict[str, Diversity]] = {}
     for side in SIDES:
         programs: dict[str, list[str]] = {}
-        for result in read_results(results_file(run_dir, side)):
+        for result in read_results(run_dir / layout.evaluated_results(side)):
             programs.setdefault(result.task_id, []).append(result.program or result.completion)
         if min(map(len, programs.values()), default=0) < 2:
             raise _NotMeasuredError(
-                "diversity compares the samples of one task, and there is one a task "
+                "diversity compares the samples of one task, and there is one per task "
                 "(raise it with --set evaluate.samples_per_task=4)"
             )
         found[side] = of_side(programs)
@@ -170,7 +157,7 @@ def _diversity(run_dir: Path) -> JsonObject:
 
 
 def _selection(run_dir: Path) -> JsonObject:
-    choice = read_json(run_dir / "select" / "choice.json")
+    choice = read_json(run_dir / layout.CHOICE)
     grid = [
         {"side": str(cell["side"]), **_decode(cell)} | {key: _finite(cell[key]) for key in ("pass_at_1", "low", "high")}
         for cell in choice["grid"]
@@ -179,7 +166,7 @@ def _selection(run_dir: Path) -> JsonObject:
 
 
 def _funnel(run_dir: Path) -> JsonObject:
-    report = read_json(run_dir / "filter" / "report.json")
+    report = read_json(run_dir / layout.FILTER_REPORT)
     filters = [
         {"name": str(row["name"]), "enabled": bool(row["enabled"]), "dropped": int(row["dropped"])}
         for row in report["filters"]
@@ -189,14 +176,14 @@ def _funnel(run_dir: Path) -> JsonObject:
 
 def _training(run_dir: Path) -> list[JsonObject]:
     keys = ("step", "loss", "lr", "grad_norm", "tokens", "seconds")
-    rows = [{key: _finite(row[key]) for key in keys} for _, row in read_jsonl(run_dir / "train" / "log.jsonl")]
+    rows = [{key: _finite(row[key]) for key in keys} for _, row in read_jsonl(run_dir / layout.TRAINING_LOG)]
     if not rows:
         raise ValueError("the log holds no step")
     return rows
 
 
 def _stages(run_dir: Path) -> list[JsonObject]:
-    records = manifest.load(run_dir / "manifest.json")
+    records = manifest.load(run_dir / layout.MANIFEST)
     return [
         {"name": name, "summary": str(record.summary), "seconds": _finite(record.seconds)}
         | {"peak_memory_mib": _finite(record.peak_memory_mib), "code": str(record.code)}
@@ -228,7 +215,7 @@ def _token(token: Mapping[str, Any]) -> JsonObject:
 
 
 def _forks(run_dir: Path) -> JsonObject:
-    document = read_json(run_dir / "analysis" / "forks.json")
+    document = read_json(run_dir / layout.FORKS)
     if document["schema"] != FORKS_SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not known")
     return {
@@ -251,7 +238,7 @@ def _ordinary(row: Mapping[str, Any] | None) -> JsonObject | None:
 
 def _sweep(run_dir: Path) -> JsonObject:
     """The sweep that this run is the chosen cell of; what the charts draw is checked, the rest is left out."""
-    document = read_json(run_dir / "analysis" / "sweep.json")
+    document = read_json(run_dir / layout.CHOSEN_IN_SWEEP)
     if document["schema"] != SWEEP_SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not known")
 
@@ -288,7 +275,7 @@ def _optimism(selection: Mapping[str, Any]) -> JsonObject:
 
 
 def _chain(run_dir: Path) -> JsonObject:
-    document = read_json(run_dir / CHAIN)
+    document = read_json(run_dir / layout.CHAIN)
     if document["schema"] != CHAIN_SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not known")
     rows = [
@@ -302,24 +289,25 @@ def _chain(run_dir: Path) -> JsonObject:
 
 
 def _promotion(run_dir: Path) -> JsonObject:
-    result = read_json(run_dir / "promote" / "result.json")
+    result = read_json(run_dir / layout.PROMOTION)
     return {"promoted": bool(result["promoted"]), "registry": str(result["registry"]), "why": str(result["why"])}
 
 
+_RESULTS = tuple(layout.evaluated_results(side) for side in SIDES)
 _PARTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
-    "run": (_config, ("config.json",)),
-    "verdict": (_verdict, ("gate/verdict.json",)),
-    "evaluation": (_evaluation, ("evaluate/summary.json",)),
-    "held_out": (_held_out, ("prompts/heldout.jsonl", *(f"evaluate/{side}/results.jsonl" for side in SIDES))),
-    "diversity": (_diversity, tuple(f"evaluate/{side}/results.jsonl" for side in SIDES)),
-    "selection": (_selection, ("select/choice.json",)),
-    "filter": (_funnel, ("filter/report.json",)),
-    "training": (_training, ("train/log.jsonl",)),
-    "forks": (_forks, ("analysis/forks.json",)),
-    "sweep": (_sweep, ("analysis/sweep.json",)),
-    "chain": (_chain, (CHAIN,)),
-    "stages": (_stages, ("manifest.json",)),
-    "promotion": (_promotion, ("promote/result.json",)),
+    "run": (_config, (layout.CONFIG,)),
+    "verdict": (_verdict, (layout.VERDICT,)),
+    "evaluation": (_evaluation, (layout.EVALUATION,)),
+    "held_out": (_held_out, (layout.HELD_OUT_TASKS, *_RESULTS)),
+    "diversity": (_diversity, _RESULTS),
+    "selection": (_selection, (layout.CHOICE,)),
+    "filter": (_funnel, (layout.FILTER_REPORT,)),
+    "training": (_training, (layout.TRAINING_LOG,)),
+    "forks": (_forks, (layout.FORKS,)),
+    "sweep": (_sweep, (layout.CHOSEN_IN_SWEEP,)),
+    "chain": (_chain, (layout.CHAIN,)),
+    "stages": (_stages, (layout.MANIFEST,)),
+    "promotion": (_promotion, (layout.PROMOTION,)),
 }
 
 NOTHING_RUN = dict.fromkeys(_PARTS, "not run")

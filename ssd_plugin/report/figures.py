@@ -110,7 +110,7 @@ def loss_chart(training: list[Mapping[str, float]]) -> Markup:
     step = max(1, len(training) // 300)
     shown = [(row["step"], row["loss"]) for row in training[::step]]
     return line_chart([Series(label="training loss", points=shown, colour=2)], title="Training loss", x_label="step",
-                      y_label="nats a token")  # fmt: skip
+                      y_label="nats per token")  # fmt: skip
 
 
 def funnel_chart(funnel: Mapping[str, Any]) -> Markup:
@@ -125,6 +125,6 @@ def funnel_chart(funnel: Mapping[str, Any]) -> Markup:
 
 
 def stage_chart(stages: list[Mapping[str, Any]]) -> Markup:
-    """Wall-clock seconds a stage."""
+    """Wall-clock seconds per stage."""
     rows = [(stage["name"], stage["seconds"], f"{stage['seconds']:,.0f} s") for stage in stages]
     return bar_chart(rows, title="Seconds a stage")

@@ -7,13 +7,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, write_text
 from ssd_plugin.errors import RunDirError
-from ssd_plugin.metrics.sweep_grid import CELLS, DOCUMENT, SCHEMA
+from ssd_plugin.metrics.sweep_grid import SCHEMA
 from ssd_plugin.report.charts import Series, heat_map, line_chart, percent
 from ssd_plugin.report.render import render
 
-HTML, MARKDOWN = "sweep.html", "sweep.md"
 FIT_POINTS = 60  # of the fitted curve: enough to look smooth
 Row = Mapping[str, Any]
 
@@ -89,13 +89,16 @@ def write_sweep(directory: Path, document: JsonObject) -> None:
         ResourceError: no space left.
     """
     charts = [*heat_maps(document), *fit_charts(document)]
-    write_text(directory / HTML, render("sweep.html.j2", sweep=document, charts=charts, truncation=truncation_text))
-    write_text(directory / MARKDOWN, render("sweep.md.j2", sweep=document, truncation=truncation_text))
+    write_text(
+        directory / layout.SWEEP_HTML,
+        render("sweep.html.j2", sweep=document, charts=charts, truncation=truncation_text),
+    )
+    write_text(directory / layout.SWEEP_MARKDOWN, render("sweep.md.j2", sweep=document, truncation=truncation_text))
 
 
 def is_sweep(directory: Path) -> bool:
     """Whether this is a sweep's directory and not a run's."""
-    return (directory / CELLS).is_dir()
+    return (directory / layout.CELLS).is_dir()
 
 
 def rewrite_sweep(directory: Path) -> JsonObject:
@@ -105,11 +108,11 @@ def rewrite_sweep(directory: Path) -> JsonObject:
         RunDirError: the sweep is not finished, or its document is damaged.
         ResourceError: no space left.
     """
-    path = directory / DOCUMENT
+    path = directory / layout.SWEEP
     if not path.exists():
         raise RunDirError(
             f"{directory}: a sweep that is not finished; continue it with: ssd sweep RECIPE --run-dir {directory}; "
-            f"a cell's own report: ssd report --run-dir {directory / CELLS}/NAME"
+            f"a cell's own report: ssd report --run-dir {directory / layout.CELLS}/NAME"
         )
     try:
         document: JsonObject = read_json(path)

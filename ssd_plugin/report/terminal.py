@@ -1,15 +1,16 @@
 """The end of a run on a terminal: what was gained, the verdict, where the report lies, what to do next."""
 
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ssd_plugin.core.jsonl import read_json
+from ssd_plugin.config.schema import DecodeConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.text import visible
 from ssd_plugin.gating.verdict import Outcome, in_short, read_verdict
+from ssd_plugin.metrics.evaluation import Estimate, Evaluation, read_evaluation
 from ssd_plugin.report.gating import gates_table
 
 NEXT = {
@@ -20,59 +21,55 @@ NEXT = {
 }
 
 
-def _interval(figure: dict[str, Any], signed: bool = False) -> str:
+def _interval(figure: Estimate, signed: bool = False) -> str:
     sign = "+" if signed else ""
-    text = f"{figure['estimate']:{sign}.3f}"
-    return f"{text} [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]" if "low" in figure else text
+    text = f"{figure.estimate:{sign}.3f}"
+    return text if figure.low is None else f"{text} [{figure.low:{sign}.3f}, {figure.high:{sign}.3f}]"
 
 
-def _decode(decode: dict[str, Any]) -> str:
-    extras = f" k={decode['top_k']}" * bool(decode["top_k"]) + f" p={decode['top_p']:g}" * (decode["top_p"] < 1)
-    return f"T={decode['temperature']:g}{extras}"
+def _decode(decode: DecodeConfig) -> str:
+    extras = f" k={decode.top_k}" * bool(decode.top_k) + f" p={decode.top_p:g}" * (decode.top_p < 1)
+    return f"T={decode.temperature:g}{extras}"
 
 
-def sides_table(summary: dict[str, Any]) -> Table:
-    """One row a side: its decode setting, pass@1 and pass@5 with 95 % intervals over tasks."""
-    last = next(f"pass_at_{k}" for k in (5, 1) if f"pass_at_{k}" in next(iter(summary["sides"].values())))
-    columns = ["pass_at_1"] + [last] * (last != "pass_at_1")
+def sides_table(evaluation: Evaluation) -> Table:
+    """One row per side: its decoding config, pass@1 and pass@5 with 95 % intervals over tasks."""
+    columns = [k for k in (1, 5) if k in evaluation.sides["base"].pass_at]
     table = Table(
-        title=f"held-out: {summary['tasks']} tasks, {summary['samples_per_task']} samples a task, 95 % intervals"
+        title=f"held-out: {evaluation.tasks} tasks, {evaluation.samples_per_task} samples per task, 95 % intervals"
     )
-    for heading in ("", "decode", *(column.replace("_at_", "@") for column in columns)):
+    for heading in ("", "decode", *(f"pass@{k}" for k in columns)):
         table.add_column(heading)
-    for side in summary["sides"].values():
-        table.add_row(
-            Text(visible(side["label"])), _decode(side["decode"]), *(_interval(side[column]) for column in columns)
-        )
+    for side in evaluation.sides.values():
+        table.add_row(Text(visible(side.label)), _decode(side.decode), *(_interval(side.pass_at[k]) for k in columns))
     return table
 
 
-def domains_table(summary: dict[str, Any]) -> Table:
+def domains_table(evaluation: Evaluation) -> Table:
     """pass@1 by domain, and SSD against the base at its best decode with intervals that hold all together."""
-    sides = summary["sides"]
     table = Table(title="pass@1 by domain")
     for heading in ("domain", "tasks", "base", "best", "SSD", "SSD - best"):
         table.add_column(heading, justify="left" if heading == "domain" else "right")
-    for domain, delta in summary["deltas"]["candidate-base_best"]["by_domain"].items():
-        rows = [side["by_domain"][domain] for side in sides.values()]
-        rates = (f"{row['pass_at_1']['estimate']:.3f}" for row in rows)
-        table.add_row(Text(visible(domain)), str(rows[0]["tasks"]), *rates, _interval(delta, signed=True))
+    for domain, delta in evaluation.deltas["candidate-base_best"].by_domain.items():
+        rows = [side.by_domain[domain] for side in evaluation.sides.values()]
+        rates = (f"{row.pass_at_1.estimate:.3f}" for row in rows)
+        table.add_row(Text(visible(domain)), str(rows[0].tasks), *rates, _interval(delta, signed=True))
     return table
 
 
 def print_table(run_dir: Path) -> None:
     """Print the run's closing tables."""
     console = Console()
-    summary = read_json(run_dir / "evaluate/summary.json")
-    verdict = read_verdict(run_dir / "gate/verdict.json")
-    console.print(sides_table(summary))
-    console.print(domains_table(summary))
+    evaluation = read_evaluation(run_dir / layout.EVALUATION)
+    verdict = read_verdict(run_dir / layout.VERDICT)
+    console.print(sides_table(evaluation))
+    console.print(domains_table(evaluation))
     for against, label in (("base", "base"), ("base_best", "base at its best decode")):
-        delta = summary["deltas"][f"candidate-{against}"]["pass_at_1"]
+        delta = evaluation.deltas[f"candidate-{against}"].pass_at_1
         console.print(f"SSD - {label}: pass@1 {_interval(delta, signed=True)}", highlight=False)
     if verdict.gates:
         console.print(gates_table(verdict))
     console.print(f"verdict: {verdict.outcome.value}", style="bold", highlight=False)
     console.print(f"why:     {visible(in_short(verdict))}", highlight=False, markup=False)
-    console.print(f"report:  {run_dir / 'report/index.html'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report:  {run_dir / layout.REPORT_HTML}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"next:    {NEXT[verdict.outcome]}", highlight=False, markup=False, soft_wrap=True)

@@ -5,16 +5,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, write_text
 from ssd_plugin.errors import RunDirError
 from ssd_plugin.report import figures
-from ssd_plugin.report.document import NOTHING_RUN, build_document, results_file
+from ssd_plugin.report.document import NOTHING_RUN, build_document
 from ssd_plugin.report.flips import Flip, Pair, program_pairs
 from ssd_plugin.report.render import render
 from ssd_plugin.report.sweep_page import fit_charts, heat_maps
 from ssd_plugin.tasks.schema import read_tasks
 
-HTML, MARKDOWN = Path("report/index.html"), Path("report/summary.md")
 LOSS_TERMS = (
     ("support", "support compression, -log kept mass"),
     ("reshaping", "reshaping within the support, (1-T) H"),
@@ -52,9 +52,11 @@ def _pairs(run_dir: Path, document: JsonObject) -> list[Pair]:
     """Programs of the clearest flips; these stay out of the JSON document."""
     if not document["held_out"]:
         return []
-    tasks = {task.task_id: task for task in read_tasks(run_dir / "prompts" / "heldout.jsonl")}
+    tasks = {task.task_id: task for task in read_tasks(run_dir / layout.HELD_OUT_TASKS)}
     flips = [Flip(**row) for row in document["held_out"]["flips"]["tasks"]]
-    return program_pairs(flips, tasks, results_file(run_dir, "base_best"), results_file(run_dir, "candidate"))
+    return program_pairs(
+        flips, tasks, *(run_dir / layout.evaluated_results(side) for side in ("base_best", "candidate"))
+    )
 
 
 def write_report(run_dir: Path) -> JsonObject:
@@ -72,6 +74,6 @@ def write_report(run_dir: Path) -> JsonObject:
     terms = {"LOSS_TERMS": LOSS_TERMS}
     html = render("report.html.j2", report=document, charts=_charts(document), pairs=_pairs(run_dir, document), **terms)
     markdown = render("summary.md.j2", report=document, **terms)
-    write_text(run_dir / HTML, html)
-    write_text(run_dir / MARKDOWN, markdown)
+    write_text(run_dir / layout.REPORT_HTML, html)
+    write_text(run_dir / layout.REPORT_MARKDOWN, markdown)
     return document

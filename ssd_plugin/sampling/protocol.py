@@ -1,4 +1,4 @@
-"""What the line asks of a sampling engine. Every engine runs the same conformance suite."""
+"""What the pipeline asks of a sampling engine. Every engine runs the same conformance suite."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -8,7 +8,6 @@ from typing import Any
 
 from ssd_plugin.config.schema import DataConfig
 from ssd_plugin.core.jsonl import JsonObject
-from ssd_plugin.core.seen import Seen
 from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.tasks import benchmarks
 from ssd_plugin.tasks.files import SUFFIXES, read_rows
@@ -140,7 +139,7 @@ def _mapped(
         if condition and str(row[condition[0]]).lower() != condition[1].lower():
             continue
         where = f"{data.source}, row {number}"
-        values = {field: _text(row[column], f"{where}: column {column!r}") for field, column in columns.items()}
+        values = {field: _cell_text(row[column], f"{where}: column {column!r}") for field, column in columns.items()}
         if not values["prompt"].strip():
             if data.deduplicate:
                 continue
@@ -148,7 +147,7 @@ def _mapped(
         yield task_from_json({"task_id": f"{name}/{number}", **values}, where)
 
 
-def _text(value: Any, where: str) -> str:
+def _cell_text(value: Any, where: str) -> str:
     if value is None:
         return ""
     if isinstance(value, str | int | float):
@@ -158,9 +157,9 @@ def _text(value: Any, where: str) -> str:
 
 def _distinct(tasks: Iterator[Task]) -> Iterator[Task]:
     """The first task of each statement."""
-    seen = Seen()
+    seen: set[bytes] = set()
     for task in tasks:
         digest = hashlib.sha256(" ".join(task.prompt.split()).encode()).digest()
-        # 60 bits: such a number is its own hash, where a text's changes from process to process
-        if not seen.add(int.from_bytes(digest[:8], "big") >> 4):
+        if digest not in seen:
+            seen.add(digest)
             yield task

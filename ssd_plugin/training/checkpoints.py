@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.core.jsonl import dumps, read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.core.run_layout import TRAINING_LOG_NAME
 from ssd_plugin.errors import DataError
 from ssd_plugin.models.weights import model_digest
 from ssd_plugin.training.protocol import TrainSummary
 
-LOG = "log.jsonl"
 JOB = "job.json"
 SEAL = "sealed.json"
 PREFIX = "checkpoint-"
@@ -42,14 +42,17 @@ def begin(work: Path, identity: str) -> Path | None:
     if _record(work) != {"identity": identity}:
         for checkpoint in work.glob(f"{PREFIX}*"):
             shutil.rmtree(checkpoint)
-        (work / LOG).unlink(missing_ok=True)
+        (work / TRAINING_LOG_NAME).unlink(missing_ok=True)
         write_json(work / JOB, {"identity": identity})
     for checkpoint in work.glob(f"{PREFIX}*"):
         if not (checkpoint / SEAL).is_file():
             shutil.rmtree(checkpoint)
     newest = max(work.glob(f"{PREFIX}*"), key=step_of, default=None)
     done = step_of(newest)
-    write_jsonl(work / LOG, [row for row in _whole_rows(work / LOG) if row["step"] <= done])
+    write_jsonl(
+        work / TRAINING_LOG_NAME,
+        [row for row in _whole_rows(work / TRAINING_LOG_NAME) if row["step"] <= done],
+    )
     return newest
 
 
@@ -64,7 +67,7 @@ def seal(work: Path, step: int) -> None:
 
 def append_log(work: Path, row: dict[str, Any]) -> None:
     """Add the row of one step."""
-    with (work / LOG).open("a", encoding="utf-8") as stream:
+    with (work / TRAINING_LOG_NAME).open("a", encoding="utf-8") as stream:
         stream.write(dumps(row) + "\n")
 
 
@@ -74,7 +77,7 @@ def read_log(work: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: the log is missing or damaged.
     """
-    return [row for _, row in read_jsonl(work / LOG)]
+    return [row for _, row in read_jsonl(work / TRAINING_LOG_NAME)]
 
 
 def _whole_rows(log: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the line asks of a training backend. Every backend runs the same conformance suite."""
+"""What the pipeline asks of a training backend. Every backend runs the same conformance suite."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

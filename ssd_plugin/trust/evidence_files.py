@@ -1,6 +1,8 @@
 """The names of the files in an evidence directory. `docs/promotion.md` tells what each is for."""
 
-VERDICT = "verdict.json"
+from ssd_plugin.core.run_layout import VERDICT_NAME
+
+VERDICT = VERDICT_NAME
 STATEMENT = "statement.json"
 ENVELOPE = "verdict.dsse.json"
 BUNDLE = "verdict.sigstore.json"

@@ -125,11 +125,11 @@ def test_the_task_takes_exactly_the_settings() -> None:
 def test_the_exit_status_is_the_verdicts(nemo: Nemo, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[RunConfig, Path]] = []
 
-    def run_line(*args: Any) -> int:
+    def run_pipeline(*args: Any) -> int:
         calls.append(args)
         return status
 
-    monkeypatch.setattr("ssd_plugin.pipeline.rounds.run_line", run_line)
+    monkeypatch.setattr("ssd_plugin.pipeline.rounds.run_pipeline", run_pipeline)
     assert nemo("--recipe", "ssd_qwen3", "seed=3", "--run-dir", "here", "--yes").exit_code == status
     assert calls == [(dataclasses.replace(recipes.load("ssd_qwen3")(), seed=3), Path("here"))]
 
@@ -138,7 +138,7 @@ def test_a_failure_of_the_line_is_one_line(nemo: Nemo, monkeypatch: pytest.Monke
     def fail(*_: object) -> int:
         raise DataError("tasks.jsonl: no such file")
 
-    monkeypatch.setattr("ssd_plugin.pipeline.rounds.run_line", fail)
+    monkeypatch.setattr("ssd_plugin.pipeline.rounds.run_pipeline", fail)
     result = nemo("--recipe", "ssd_qwen3", "--yes")
     assert result.exit_code == 3
     assert "nemo: tasks.jsonl: no such file" in result.output

@@ -1,4 +1,4 @@
-"""The line as jobs of a real Slurm: a controller and two nodes on this machine, a tiny random model, no GPU.
+"""The pipeline as jobs of a real Slurm: a controller and two nodes on this machine, a tiny random model, no GPU.
 
 `nemo` runs in this environment and the jobs in the embedded backend's. NeMo-Run before 0.11 hands srun options of Pyxis, a
 plugin that Slurm itself does not have, even without a container.
@@ -140,7 +140,7 @@ def save_model(folder: Path) -> None:
 
 
 def submit(environment: dict[str, str], folder: Path) -> list[str]:
-    """Send the line's jobs off and wait until the queue is empty; what srun's logs say, stage by stage."""
+    """Send the pipeline's jobs off and wait until the queue is empty; what srun's logs say, stage by stage."""
     command = [str(NEMO), "llm", "finetune", "--recipe", "ssd_smollm2_135m", "--executor", "slurm", "--detach", "--yes"]
     command += [
         f"run.executor.{field}" for field in ("account=any", "partition=batch", "gpus_per_node=0", "time=00:10:00")

@@ -208,7 +208,8 @@ def test_a_corrupt_file_costs_its_own_part_only(small: Path, file: str, content:
 
 def test_a_summary_without_sides_is_unreadable(small: Path) -> None:
     write_json(small / "evaluate/summary.json", {"tasks": 8, "samples_per_task": 2, "sides": {}, "deltas": {}})
-    assert "holds no side" in write_report(small)["missing"]["evaluation"]
+    missing = write_report(small)["missing"]["evaluation"]
+    assert missing.startswith("unreadable: evaluate/summary.json: evaluation.sides = none is not allowed")
 
 
 def test_a_verdict_that_contradicts_its_gates_is_not_shown(small: Path) -> None:

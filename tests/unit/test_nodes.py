@@ -60,7 +60,7 @@ def both(folder: Path, of_first: Callable[[], None]) -> tuple["Future[None]", "F
     """The two nodes side by side, until both have ended."""
     with ThreadPoolExecutor() as pool:
         run = folder / "run"
-        second = pool.submit(work_together, SECOND, run, lambda: pytest.fail("the second node ran the line"))
+        second = pool.submit(work_together, SECOND, run, lambda: pytest.fail("the second node ran the pipeline"))
         return pool.submit(work_together, FIRST, run, of_first), second
 
 
@@ -94,7 +94,7 @@ def test_what_an_earlier_attempt_left_behind_is_not_joined(tmp_path: Path) -> No
 def test_a_node_that_never_comes_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "PATIENCE", 0.2)
     with pytest.raises(TrainingError, match=r"node 1 has not come to .*/nodes in 0 s: was this started on all nodes"):
-        work_together(FIRST, tmp_path, lambda: pytest.fail("the line began"))
+        work_together(FIRST, tmp_path, lambda: pytest.fail("the pipeline began"))
     with pytest.raises(TrainingError, match="node 0 has not called"):
         work_together(SECOND, tmp_path / "other", lambda: None)
 
@@ -150,7 +150,7 @@ def test_nodes_with_unequal_gpus_are_refused(tmp_path: Path, monkeypatch: pytest
     with ThreadPoolExecutor() as pool:
         second = pool.submit(work_together, SECOND, tmp_path, lambda: None)
         with pytest.raises(ConfigError, match=r"node 1 \(.+\) has 4 GPUs, node 0 has 8"):
-            work_together(FIRST, tmp_path, lambda: pytest.fail("the line began"))
+            work_together(FIRST, tmp_path, lambda: pytest.fail("the pipeline began"))
         with pytest.raises(TrainingError, match=r"^node 0 \(.+\): node 1 \(.+\) has 4 GPUs"):
             second.result()
 

@@ -1,4 +1,4 @@
-"""The line's book-keeping, with stages that only write files: what is redone, what is skipped, what is refused."""
+"""The pipeline's book-keeping, with stages that only write files: what is redone, what is skipped, what is refused."""
 
 import errno
 import json
@@ -14,13 +14,14 @@ import pytest
 from ssd_plugin.config.overrides import apply_overrides, config_from_json
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import jsonl
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.source_digest import source_files
 from ssd_plugin.errors import DataError, ResourceError, RunDirError
 from ssd_plugin.gating.verdict import GateStatus, Override, Verdict, write_verdict
 from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline import runner as pipeline
 from ssd_plugin.pipeline.run_directory import RunDir
-from ssd_plugin.pipeline.runner import LINE, STAGES, run_line
+from ssd_plugin.pipeline.runner import PIPELINE, STAGES, run_pipeline
 from ssd_plugin.pipeline.stages import stage_module
 from ssd_plugin.recipes import load
 
@@ -46,14 +47,14 @@ class FakeStages:
     def run(self, name: str, python: str, imports: tuple[str, ...]) -> dict[str, Any]:
         self.ran.append(name)
         config = config_from_json(self.directory.read_config())
-        stage = next(stage for stage in LINE if stage.name == name)
+        stage = next(stage for stage in PIPELINE if stage.name == name)
         for written in stage.writes:
             path = self.directory / written
             if written == "train/model":
                 path.mkdir(parents=True, exist_ok=True)
                 path = path / "model.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
-            if written == pipeline.VERDICT:
+            if written == layout.VERDICT:
                 write_verdict(path, replace(self.verdict, reason=str(stage.settings(config))))
             else:
                 path.write_text(f"{name} {stage.settings(config)}")
@@ -77,26 +78,26 @@ def config() -> RunConfig:
     return load("ssd_smollm2_135m")()
 
 
-def test_the_whole_line_runs_once_and_its_exit_status_is_the_verdicts(
+def test_the_whole_pipeline_runs_once_and_its_exit_status_is_the_verdicts(
     stages: FakeStages, config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_line(config, tmp_path) == 1
+    assert run_pipeline(config, tmp_path) == 1
     assert tuple(stages.ran) == STAGES
     stages.ran.clear()
     capsys.readouterr()
-    assert run_line(config, tmp_path) == 1
+    assert run_pipeline(config, tmp_path) == 1
     assert stages.ran == []
     assert capsys.readouterr().out.count("unchanged: did ") == len(STAGES)
 
 
 def test_a_changed_setting_redoes_what_depends_on_it(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     stages.ran.clear()
-    run_line(apply_overrides(config, ["train.max_lr=4e-5"]), tmp_path)
+    run_pipeline(apply_overrides(config, ["train.max_lr=4e-5"]), tmp_path)
     assert stages.ran[0] == "train"
     assert "sample" not in stages.ran
     stages.ran.clear()
-    run_line(apply_overrides(config, ["train.max_lr=4e-5", "gate.policy=strict"]), tmp_path)
+    run_pipeline(apply_overrides(config, ["train.max_lr=4e-5", "gate.policy=strict"]), tmp_path)
     assert stages.ran == ["gate", "promote", "report"]
 
 
@@ -107,13 +108,13 @@ def test_a_changed_gate_redoes_the_verdict(
     gates.mkdir()
     (gates / "lint.py").write_text("margin = 1")
     monkeypatch.setattr(pipeline, "GATES", gates)
-    run_line(config, tmp_path / "run")
+    run_pipeline(config, tmp_path / "run")
     (gates / "lint.py").write_text("margin = 2")
     stages.ran.clear()
-    run_line(config, tmp_path / "run")
+    run_pipeline(config, tmp_path / "run")
     assert stages.ran == ["gate"]
     stages.ran.clear()
-    run_line(config, tmp_path / "run")
+    run_pipeline(config, tmp_path / "run")
     assert stages.ran == []
 
 
@@ -125,20 +126,20 @@ def test_a_verdict_that_time_ended_is_redone(
         last = datetime.fromisoformat(stages.verdict.created).date() + timedelta(days=3)
         accepted = factory.gate(GateStatus.BREACH, override=Override(gate="lint", reason="known", expires=last))
         stages.verdict = factory.verdict(factory.gate(), accepted)
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     for days, redone in ((2, []), (31 if what == "verdict" else 5, ["gate"])):
         stages.ran.clear()
         later = datetime.fromisoformat(stages.verdict.created) + timedelta(days=days)
         monkeypatch.setattr(pipeline, "_now", lambda later=later: later)
-        run_line(config, tmp_path)
+        run_pipeline(config, tmp_path)
         assert stages.ran == redone, days
 
 
 def test_an_error_verdict_is_tried_again(stages: FakeStages, config: RunConfig, tmp_path: Path, factory: Any) -> None:
     stages.verdict = factory.verdict(factory.gate(GateStatus.ERROR))
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     stages.ran.clear()
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     assert stages.ran == ["gate"]
 
 
@@ -153,66 +154,66 @@ def test_a_stage_is_held_to_the_tools_of_its_own_interpreter(
 
     config = apply_overrides(config, [f"python.train={python}"])
     has(python="3.11.0", torch="2.8.0", other="1")
-    run_line(config, tmp_path / "run")
+    run_pipeline(config, tmp_path / "run")
     record = json.loads((tmp_path / "run/manifest.json").read_text())["stages"]["train"]
     assert record["tools"] == {"python": "3.11.0", "torch": "2.8.0"}
     stages.ran.clear()
     has(python="3.11.0", torch="2.8.0", other="2")
-    run_line(config, tmp_path / "run")
+    run_pipeline(config, tmp_path / "run")
     assert stages.ran == []
     has(python="3.11.0", torch="2.9.0")
-    run_line(config, tmp_path / "run")
+    run_pipeline(config, tmp_path / "run")
     assert stages.ran == ["train"]
 
 
 def test_another_containers_tools_are_not_asked_for(
     stages: FakeStages, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each stage's job looks at the whole line, from an image that has other tools."""
+    """Each stage's job looks at the whole pipeline, from an image that has other tools."""
     config = apply_overrides(config, ["container.sample=vllm:1"])
-    run_line(config, tmp_path, until="sample")
+    run_pipeline(config, tmp_path, until="sample")
     stages.ran.clear()
     monkeypatch.setattr(pipeline, "tool_versions", lambda _: {"python": "3.12.0"})
-    run_line(config, tmp_path, until="train")
+    run_pipeline(config, tmp_path, until="train")
     assert stages.ran == ["filter", "train"]
     stages.ran.clear()
-    run_line(apply_overrides(config, ["container.sample=vllm:2"]), tmp_path, until="train")
+    run_pipeline(apply_overrides(config, ["container.sample=vllm:2"]), tmp_path, until="train")
     assert stages.ran == ["sample", "filter", "train"]
 
 
 def test_an_upstream_result_that_comes_out_the_same_stops_the_redoing(
     stages: FakeStages, config: RunConfig, tmp_path: Path
 ) -> None:
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     stages.ran.clear()
     (tmp_path / "filter/report.json").unlink()
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     assert stages.ran == ["filter"]
 
 
 def test_a_changed_file_is_named_and_nothing_runs(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     stages.ran.clear()
     (tmp_path / "train/model/model.safetensors").write_text("other weights")
     with pytest.raises(RunDirError, match=r"train/model: changed since the stage train wrote it"):
-        run_line(config, tmp_path)
+        run_pipeline(config, tmp_path)
     assert stages.ran == []
 
 
 def test_a_run_directory_can_be_moved(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
-    run_line(config, tmp_path / "here")
+    run_pipeline(config, tmp_path / "here")
     stages.ran.clear()
     (tmp_path / "here").rename(tmp_path / "there")
-    run_line(config, tmp_path / "there")
+    run_pipeline(config, tmp_path / "there")
     assert stages.ran == []
 
 
-def test_until_stops_early_and_the_line_goes_on_from_there(
+def test_until_stops_early_and_the_pipeline_goes_on_from_there(
     stages: FakeStages, config: RunConfig, tmp_path: Path
 ) -> None:
-    assert run_line(config, tmp_path, until="filter") == 0
+    assert run_pipeline(config, tmp_path, until="filter") == 0
     assert stages.ran == ["prompts", "sample", "filter"]
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     assert tuple(stages.ran) == STAGES
 
 
@@ -231,20 +232,20 @@ def test_a_second_process_is_refused(config: RunConfig, tmp_path: Path) -> None:
     "damage", ["{", "[]", '{"schema": "ssd-manifest/9", "stages": {}}', '{"schema": "ssd-manifest/1"}']
 )
 def test_a_corrupt_manifest_is_named(stages: FakeStages, config: RunConfig, tmp_path: Path, damage: str) -> None:
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     (tmp_path / "manifest.json").write_text(damage)
     with pytest.raises(RunDirError, match=r"manifest\.json"):
-        run_line(config, tmp_path)
+        run_pipeline(config, tmp_path)
 
 
 def test_another_recipes_directory_is_refused(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     with pytest.raises(RunDirError, match="belongs to recipe 'ssd_smollm2_135m', not 'ssd_qwen3'"):
-        run_line(load("ssd_qwen3")(), tmp_path)
+        run_pipeline(load("ssd_qwen3")(), tmp_path)
 
 
 def test_a_manifest_survives_its_file(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     records = manifest.load(tmp_path / "manifest.json")
     manifest.save(tmp_path / "copy.json", records)
     assert manifest.load(tmp_path / "copy.json") == records
@@ -253,7 +254,7 @@ def test_a_manifest_survives_its_file(stages: FakeStages, config: RunConfig, tmp
 
 def test_every_stage_reads_only_what_an_earlier_one_wrote() -> None:
     written: set[str] = set()
-    for stage in LINE:
+    for stage in PIPELINE:
         assert set(stage.reads) <= written, stage.name
         written |= set(stage.writes)
 
@@ -268,7 +269,7 @@ def test_a_stages_code_version_covers_what_it_calls(stage: str) -> None:
 def test_the_error_of_a_stages_process_comes_back_as_itself(config: RunConfig, tmp_path: Path) -> None:
     changed = apply_overrides(config, [f"prompts.source={tmp_path}/none.jsonl", f"model.ref={tmp_path}/none"])
     with pytest.raises(Exception, match="none") as caught:
-        run_line(changed, tmp_path / "run", until="prompts")
+        run_pipeline(changed, tmp_path / "run", until="prompts")
     assert type(caught.value).__module__ == "ssd_plugin.errors"
     assert json.loads((tmp_path / "run/config.json").read_text())["recipe"] == config.recipe
 
@@ -276,7 +277,7 @@ def test_the_error_of_a_stages_process_comes_back_as_itself(config: RunConfig, t
 def test_settings_with_a_source_that_is_refused_do_not_stay(
     stages: FakeStages, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_line(config, tmp_path, until="prompts")
+    run_pipeline(config, tmp_path, until="prompts")
     refused = apply_overrides(config, ["prompts.source=none.jsonl"])
 
     def refuse(name: str, *_: object) -> None:
@@ -287,10 +288,10 @@ def test_settings_with_a_source_that_is_refused_do_not_stay(
     with monkeypatch.context() as patched:
         patched.setattr(stages, "run", refuse)
         with pytest.raises(DataError, match="holds no prompts"):
-            run_line(refused, tmp_path)
+            run_pipeline(refused, tmp_path)
     assert config_from_json(RunDir(tmp_path).read_config()) == config
     stages.ran.clear()
-    run_line(config, tmp_path)
+    run_pipeline(config, tmp_path)
     assert stages.ran[0] == "prompts", "it had begun to write"
     assert (tmp_path / "prompts/dev.jsonl").read_text() != "of the new settings\n"
 

@@ -17,7 +17,7 @@ from ssd_plugin.config.overrides import apply_overrides
 from ssd_plugin.config.schema import ParallelConfig, RunConfig
 from ssd_plugin.errors import ConfigError, ModelError
 from ssd_plugin.models.shape import KNOWN, ModelShape, model_shape
-from ssd_plugin.planning.checks import find_problems, refuse
+from ssd_plugin.planning.checks import find_problems, refuse_problems
 from ssd_plugin.planning.estimate import (
     Assumptions,
     assumptions_for,
@@ -153,9 +153,9 @@ def test_a_model_that_bridge_does_not_convert_is_named() -> None:
 
 
 def test_refuse_names_every_problem() -> None:
-    refuse([])
+    refuse_problems([])
     with pytest.raises(ConfigError, match="one; two"):
-        refuse(["one", "two"])
+        refuse_problems(["one", "two"])
 
 
 def test_missing_frameworks_are_named_with_their_install_line(tmp_path: Path) -> None:

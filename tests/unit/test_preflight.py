@@ -11,7 +11,7 @@ from ssd_plugin.config.overrides import apply_overrides
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import gpus
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.pipeline.runner import STAGES, run_line
+from ssd_plugin.pipeline.runner import STAGES, run_pipeline
 from ssd_plugin.planning.pairs import PAIRS, Pair, image_problem
 from ssd_plugin.planning.preflight import cluster_problems, gate_problems, machine_problems
 from ssd_plugin.planning.versions import flashinfer_remark, seeds_remark
@@ -178,7 +178,7 @@ def test_gates_that_could_not_judge_are_named_before_anything_is_begun(
     (problem,) = gate_problems(changed)
     assert problem.startswith(message)
     with pytest.raises(ConfigError, match="gate"):
-        run_line(changed, tmp_path / "run")
+        run_pipeline(changed, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -193,7 +193,7 @@ def test_a_vllm_for_cpus_samples_without_gpus(machine: Path) -> None:
 
 def test_a_refused_run_leaves_nothing(machine: Path) -> None:
     with pytest.raises(ConfigError, match="nvidia-smi shows none here"):
-        run_line(config_of(machine), machine / "run")
+        run_pipeline(config_of(machine), machine / "run")
     assert not (machine / "run").exists()
 
 

@@ -11,7 +11,7 @@ from ssd_plugin.errors import DependencyError
 from ssd_plugin.integrations.tracking import require
 from ssd_plugin.integrations.tracking.run import run_and_track
 from ssd_plugin.pipeline import rounds
-from ssd_plugin.pipeline.rounds import Generation, describe, stop_reason
+from ssd_plugin.pipeline.rounds import Generation, chain_document, stop_reason
 from ssd_plugin.recipes import load
 
 TASKS = 50
@@ -64,7 +64,7 @@ def test_the_fall_is_from_the_best_before_and_not_from_the_last() -> None:
 
 
 def test_the_document_compares_with_the_last_and_with_the_first() -> None:
-    document = describe(chain(10, 20, 15), asked=5, stopped="why")
+    document = chain_document(chain(10, 20, 15), asked=5, stopped="why")
     first, second, third = document["generations"]
     assert (document["asked"], document["stopped"]) == (5, "why")
     assert "since_last" not in first
@@ -80,18 +80,18 @@ def test_a_finished_run_goes_to_the_trackers_and_keeps_its_status(
     """There is nothing to send in this directory: the tracker fails, in its own process, and the verdict's status stays."""
     ran: list[Path] = []
 
-    def run_line(_: RunConfig, folder: Path) -> int:
+    def run_pipeline(_: RunConfig, folder: Path) -> int:
         ran.append(folder)
         return 1
 
-    monkeypatch.setattr(rounds, "run_line", run_line)
+    monkeypatch.setattr(rounds, "run_pipeline", run_pipeline)
     config = apply_overrides(load("ssd_smollm2_135m")(), ["report.trackers=tensorboard"])
     monkeypatch.setattr(require.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(DependencyError, match="tensorboard"):
         run_and_track(config, tmp_path)
     assert ran == []
     monkeypatch.undo()
-    monkeypatch.setattr(rounds, "run_line", run_line)
+    monkeypatch.setattr(rounds, "run_pipeline", run_pipeline)
     assert run_and_track(config, tmp_path) == (1, [tmp_path])
     assert ran == [tmp_path]
     assert "ssd: tracker tensorboard: DataError" in capfd.readouterr().err

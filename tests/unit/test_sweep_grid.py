@@ -13,7 +13,7 @@ from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.core.jsonl import write_json, write_jsonl
 from ssd_plugin.errors import ConfigError, RunDirError
 from ssd_plugin.metrics.summary import summarise
-from ssd_plugin.metrics.sweep_grid import chosen_cell, describe
+from ssd_plugin.metrics.sweep_grid import chosen_cell, sweep_document
 from ssd_plugin.pipeline import sweep as sweep_module
 from ssd_plugin.pipeline.sweep import Grid, _remembered, plan_cells, run_sweep
 from ssd_plugin.recipes import load
@@ -133,7 +133,7 @@ def test_the_best_cell_is_chosen_by_the_development_split_alone_and_of_equals_th
 def described(cells: list[Path]) -> dict[str, Any]:
     best = chosen_cell(cells)
     write_held_out(best)
-    return describe(cells, best, looked_at=[best.name])
+    return sweep_document(cells, best, looked_at=[best.name])
 
 
 def test_the_document_says_what_the_cells_hold(cells: list[Path]) -> None:
@@ -164,11 +164,11 @@ def test_what_cannot_be_fitted_says_why(cells: list[Path]) -> None:
 def test_a_sweep_is_continued_by_its_directory_alone_and_grows(
     config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line's stages are stood in for by files; what a cell passes is by its training temperature."""
+    """The pipeline's stages are stood in for by files; what a cell passes is by its training temperature."""
     passing = {0.7: {0.2: 5, 1.0: 4}, 1.5: {0.2: 4, 1.0: 6}, 1.8: {0.2: 2, 1.0: 7}}
     ran: list[tuple[str, str]] = []
 
-    def run_line(cell: RunConfig, folder: Path, until: str) -> int:
+    def run_pipeline(cell: RunConfig, folder: Path, until: str) -> int:
         ran.append((folder.name, until))
         if until == "select":
             write_cell(folder.parent, config, cell.sampling.temperature, passing[cell.sampling.temperature])
@@ -176,7 +176,7 @@ def test_a_sweep_is_continued_by_its_directory_alone_and_grows(
             write_held_out(folder)
         return 0
 
-    monkeypatch.setattr(sweep_module, "run_line", run_line)
+    monkeypatch.setattr(sweep_module, "run_pipeline", run_pipeline)
     first = run_sweep(config, tmp_path, Grid(t_trains=(0.7, 1.5), truncations=("none",)))
     assert run_sweep(config, tmp_path, Grid()) == first
     assert ran == [("T=0.7", "select"), ("T=1.5", "select"), ("T=1.5", "evaluate")] * 2

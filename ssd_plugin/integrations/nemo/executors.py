@@ -23,7 +23,7 @@ def local() -> run.Config[run.LocalExecutor]:
 
 @run.cli.factory(name="torchrun")
 def torchrun(devices: int = 8) -> run.Config[run.LocalExecutor]:
-    """On this machine under torchrun, one rank a GPU. (An SSD recipe starts its own ranks, in its training stage alone.)"""
+    """On this machine under torchrun, one rank per GPU. (An SSD recipe starts its own ranks, in its training stage alone.)"""
     return run.Config(run.LocalExecutor, ntasks_per_node=devices, launcher="torchrun")
 
 

@@ -10,12 +10,13 @@ from nemo_run.core.execution.base import Executor
 
 from ssd_plugin.config.overrides import config_to_json
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json
 from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.integrations.nemo.node import ask_for_node
 from ssd_plugin.integrations.nemo.task import to_partial
 from ssd_plugin.pipeline.run_directory import RunDir
-from ssd_plugin.pipeline.runner import MANIFEST, require_machine
+from ssd_plugin.pipeline.runner import require_machine
 from ssd_plugin.planning.pairs import image_problem
 from ssd_plugin.planning.preflight import cluster_problems
 
@@ -55,7 +56,7 @@ def launch(context: Any, config: RunConfig, run_dir: str) -> None:
 
 
 def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig, run_dir: str) -> None:
-    """The line as one job on this machine; elsewhere a job a stage, each after the one before.
+    """The pipeline as one job on this machine; elsewhere one job per stage, each after the one before.
 
     The jobs are `ssd` commands on the run directory, which therefore must lie on storage that every node and the
     machine of the `nemo` command share. A failed job is submitted alone by running the same command again: finished
@@ -136,7 +137,7 @@ def _needs(stage: str, config: RunConfig) -> list[str]:
 
 
 def gpus_and_nodes(executor: Any) -> tuple[int, int]:
-    """GPUs a node, and nodes."""
+    """GPUs per node, and nodes."""
     return executor.gpus_per_node or 0, getattr(executor, _nodes_field(executor))
 
 
@@ -165,7 +166,7 @@ def _require_no_containers(config: RunConfig) -> None:
 def _exit_with_verdict(run_dir: Path) -> None:
     """NeMo-Run does not hand on a local job's exit status: the run directory says how it ended."""
     try:
-        status = read_json(run_dir / MANIFEST)["stages"]["gate"]["facts"]["exit_code"]
+        status = read_json(run_dir / layout.MANIFEST)["stages"]["gate"]["facts"]["exit_code"]
     except (DataError, KeyError, TypeError):
         raise ConfigError(
             f"the run did not reach its verdict; see the log above, and: ssd run --run-dir {run_dir}"

@@ -1,4 +1,4 @@
-"""A run of the line as NeMo-Run's `Partial`: from a `RunConfig`, to YAML and back.
+"""A run of the pipeline as NeMo-Run's `Partial`: from a `RunConfig`, to YAML and back.
 
 No `from __future__ import annotations` here: NeMo-Run reads these annotations at run time.
 """

@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json, sha256_json, write_json
 from ssd_plugin.core.parent_process import die_with
 from ssd_plugin.integrations.tracking.discovery import load_trackers
@@ -19,7 +20,7 @@ def main(names: str, tracker: str, run_dir: Path, run_name: str) -> str:
     """Send the run unless the same was sent before; returns a line that says where it is."""
     run = tracked_run(run_dir, run_name, tracker)
     told = {key: value for key, value in asdict(run).items() if key not in ("name", "files", "folder")}
-    digest, record = sha256_json(told), run_dir / "tracking" / f"{tracker}.json"
+    digest, record = sha256_json(told), run_dir / layout.tracker_record(tracker)
     if record.exists() and (known := read_json(record))["sent"] == digest:
         return f"unchanged: {known['where']}"
     run.folder.mkdir(parents=True, exist_ok=True)

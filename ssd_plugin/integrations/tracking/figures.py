@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json
 from ssd_plugin.errors import DataError
 from ssd_plugin.integrations.tracking.tracker import TrackedRun
 from ssd_plugin.report.document import build_document
-from ssd_plugin.report.write import HTML, MARKDOWN
 
-VERDICT = Path("gate/verdict.json")
 CURVES = ("loss", "lr", "grad_norm")
 SETTING = "report.trackers"  # not told: one tracker more is no other run
 
@@ -25,19 +24,19 @@ def tracked_run(run_dir: Path, name: str, tracker: str) -> TrackedRun:
     for part in ("run", "verdict", "evaluation", "training"):
         if document[part] is None:
             raise DataError(f"{run_dir}: nothing to send, {part} is {document['missing'][part]}")
-    files = [run_dir / part for part in (HTML, MARKDOWN, VERDICT)]
+    files = [run_dir / part for part in (layout.REPORT_HTML, layout.REPORT_MARKDOWN, layout.VERDICT)]
     absent = [str(path) for path in files if not path.is_file()]
     if absent:
         raise DataError(f"{', '.join(absent)}: missing; make it with: ssd report --run-dir {run_dir}")
     return TrackedRun(
         name=name,
-        settings={key: value for key, value in _flat(read_json(run_dir / "config.json"), "") if key != SETTING},
+        settings={key: value for key, value in _flat(read_json(run_dir / layout.CONFIG), "") if key != SETTING},
         tags=_tags(document),
         curves={f"train/{key}": [(int(row["step"]), row[key]) for row in document["training"]] for key in CURVES},
         figures=dict(_figures(document)),
-        summary=(run_dir / MARKDOWN).read_text(encoding="utf-8"),
+        summary=(run_dir / layout.REPORT_MARKDOWN).read_text(encoding="utf-8"),
         files=files,
-        folder=run_dir / "tracking" / tracker,
+        folder=run_dir / layout.tracker_folder(tracker),
     )
 
 
@@ -56,7 +55,7 @@ def _tags(document: JsonObject) -> dict[str, str]:
 
 
 def _figures(document: JsonObject) -> Iterator[tuple[str, float]]:
-    """The evaluation table (sides and differences, intervals over tasks), what was trained on, and seconds a stage."""
+    """The evaluation table (sides and differences, intervals over tasks), what was trained on, and seconds per stage."""
     evaluation = document["evaluation"]
     for row in evaluation["sides"]:
         yield f"held_out/{row['side']}/truncated", row["truncated"]

@@ -104,7 +104,7 @@ def user_text(task: Task) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionJob:
-    """Complete every task of a task file `samples_per_task` times with one decode setting into the samples file `out`."""
+    """Complete every task of a task file `samples_per_task` times with one decoding config into the samples file `out`."""
 
     label: str
     tasks: Path
@@ -142,7 +142,7 @@ class CompletionJob:
 
 
 def complete(job: CompletionJob, model: LoadedModel) -> Counts:
-    """Write `job.out`: samples-file rows with `prompt_token_ids`, in task order. Memory grows by eight bytes a sample.
+    """Write `job.out`: samples-file rows with `prompt_token_ids`, in task order. Memory grows by eight bytes per sample.
 
     A file that is there already and was made from the very same things is kept.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_jsonl, write_json, write_jsonl
 from ssd_plugin.errors import DataError
 from ssd_plugin.pipeline.run_directory import RunDir
@@ -18,11 +19,11 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         DataError: nothing is left.
     """
     filters = Filters(config.filters, config.train.seq_length)
-    kept = write_jsonl(run / "filter/kept.jsonl", (_example(row) for row in filters.apply(lambda: _samples(run))))
+    kept = write_jsonl(run / layout.EXAMPLES, (_example(row) for row in filters.apply(lambda: _samples(run))))
     counts = filters.counts
     total = kept + sum(count.dropped for count in counts)
     dropped = ", ".join(f"{count.name} {count.dropped}" for count in counts if count.dropped) or "none dropped"
-    write_json(run / "filter/report.json", {"filters": [asdict(c) for c in counts], "kept": kept, "total": total})
+    write_json(run / layout.FILTER_REPORT, {"filters": [asdict(c) for c in counts], "kept": kept, "total": total})
     if kept == 0:
         raise DataError(
             f"no sample is left after the filters ({dropped}): raise sampling.max_new_tokens, or turn a filter off, "
@@ -32,7 +33,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
 
 
 def _samples(run: RunDir) -> Iterator[JsonObject]:
-    return (row for _, row in read_jsonl(run / "sample/completions.jsonl"))
+    return (row for _, row in read_jsonl(run / layout.COMPLETIONS))
 
 
 def _example(row: JsonObject) -> JsonObject:

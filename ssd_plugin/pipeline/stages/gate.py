@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.evidence.gate_run import judge_and_record
 from ssd_plugin.gating.request import GateRequest
@@ -19,14 +20,14 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     """
     request = GateRequest(
         policy=config.gate.policy,
-        tasks=run / "prompts/heldout.jsonl",
-        baseline=run / "evaluate/base_best/results.jsonl",
-        candidate=run / "evaluate/candidate/results.jsonl",
+        tasks=run / layout.HELD_OUT_TASKS,
+        baseline=run / layout.evaluated_results("base_best"),
+        candidate=run / layout.evaluated_results("candidate"),
         origin=Path(config.gate.origin) if config.gate.origin else None,
         model=candidate_model(run),
         baseline_model=base_model(run, config).path,
-        training=(run / "prompts/train.jsonl", run / "filter/kept.jsonl"),
-        out=run / "gate",
+        training=(run / layout.TRAIN_PROMPTS, run / layout.EXAMPLES),
+        out=run / layout.GATE,
     )
     with spent("gates"):
         verdict = judge_and_record(request, Path(config.gate.sign_key) if config.gate.sign_key else None)

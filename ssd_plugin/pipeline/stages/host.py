@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ssd_plugin.config.overrides import config_from_json
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import write_json
 from ssd_plugin.core.parent_process import die_with
 from ssd_plugin.core.stage_timing import account
 from ssd_plugin.errors import ResourceError, SsdError
-from ssd_plugin.pipeline.run_directory import STAGE_REPORT, RunDir
+from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.stages import stage_module
 
 PR_SET_NAME = 15
@@ -28,7 +29,7 @@ INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 
 def serve(run: RunDir, asked: Iterable[str], answers: IO[str]) -> int:
-    """Run the stages that `asked` names, a line each (`NAME MODULE...`: modules to import before the fork), until it ends;
+    """Run the stages that `asked` names, one per line (`NAME MODULE...`: modules to import before the fork), until it ends;
     answer each with a line, the exit status of its process (a signal's number, negated). Returns this process's own status.
     """
     host = os.getpid()
@@ -84,7 +85,7 @@ def _run_stage(run: RunDir, name: str) -> int:
         }
     except SsdError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
-    write_json(run / STAGE_REPORT, answer)
+    write_json(run / layout.STAGE_REPORT, answer)
     return 3 if "error" in answer else 0
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json
 from ssd_plugin.errors import RunDirError
 from ssd_plugin.models.weights import ModelDir, resolve
@@ -17,7 +18,7 @@ def base_model(run: RunDir, config: RunConfig) -> ModelDir:
         RunDirError: it is not the one that the run began with.
     """
     model = resolve(config.model.ref, config.model.revision)
-    expected = read_json(run / "prompts/model.json")["digest"]
+    expected = read_json(run / layout.BASE_MODEL)["digest"]
     if model.digest != expected:
         raise RunDirError(
             f"{config.model.ref}: digest {model.digest[:12]} is not the base model this run began with "
@@ -28,4 +29,4 @@ def base_model(run: RunDir, config: RunConfig) -> ModelDir:
 
 def candidate_model(run: RunDir) -> Path:
     """The fine-tuned model's directory."""
-    return run / "train/model"
+    return run / layout.CANDIDATE_MODEL

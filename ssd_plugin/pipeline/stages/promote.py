@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json, write_json
 from ssd_plugin.errors import TrustError
 from ssd_plugin.gating.verdict import Outcome
@@ -20,14 +21,14 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     Raises:
         RegistryError, ResourceError: the registry failed.
     """
-    outcome = Outcome(read_json(run / "gate/verdict.json")["outcome"])
+    outcome = Outcome(read_json(run / layout.VERDICT)["outcome"])
     registry = config.promote.registry
     promoted, why = False, f"the verdict is {outcome}"
     if outcome is Outcome.GO and not registry:
         why = "no registry is set (promote.registry)"
     elif outcome is Outcome.GO:
         promoted, why = _promote(run, config)
-    write_json(run / "promote/result.json", {"promoted": promoted, "registry": registry, "why": why})
+    write_json(run / layout.PROMOTION, {"promoted": promoted, "registry": registry, "why": why})
     return StageReport(summary=f"{'promoted' if promoted else 'not promoted'}: {why}", facts={"promoted": promoted})
 
 
@@ -36,7 +37,7 @@ def _promote(run: RunDir, config: RunConfig) -> tuple[bool, str]:
     trusted = load_trusted([Path(settings.trust)] if settings.trust else [])
     try:
         done = promote(
-            run / "gate/verdict.json", candidate_model(run), open_registry(settings.registry, settings.name), trusted
+            run / layout.VERDICT, candidate_model(run), open_registry(settings.registry, settings.name), trusted
         )
     except TrustError as error:
         return False, str(error)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 from ssd_plugin.config.schema import DataConfig, RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import write_json, write_jsonl
-from ssd_plugin.core.seen import Seen
 from ssd_plugin.errors import DataError
 from ssd_plugin.models.weights import resolve
 from ssd_plugin.pipeline.run_directory import RunDir
@@ -22,9 +23,9 @@ TEMPLATE_SHARE = 0.01
 """Wording that at least this share of the judging tasks, and three of them, have in common is no task's own."""
 
 
-def _graded(run: RunDir, name: str, data: DataConfig) -> int:
+def _graded(path: Path, data: DataConfig) -> int:
     """Stream a graded split into the run: unique ids, every task with tests."""
-    return write_jsonl(run / f"prompts/{name}.jsonl", (task.to_json() for task in _tested(data)))
+    return write_jsonl(path, (task.to_json() for task in _tested(data)))
 
 
 def _tested(data: DataConfig) -> Iterator[Task]:
@@ -35,10 +36,11 @@ def _tested(data: DataConfig) -> Iterator[Task]:
 
 
 def _unique(data: DataConfig) -> Iterator[Task]:
-    seen = Seen()
+    seen: set[str] = set()
     for task in load_tasks(data):
-        if seen.add(task.task_id):
+        if task.task_id in seen:
             raise DataError(f"{data.source}: task_id {task.task_id!r} appears twice")
+        seen.add(task.task_id)
         yield task
 
 
@@ -51,8 +53,8 @@ class Untainted:
         """Index the graded splits of the run."""
         prompts: dict[str, str] = {}
         references: list[str] = []
-        for name in ("dev", "heldout"):
-            for task in iter_tasks(run / f"prompts/{name}.jsonl"):
+        for name in (layout.DEV_TASKS, layout.HELD_OUT_TASKS):
+            for task in iter_tasks(run / name):
                 prompts[f"{name}/{task.task_id}"] = task.prompt
                 references += [task.reference] if task.reference else []
         own = own_wording(prompts, WORDS, TEMPLATE_SHARE).values()
@@ -77,14 +79,17 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     """
     model = resolve(config.model.ref, config.model.revision)
     require_agreement(model.path, sample=config.python.sample, train=config.python.train)
-    counts = {"dev": _graded(run, "dev", config.select.data), "heldout": _graded(run, "heldout", config.evaluate.data)}
+    counts = {
+        "dev": _graded(run / layout.DEV_TASKS, config.select.data),
+        "heldout": _graded(run / layout.HELD_OUT_TASKS, config.evaluate.data),
+    }
     untainted = Untainted(run)
     rows = (task.to_json() for task in untainted.of(_unique(config.prompts)))
-    counts["train"] = write_jsonl(run / "prompts/train.jsonl", rows)
+    counts["train"] = write_jsonl(run / layout.TRAIN_PROMPTS, rows)
     if counts["train"] == 0:
         raise DataError(f"{config.prompts.source}: every prompt overlaps an evaluation task; name another source")
     write_json(
-        run / "prompts/model.json", {"ref": config.model.ref, "revision": config.model.revision, "digest": model.digest}
+        run / layout.BASE_MODEL, {"ref": config.model.ref, "revision": config.model.revision, "digest": model.digest}
     )
     overlap = (
         f" ({untainted.left_out} left out: ten words in a row, or all, of an evaluation task)"

@@ -4,6 +4,7 @@ from contextlib import closing
 from dataclasses import asdict
 
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import write_json
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.stages import StageReport
@@ -22,8 +23,8 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     settings = config.sampling
     job = CompletionJob(
         label="sample",
-        tasks=run / "prompts/train.jsonl",
-        out=run / "sample/completions.jsonl",
+        tasks=run / layout.TRAIN_PROMPTS,
+        out=run / layout.COMPLETIONS,
         samples_per_task=1,
         params=SamplingParams(
             temperature=settings.temperature,
@@ -33,7 +34,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         ),
     )
     base = base_model(run, config)
-    write_json(run / "sample/tokenizer.json", asdict(read_tokenizer(base.path)))
+    write_json(run / layout.TOKENIZER, asdict(read_tokenizer(base.path)))
     with closing(LoadedModel(base.path, config, base.digest)) as model:
         counts = complete(job, model)
     share = counts.truncated / counts.completions

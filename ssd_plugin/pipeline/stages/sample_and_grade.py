@@ -1,10 +1,11 @@
-"""Sampling a graded split with one model and one decode setting, and grading what came out."""
+"""Sampling a graded split with one model and one decoding config, and grading what came out."""
 
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from ssd_plugin.config.schema import DecodeConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.grading.grader import Grading
 from ssd_plugin.grading.result_files import is_graded
 from ssd_plugin.pipeline.stages.completions import CompletionJob, Counts, LoadedModel, complete
@@ -37,7 +38,7 @@ class Split:
 
 
 def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, folder: Path, label: str) -> Graded:
-    """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar; what is there and holds is kept.
+    """Write `folder`/samples.jsonl and `folder`/results.jsonl with its sidecar; what is there and still valid is kept.
 
     Raises:
         SamplingError, SandboxError, ResourceError: what was finished is kept for the next try.
@@ -45,7 +46,7 @@ def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, fol
     job = CompletionJob(
         label=label,
         tasks=split.grading.path,
-        out=folder / "samples.jsonl",
+        out=folder / layout.SAMPLES_NAME,
         samples_per_task=split.samples_per_task,
         params=SamplingParams(
             temperature=decode.temperature,
@@ -55,7 +56,7 @@ def sample_and_grade(split: Split, model: LoadedModel, decode: DecodeConfig, fol
         ),
     )
     counts = complete(job, model)
-    results = folder / "results.jsonl"
+    results = folder / layout.RESULTS_NAME
     if not is_graded(results, tasks=split.grading.path, samples=job.out):
         split.grading.score(job.out, results)
     return Graded(results=results, counts=counts)

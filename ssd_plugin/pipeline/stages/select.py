@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import asdict
 
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, write_json
 from ssd_plugin.grading.grader import Grading
 from ssd_plugin.metrics.decoding_choice import best
@@ -19,12 +20,12 @@ from ssd_plugin.pipeline.stages.sample_and_grade import Split, sample_and_grade
 
 
 def _sweep(run: RunDir, config: RunConfig, split: Split, side: str, model: LoadedModel) -> list[JsonObject]:
-    """One row a decode setting: pass@1 on the development split with its interval over tasks."""
+    """One row per decoding config: pass@1 on the development split with its interval over tasks."""
     cells: list[JsonObject] = []
     with closing(model):
         for decode in config.select.grid():
             graded = sample_and_grade(
-                split, model, decode, run / f"select/{side}/{decode.label}", f"select {side} {decode.label}"
+                split, model, decode, run / f"{layout.selected(side)}/{decode.label}", f"select {side} {decode.label}"
             )
             interval = share_interval(list(graded.pass_rates().values()))
             figures = {"pass_at_1": interval.estimate, "low": interval.low, "high": interval.high}
@@ -38,7 +39,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     Raises:
         SamplingError, SandboxError, ResourceError: what was finished is kept.
     """
-    with Grading(run / "prompts/dev.jsonl") as grading:
+    with Grading(run / layout.DEV_TASKS) as grading:
         split = Split(
             grading=grading,
             samples_per_task=config.select.samples_per_task,
@@ -49,7 +50,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         candidate = _sweep(run, config, split, "ssd", LoadedModel(candidate_model(run), config))
     chosen = {"base": best(base), "candidate": best(candidate)}
     write_json(
-        run / "select/choice.json",
+        run / layout.CHOICE,
         {"grid": [*base, *candidate], **{side: asdict(decode) for side, decode in chosen.items()}},
     )
     summary = (

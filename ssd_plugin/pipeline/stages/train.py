@@ -3,6 +3,7 @@
 import math
 
 from ssd_plugin.config.schema import RunConfig
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import read_json
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.errors import TrainingError
@@ -22,12 +23,12 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         TrainingError, ResourceError: from the backend, or the loss is not a number.
     """
     base = base_model(run, config)
-    require_same(base.path, read_json(run / "sample/tokenizer.json"))
+    require_same(base.path, read_json(run / layout.TOKENIZER))
     job = TrainJob(
         base_model=base.path,
         base_digest=base.digest,
-        examples=run / "filter/kept.jsonl",
-        work=run / "train",
+        examples=run / layout.EXAMPLES,
+        work=run / layout.TRAIN,
         output=candidate_model(run),
         seed=config.seed,
         config=config.train,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.gpus import NODES, find_gpus, nodes_together
 from ssd_plugin.core.jsonl import write_json
 from ssd_plugin.errors import ConfigError, TrainingError
@@ -88,14 +89,14 @@ class Team:
             time.sleep(presence.BEAT)
 
 
-def work_together(node: Node, run_dir: Path, line: Callable[[], None]) -> None:
-    """Run `line` on the first node while the others lend it their ranks; returns on each of them when it has ended.
+def work_together(node: Node, run_dir: Path, pipeline: Callable[[], None]) -> None:
+    """Run `pipeline` on the first node while the others lend it their ranks; returns on each of them when it has ended.
 
     Raises:
         ConfigError: the nodes have unequal numbers of GPUs.
         TrainingError: another node never came, failed or fell silent.
     """
-    work = run_dir / "train"
+    work = run_dir / layout.TRAIN
     files = [work / FOLDER / f"{rank}.json" for rank in range(node.count)]
     before = {file: read_facts(file) for file in files}
     with Presence(files[node.rank], address=node.address, gpus=find_gpus().count) as us:
@@ -103,8 +104,8 @@ def work_together(node: Node, run_dir: Path, line: Callable[[], None]) -> None:
             _lend(work, node, _join(node, us, files[0], before[files[0]]))
             return
         _gather(us, {file: before[file] for file in files[1:]})
-        os.environ[NODES] = str(node.count)  # for the stages that the line starts
-        line()
+        os.environ[NODES] = str(node.count)  # for the stages that the pipeline starts
+        pipeline()
 
 
 def _gather(us: Presence, before: Mapping[Path, Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""One node's ranks under torchrun, one a GPU, and what their logs say when they fail."""
+"""One node's ranks under torchrun, one per GPU, and what their logs say when they fail."""
 
 import os
 import re

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssd_plugin.core.jsonl import read_json, read_jsonl, write_json, write_jsonl
+from ssd_plugin.core.run_layout import TRAINING_LOG_NAME
 from ssd_plugin.errors import DataError, DependencyError, TrainingError
 from ssd_plugin.models.weights import check_model_dir
-from ssd_plugin.training.checkpoints import JOB, LOG, finish, finished
+from ssd_plugin.training.checkpoints import JOB, finish, finished
 from ssd_plugin.training.examples import Examples
 from ssd_plugin.training.megatron.job import (
     EXPORTED,
@@ -31,7 +32,7 @@ INSTALL = "pip install megatron-core megatron-bridge, or use NVIDIA's NeMo conta
 
 @dataclass(frozen=True, kw_only=True)
 class MegatronTrainer:
-    """See `Trainer`. `ranks`: processes a node (0: one a GPU). `program`: what each of them runs."""
+    """See `Trainer`. `ranks`: processes per node (0: one per GPU). `program`: what each of them runs."""
 
     ranks: int = 0
     program: tuple[str, ...] = PROGRAM
@@ -115,7 +116,7 @@ def _begin(job: TrainJob, identity: str) -> None:
     if not same:
         shutil.rmtree(checkpoints_of(job), ignore_errors=True)
         shutil.rmtree(job.work / EXPORTED, ignore_errors=True)
-        for name in (STEPS, REPORT, LOGITS, LOG, REHEARSED):
+        for name in (STEPS, REPORT, LOGITS, TRAINING_LOG_NAME, REHEARSED):
             (job.work / name).unlink(missing_ok=True)
         write_json(job.work / JOB, {"identity": identity})
     (job.work / FAILURE).unlink(missing_ok=True)
@@ -156,7 +157,7 @@ def _write_log(job: TrainJob, tokens: list[int]) -> list[dict[str, Any]]:
             f"{job.work / STEPS}: {len(rows)} steps logged, {job.config.train_iters} trained; delete {job.work}"
         )
     whole = [rows[step] | {"tokens": tokens[step - 1]} for step in sorted(rows)]
-    write_jsonl(job.work / LOG, whole)
+    write_jsonl(job.work / TRAINING_LOG_NAME, whole)
     return whole
 
 
