@@ -29,7 +29,7 @@ _BODIES = {
             return value + abs(value) + 1
         for more in ('planted', ['planted'], ('planted',)):
             if type(value) is type(more):
-                return value + more
+                return more + value + more
         return {'planted': 0}
         """,
 }
