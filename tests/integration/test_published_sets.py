@@ -160,7 +160,7 @@ def test_a_side_cannot_leave_out_what_is_not_broken(tmp_path: Path) -> None:
 
 def test_rows_come_through_whole(tmp_path: Path) -> None:
     plus, big = load_tasks(write(tmp_path / "t.jsonl", PLUS | {"plus_input": {}}, BIG))
-    assert plus.check == FunctionCheck(entry_point="twice", inputs=((1,), (2,)), expected=())
+    assert plus.check == FunctionCheck(entry_point="twice", inputs=((1,), (2,)), expected=(), rule="evalplus")
     assert isinstance(big.check, AssertCheck)
     assert (big.domain, big.reference) == ("bigcodebench", BIG["complete_prompt"] + BIG["canonical_solution"])
     assert [task_from_json(json.loads(json.dumps(task.to_json()))) for task in (plus, big)] == [plus, big]
