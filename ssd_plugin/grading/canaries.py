@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssd_plugin.errors import SandboxError
-from ssd_plugin.grading.canary_cheats import FUNCTION_CHEATS, SOURCES, STDIO_CHEATS, SUITE_CHEATS
+from ssd_plugin.grading.canary_cheats import FUNCTION_CHEATS, OWN_SUITE_CHEATS, SOURCES, STDIO_CHEATS, SUITE_CHEATS
 from ssd_plugin.grading.canary_escapes import ENDLESS, ESCAPES, GREEDY, SLEEPING
 from ssd_plugin.grading.judge import Judgement, judge
 from ssd_plugin.sandbox import namespaces
@@ -123,6 +123,12 @@ def _cheats() -> Iterator[Canary]:
     for name, program in SUITE_CHEATS.items():
         check = AssertCheck(entry_point="f", test=suite)
         yield Canary(name=f"cheat in a suite: {name}", check=check, program=program, allowed=_NOT_PASS)
+    for name, (test, program) in OWN_SUITE_CHEATS.items():
+        check = AssertCheck(entry_point="f", test=test)
+        yield Canary(name=f"cheat in a suite: {name}", check=check, program=program, allowed=_NOT_PASS)
+    halves = FunctionCheck(entry_point="f", inputs=((1,),), expected=("\U0001f600",))
+    program = "def f(x): return '\\ud83d\\ude00'\n"
+    yield Canary(name="cheat: two surrogates for one character", check=halves, program=program, allowed=_NOT_PASS)
     for name, program in STDIO_CHEATS.items():
         check = StdioCheck(inputs=("3\n",), expected=(f"{expected[0]}\n",))
         yield Canary(name=f"cheat on stdout: {name}", check=check, program=program, allowed=_NOT_PASS)

@@ -35,6 +35,8 @@ FUNCTION_CHEATS = {
     "math.isclose = lambda *a, **k: True\nbuiltins.all = lambda x: True\ndef f(x): return object()\n",
     "patched encoder": "import sys\nfor name, module in list(sys.modules.items()):\n"
     "    if name.endswith('sandbox.programs'): module.encode = lambda value, *a: True\ndef f(x): return 0\n",
+    "members that collide": "import os\nm = ','.join(str(i * ((1 << 61) - 1)) for i in range(150))\ndef f(x):\n"
+    '    os.write(3, (\'{"value": {"$fraction": {"$set": [\' + m + \']}}}\\n\').encode())\n    os._exit(0)\n',
     "atexit": "import atexit, os\natexit.register(lambda: os._exit(0))\ndef f(x): raise SystemExit\n",
     "settrace": "import sys\ndef trace(frame, event, arg):\n    frame.f_locals['passed'] = True\n    return trace\n"
     "sys.settrace(trace)\ndef f(x): return None\n",
@@ -68,6 +70,21 @@ SUITE_CHEATS = {
     "            if found: return int(found[1])\n    return 0\n",
     "raises what passes": "def f(x): raise AssertionError\n",
     "no assertions": "import builtins, sys\nbuiltins.AssertionError = SystemExit\nsys.flags = None\ndef f(x): return 0\n",
+}
+
+# Each with the suite that it is made for. Any status but `pass` is right.
+OWN_SUITE_CHEATS = {
+    "foresees the suite's random draws": (
+        "import random\ndef check(c):\n    found = c(1000)\n"
+        "    for _ in range(8):\n        i = random.randrange(1000)\n        assert found[i] == i * i + 1\n",
+        "import random\nspots = [random.randrange(1000) for _ in range(8)]\ndef f(n):\n    out = [0] * n\n"
+        "    for i in spots: out[i] = i * i + 1\n    return out\n",
+    ),
+    "equal to every object": (
+        "def check(c):\n    found = c(3)\n    assert found == [3, 4]\n    assert len(found) == 2\n",
+        "class E:\n    def __eq__(self, other): return True\n    def __len__(self): return 2\n"
+        "    def __iter__(self): return iter([3, 4])\ndef f(x): return E()\n",
+    ),
 }
 
 STDIO_CHEATS = {

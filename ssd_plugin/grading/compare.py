@@ -241,10 +241,22 @@ def _number(form: Any) -> Any:
     if isinstance(form, dict):
         tag = tag_of(form)
         if tag in _NUMBER_TAGS:
-            return decode(form)
+            return decode(form) if _has_plain_parts(form[tag]) else None
         if tag == "$numpy":
             return _number(_tuple_items(form["$numpy"])[1])
     return None
+
+
+def _has_plain_parts(content: Any) -> bool:
+    """Whether a number's form holds texts and numbers only: nothing that would be built anew before it is found to be none."""
+    items = content if isinstance(content, list) else _tuple_items(content)
+    parts = [content] if items is None else items
+    plain = [part[tag] if (tag := _tag(part)) in ("$int", "$float") else part for part in parts]
+    return len(plain) <= 2 and not any(isinstance(part, list | dict) for part in plain)
+
+
+def _tag(form: Any) -> str | None:
+    return tag_of(form) if isinstance(form, dict) else None
 
 
 def _tuple_items(form: Any) -> Any:

@@ -9,26 +9,24 @@ import functools
 import hashlib
 import os
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from ssd_plugin import __version__
-from ssd_plugin.core.files import refuse_special
-from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.core.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.stage_timing import spent
-from ssd_plugin.core.values import decode
 from ssd_plugin.errors import DataError, SandboxError
 from ssd_plugin.grading.broken_tasks import usable
 from ssd_plugin.grading.canaries import run_canaries
 from ssd_plugin.grading.grading_key import grading_key
 from ssd_plugin.grading.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
 from ssd_plugin.grading.preload import worth_loading
-from ssd_plugin.grading.proof import lacks_proof
+from ssd_plugin.grading.proof import unproven
+from ssd_plugin.grading.refusals import check_forms, check_prelude, make_place, validate
 from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, sidecar
 from ssd_plugin.grading.rows import program_of, require_own
 from ssd_plugin.sandbox.limits import Limits
@@ -36,7 +34,7 @@ from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
 from ssd_plugin.sandbox.worker import Worker
 from ssd_plugin.tasks.benchmarks import load_tasks
-from ssd_plugin.tasks.schema import AssertCheck, FunctionCheck, Result, Sample, Status, Task, read_samples
+from ssd_plugin.tasks.schema import FunctionCheck, Result, Sample, Status, Task, read_samples
 
 __all__ = ["GradeOptions", "GradedRun", "Grading", "ScoreSummary", "grade_references", "read_graded", "score_file"]
 
@@ -97,8 +95,8 @@ class Grading:
                 raise DataError(
                     f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
                 )
-            _check_forms(task, tasks)
-            _check_prelude(task, tasks)
+            check_forms(task, tasks)
+            check_prelude(task, tasks)
         self._stack = ExitStack()
         self._boundary: _Boundary | None = None
 
@@ -110,8 +108,8 @@ class Grading:
 
     def score(self, samples: Path, out: Path, *, resume: bool = True) -> ScoreSummary:
         """See `score_file`."""
-        given = _validate(self._tasks, self.path, samples)
-        _make_place(out)
+        given = validate(self._tasks, self.path, samples)
+        make_place(out)
         boundary = self._boundary = self._boundary or self._raise_boundary()
         total = sum(count for task, count in given.items() if task in boundary.tasks)
         if not total:
@@ -126,6 +124,7 @@ class Grading:
             "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
             "weak_oracle_tasks": weak_oracle_tasks(list(boundary.tasks.values())),
             "set_aside": dict(boundary.set_aside),
+            "inputs_left_out": dict(boundary.left_out),
         }
         key = grading_key() if resume else secrets.token_bytes(32)  # what another key wrote is thrown away
         with PartialFile(out, sha256_json([meta, str(out.resolve())]), total, key) as partial:
@@ -157,12 +156,13 @@ class Grading:
         pool = self._stack.enter_context(_pool(chosen.tier, tasks, self._options))
         canaries = run_canaries(pool, chosen.tier)
         tasks, set_aside = usable(pool, tasks, self._options.limits)
-        unproven = _unproven(pool, tasks, self._options.limits)
+        left_out = _left_out(self._tasks, tasks)
         return _Boundary(
-            unproven=unproven,
+            unproven=unproven(pool, tasks, self._options.limits),
             pool=pool,
             tier=chosen.tier,
-            notes=chosen.notes,
+            notes=(*chosen.notes, *(f"{name}: {why}" for name, why in left_out.items())),
+            left_out=left_out,
             canaries=canaries,
             tasks={task.task_id: task for task in tasks},
             set_aside=set_aside,
@@ -171,8 +171,8 @@ class Grading:
 
 @dataclass(frozen=True, kw_only=True)
 class _Boundary:
-    """The workers, what they passed, the tasks with all their expected values, why others cannot be graded, and why some
-    suites are not believed."""
+    """The workers, what they passed, the tasks with all their expected values, why others cannot be graded, why some
+    suites are not believed, and which tasks lost inputs."""
 
     pool: Pool
     tier: SandboxTier
@@ -181,6 +181,7 @@ class _Boundary:
     tasks: Mapping[str, Task]
     set_aside: Mapping[str, str]
     unproven: Mapping[str, str]
+    left_out: Mapping[str, str]
 
 
 def score_file(
@@ -240,7 +241,7 @@ def grade_references(
         for task, limits in patient:
             if judgements[task.task_id].again:  # slow is not wrong: alone, where no other program takes its time
                 judgements[task.task_id] = pool.alone(_job(task, task.reference, limits))
-        for name, why in _unproven(pool, found, options.limits).items():
+        for name, why in unproven(pool, found, options.limits).items():
             judgements[name] = Judgement(status=Status.INFRA, detail=why)
     return judgements, set_aside
 
@@ -249,76 +250,20 @@ def _first(set_aside: Mapping[str, str]) -> str:
     return next((f"{task!r}: {why}" for task, why in set_aside.items()), "")
 
 
-def _unproven(pool: Pool, tasks: list[Task], limits: Limits) -> dict[str, str]:
-    """Why a task's suite is not believed, by the task's id."""
-    suites = [task for task in tasks if isinstance(task.check, AssertCheck)]
-    jobs = ((task.task_id, functools.partial(_lacks_proof, task, limits)) for task in suites)
-    return {name: why for name, why in pool.run(jobs) if why}
-
-
-def _lacks_proof(task: Task, limits: Limits, worker: Worker) -> str:
-    return lacks_proof(worker, task, limits)
+def _left_out(given: Mapping[str, Task], filled: Iterable[Task]) -> dict[str, str]:
+    """Which tasks are graded on fewer inputs than they have, by id: never silently."""
+    found: dict[str, str] = {}
+    for task in filled:
+        one, other = given[task.task_id].check, task.check
+        if isinstance(one, FunctionCheck) and isinstance(other, FunctionCheck) and len(other.inputs) < len(one.inputs):
+            lost = len(one.inputs) - len(other.inputs)
+            found[task.task_id] = f"{lost} of {len(one.inputs)} inputs left out, the reference's result is too large"
+    return found
 
 
 def _patient(limits: Limits) -> Limits:
     """What a reference may use: a slow one is not a wrong one."""
     return replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
-
-
-def _make_place(out: Path) -> None:
-    """Refuse a result file that could not be written, before anything is graded."""
-    if out.is_dir():
-        raise DataError(f"{out}: is a directory; name a file in it")
-    refuse_special(out)
-    refuse_special(sidecar(out))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise DataError(f"{out}: cannot be written (no right to write in {out.parent})")
-
-
-def _validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> Counter[str]:
-    """Read everything once before anything is run; returns how many samples there are, by task id."""
-    seen: set[tuple[str, str]] = set()
-    total = Counter[str]()
-    for sample in read_samples(samples):
-        if sample.task_id not in by_id:
-            raise DataError(
-                f"{samples}: sample {sample.sample_id!r} is for task {sample.task_id!r}, which {tasks} lacks"
-            )
-        if (sample.task_id, sample.sample_id) in seen:
-            raise DataError(f"{samples}: sample_id {sample.sample_id!r} of task {sample.task_id!r} appears twice")
-        seen.add((sample.task_id, sample.sample_id))
-        total[sample.task_id] += 1
-    if not total:
-        raise DataError(f"{samples}: holds no samples")
-    return total
-
-
-def _check_forms(task: Task, tasks: Path) -> None:
-    """Refuse inputs and expected values that are not the JSON form of any value: no program could be judged by them."""
-    if isinstance(task.check, FunctionCheck):
-        try:
-            decode([*task.check.inputs, *task.check.expected])
-        except (ValueError, TypeError, LookupError, RecursionError, AttributeError, OverflowError) as error:
-            raise DataError(
-                f"{tasks}: task {task.task_id!r} has inputs or expected values that are no value ({error})"
-            ) from error
-
-
-def _check_prelude(task: Task, tasks: Path) -> None:
-    """Refuse a prelude that does not compile: each program would be said to have the syntax error."""
-    try:
-        _compile(task.prelude)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"{tasks}: task {task.task_id!r} has a prelude that does not compile ({error})") from error
-
-
-@functools.lru_cache(maxsize=8)  # a benchmark's tasks share theirs
-def _compile(prelude: str) -> None:
-    compile(prelude, "<prelude>", "exec", dont_inherit=True)
 
 
 def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:

@@ -28,10 +28,14 @@ def fill(task: Task, limits: Limits, worker: Worker) -> Task:
     check = task.check
     if not isinstance(check, FunctionCheck):
         raise DataError(f"task {task.task_id!r}: only function tasks can be completed from their reference")
+    if not check.inputs:
+        raise DataError(f"task {task.task_id!r}: it has no inputs")
     limits = limits_for(task, limits)
     patient = replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
     kept, values = check, _values(worker, task, check, patient)
-    if values is None:  # one call at a time: a result too large to be carried leaves out that input alone
+    if (
+        values is None
+    ):  # one call at a time: a result too large to be carried leaves out that input alone; the grader says so
         single = [(args, _values(worker, task, replace(check, inputs=(args,)), patient)) for args in check.inputs]
         kept = replace(check, inputs=tuple(args for args, found in single if found))
         values = [found[0] for _, found in single if found]
@@ -58,8 +62,6 @@ def _values(worker: Worker, task: Task, check: FunctionCheck, limits: Limits) ->
 
 
 def _why(lines: list[dict[str, Any]], inputs: int, reason: str) -> str:
-    if not inputs:
-        return "it has no inputs"
     last = lines[-1] if lines else {}
     if said := next((str(last[key]) for key in ("raised", "load", "syntax", "entry") if key in last), ""):
         return one_line(said)

@@ -23,7 +23,8 @@ GOOD = {
 PLUS = GOOD | {"task_id": "Mbpp/9001", "base_input": [[1], [2]], "plus_input": [[3]], "atol": 0, "contract": ""}
 FAILING = GOOD | {"task_id": "HumanEval/32", "test": "def check(candidate):\n    assert candidate(2) == 5\n"}
 RAISING = PLUS | {"task_id": "Mbpp/9002", "canonical_solution": "    return 1 // (x - 3)\n"}
-HUGE = PLUS | {"task_id": "Mbpp/9003", "canonical_solution": "    return ['x' * 1000] * 10**5\n"}
+HUGE = PLUS | {"task_id": "Mbpp/9003", "canonical_solution": "    return 'x' * 10**6\n"}
+HUGE_ONCE = HUGE | {"canonical_solution": "    return 'x' * 10**6 if x == 3 else x\n"}
 LONG = PLUS | {"task_id": "HumanEval/9005", "canonical_solution": "    return 10 ** (5000 * x)\n"}
 EMPTY = PLUS | {"task_id": "Mbpp/9004", "base_input": [], "plus_input": {}}
 BIG = {
@@ -55,13 +56,16 @@ def answers(path: Path, tasks: Path, name: str, layout: str = "") -> Path:
     [
         (FAILING, "its own reference fails"),
         (RAISING, "does not give a value for each input"),
-        (HUGE, "larger than 256 MiB"),
+        (HUGE, "a result that can be carried for no input"),
         (EMPTY, "it has no inputs"),
         (NO_LIBRARY, "No module named 'no_such_library'"),
     ],
     ids=["failing", "raising", "huge", "empty", "library"],
 )
-def test_what_a_published_set_has_broken_is_set_aside_with_why(tmp_path: Path, row: dict[str, Any], why: str) -> None:
+def test_what_a_published_set_has_broken_is_set_aside_with_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], why: str
+) -> None:
+    monkeypatch.setattr("ssd_plugin.grading.reference_values._REPORT_BYTES", 1 << 17)
     tasks = write(tmp_path / "t.jsonl", GOOD, PLUS, row, BIG)
     summary = score_file(tasks, answers(tmp_path / "s.jsonl", tasks, "s"), tmp_path / "out.jsonl")
     assert summary.set_aside.keys() == {row["task_id"]}
@@ -74,6 +78,18 @@ def test_what_a_published_set_has_broken_is_set_aside_with_why(tmp_path: Path, r
     with pytest.raises(DataError, match=rf"all 1 tasks are broken here; '{row['task_id']}': .*{why}"):
         score_file(only, answers(tmp_path / "o.jsonl", only, "s"), tmp_path / "none.jsonl")
     assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_an_input_without_a_result_that_can_be_carried_is_left_out_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssd_plugin.grading.reference_values._REPORT_BYTES", 1 << 17)
+    tasks = write(tmp_path / "t.jsonl", HUGE_ONCE)
+    summary = score_file(tasks, answers(tmp_path / "s.jsonl", tasks, "s"), tmp_path / "out.jsonl")
+    assert (summary.set_aside, summary.counts["pass"]) == ({}, 2)
+    said = "1 of 3 inputs left out, the reference's result is too large"
+    assert read_graded(tmp_path / "out.jsonl").meta["inputs_left_out"] == {"Mbpp/9003": said}
+    assert f"Mbpp/9003: {said}" in summary.tier_notes
 
 
 def test_integers_of_any_length_are_expected_values(tmp_path: Path) -> None:
@@ -144,7 +160,7 @@ def test_a_side_cannot_leave_out_what_is_not_broken(tmp_path: Path) -> None:
 
 def test_rows_come_through_whole(tmp_path: Path) -> None:
     plus, big = load_tasks(write(tmp_path / "t.jsonl", PLUS | {"plus_input": {}}, BIG))
-    assert plus.check == FunctionCheck(entry_point="twice", inputs=((1,), (2,)), expected=())
+    assert plus.check == FunctionCheck(entry_point="twice", inputs=((1,), (2,)), expected=(), rule="evalplus")
     assert isinstance(big.check, AssertCheck)
     assert (big.domain, big.reference) == ("bigcodebench", BIG["complete_prompt"] + BIG["canonical_solution"])
     assert [task_from_json(json.loads(json.dumps(task.to_json()))) for task in (plus, big)] == [plus, big]

@@ -55,3 +55,48 @@ def test_the_state_of_the_argument_is_seen(tmp_path: Path) -> None:
     alone = "def f(v):\n    v.sort()\n"
     rows = [(kept, new, new), (kept, new, inside), (sorts, alone, alone), (sorts, alone, "def f(v):\n    sorted(v)\n")]
     assert statuses(tmp_path, rows) == [Status.PASS, Status.FAIL] * 2
+
+
+LIAR = """
+class E:
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __len__(self): return 1
+    def __bool__(self): return True
+    def __iter__(self): return iter([self])
+    def __hash__(self): return 0
+def f(x):
+    return E()
+"""
+
+
+def test_an_object_that_equals_everything_fails_in_every_form_of_suite(tmp_path: Path) -> None:
+    suites = [
+        "assert f(1) == [2]\n",
+        "def check(c):\n    for x in (1, 2):\n        assert c(x) == [x + 1]\n",
+        "def check(c):\n    assert [2] == c(1)\n    assert not c(1) != [2]\n",
+        "def check(c):\n    found = list(c(1))\n    assert found == [2]\n",
+        "def check(c):\n    assert c(1) in ([2],)\n",
+        "def check(c):\n    assert {c(1)[0]} == {2}\n",
+        "def test_one():\n    assert f(1) == [2]\n",
+        "import unittest\nclass Cases(unittest.TestCase):\n    def test_one(self):\n        self.assertEqual(f(1), [2])\n",
+    ]
+    right = "def f(x):\n    return [x + 1]\n"
+    rows = [(suite, right, program) for suite in suites for program in (right, LIAR)]
+    assert statuses(tmp_path, rows) == [Status.PASS, Status.FAIL] * len(suites)
+
+
+def test_what_a_suite_uses_of_the_program_is_there(tmp_path: Path) -> None:
+    size = "import sys\ndef f(x):\n    return sys.getsizeof(x)\n"
+    calls = "def f(g, x):\n    return g(x) + 1\n"
+    own = "class Odd(Exception):\n    pass\ndef f(x):\n    raise Odd('no', x)\n"
+    suite = "def check(c):\n    try:\n        c(1)\n    except Odd as error:\n        assert error.args == ('no', 1)\n"
+    suite += "    else:\n        assert False\n"
+    rows = [
+        ("def check(c):\n    x = (1, 2)\n    assert c(x) == sys.getsizeof((1, 2))\n", size, size),
+        ("def check(c):\n    seen = []\n    assert c(lambda x: 2 * x, 3) == 7\n", calls, calls),
+        ("def check(c):\n    assert c(lambda x: 2 * x, 3) == 7\n", calls, "def f(g, x):\n    return x + 1\n"),
+        (suite, own, own),
+        (suite, own, own.replace("'no'", "'yes'")),
+    ]
+    assert statuses(tmp_path, rows) == [Status.PASS, Status.PASS, Status.FAIL, Status.PASS, Status.FAIL]

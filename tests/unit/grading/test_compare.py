@@ -298,4 +298,7 @@ def test_members_that_all_collide_cost_what_they_are_long() -> None:
     for expected in ("y", set(range(30_000)), dict.fromkeys(range(30_000))):
         for form in ({"$set": hostile}, {"$dict": [[item, None] for item in hostile]}):
             assert not equal(expected, form, "python")
+    for tag in ("$fraction", "$decimal", "$complex", "$int", "$float"):
+        for content in ({"$set": hostile}, {"$tuple": [{"$set": hostile}, 1]}, [{"$set": hostile}, 1]):
+            assert not equal(1.0, {tag: content}, "json")
     assert time.process_time() - started < 20  # it was minutes
