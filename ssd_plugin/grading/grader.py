@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ssd_plugin import __version__
-from ssd_plugin.core.jsonl import JsonObject, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, sha256_json, write_json, write_jsonl
 from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.errors import DataError, SandboxError

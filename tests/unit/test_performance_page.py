@@ -15,7 +15,11 @@ def test_the_page_is_made_from_the_committed_results() -> None:
 
 
 def test_every_benchmark_stands_on_it() -> None:
-    scripts = {path.name for path in HERE.glob("[a-z]*.py")} - {"summary.py", "policies.py", "published.py"}  # no ratios: chances, and agreement
+    scripts = {path.name for path in HERE.glob("[a-z]*.py")} - {
+        "summary.py",
+        "policies.py",
+        "published.py",
+    }  # no ratios: chances, and agreement
     assert len(scripts) > 6
     assert scripts == {command.split()[0] for command, _ in COMMANDS.values()}
 
