@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ssd_plugin.core.files import refuse_special
-from ssd_plugin.core.seen import Seen
 from ssd_plugin.core.values import decode
 from ssd_plugin.errors import DataError
 from ssd_plugin.grading.result_files import sidecar
@@ -30,14 +29,15 @@ def make_place(out: Path) -> None:
 
 def validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> Counter[str]:
     """Read everything once before anything is run; returns how many samples there are, by task id."""
-    seen, total = Seen(), Counter[str]()
+    seen, total = set[tuple[str, str]](), Counter[str]()
     for sample in read_samples(samples):
         if sample.task_id not in by_id:
             raise DataError(
                 f"{samples}: sample {sample.sample_id!r} is for task {sample.task_id!r}, which {tasks} lacks"
             )
-        if seen.add((sample.task_id, sample.sample_id)):
+        if (sample.task_id, sample.sample_id) in seen:
             raise DataError(f"{samples}: sample_id {sample.sample_id!r} of task {sample.task_id!r} appears twice")
+        seen.add((sample.task_id, sample.sample_id))
         total[sample.task_id] += 1
     if not total:
         raise DataError(f"{samples}: holds no samples")
