@@ -523,7 +523,7 @@ def test_grades_exchanged_right_after_grading_are_refused(
         write_json(sidecar(results), meta | {"results_sha256": sha256_file(results)})
         return ScoreSummary(
             out=results, tier=SandboxTier.NAMESPACES, tier_notes=(), samples=1, tasks=1, counts={}, resumed=0,
-            canaries=1, weak_oracle_tasks=0, meta=meta,
+            canaries=1, weak_oracle_tasks=0, set_aside={}, meta=meta,
         )  # fmt: skip
 
     monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
