@@ -12,6 +12,7 @@ from ssd_plugin.gating.policy import SANDBOX_TIERS
 from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement
 from ssd_plugin.grading.grader import grade_references
 from ssd_plugin.grading.judge import Judgement
+from ssd_plugin.grading.reference_trial import Tried
 from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.tasks.schema import Status
 
@@ -108,7 +109,10 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     if unchecked := [task.task_id for task in context.tasks if task.check is None]:
         troubles.append(f"task {unchecked[0]!r} has no tests")
     gradable = not unchecked and any(task.reference for task in context.tasks)
-    references, set_aside = grade_references(context.tasks_path) if gradable else ({}, {})
+    trial = (
+        grade_references(context.tasks_path) if gradable else Tried(tasks=[], set_aside={}, unproven={}, references={})
+    )
+    references, set_aside = trial.references, trial.set_aside
     troubles += _set_aside_troubles(context, set_aside)
     failed = {task: judged for task, judged in references.items() if judged.status is not Status.PASS}
     if failed:
@@ -141,6 +145,8 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         reason += f"; {untried} of {total} tasks have no reference solution: their tests were not tried on a known good answer"
     if weak:
         reason += f"; {len(weak)} tasks have a weak oracle"
+    if beside := trial.beside:
+        reason += f", {len(beside)} of them a suite that runs in the program's own process, such as {beside[0]!r}"
     return GateResult(gate="integrity", status=GateStatus.PASS, reason=reason, measurements=figures)
 
 

@@ -49,7 +49,8 @@ def build_program(completion: str, *, prompt: str = "", entry_point: str = "", t
     program = _whole(text, head, prompt, entry_point)
     if program is None or not entry_point:
         return program
-    return _future_first(Piece(program).without_examples(entry_point.partition(".")[0]))
+    kept = Piece(program).without_examples(entry_point.partition(".")[0])
+    return _future_first(kept) if kept.strip() else None
 
 
 def _whole(text: str, head: str | None, prompt: str, entry_point: str) -> str | None:

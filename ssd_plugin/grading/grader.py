@@ -20,12 +20,11 @@ from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, sha256_json, w
 from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.errors import DataError, SandboxError
-from ssd_plugin.grading.broken_tasks import usable
 from ssd_plugin.grading.canaries import run_canaries
 from ssd_plugin.grading.grading_key import grading_key
-from ssd_plugin.grading.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
+from ssd_plugin.grading.judge import Judgement, judge, limits_for, patient, slowest_reference, weak_oracle_tasks
 from ssd_plugin.grading.preload import worth_loading
-from ssd_plugin.grading.proof import unproven
+from ssd_plugin.grading.reference_trial import Tried, tried
 from ssd_plugin.grading.refusals import check_forms, check_prelude, make_place, validate
 from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, sidecar
 from ssd_plugin.grading.rows import program_of, require_own
@@ -37,8 +36,6 @@ from ssd_plugin.tasks.benchmarks import load_tasks
 from ssd_plugin.tasks.schema import FunctionCheck, Result, Sample, Status, Task, read_samples
 
 __all__ = ["GradeOptions", "GradedRun", "Grading", "ScoreSummary", "grade_references", "read_graded", "score_file"]
-
-_PATIENCE = 10.0
 
 
 def _cores() -> int:
@@ -113,7 +110,9 @@ class Grading:
         boundary = self._boundary = self._boundary or self._raise_boundary()
         total = sum(count for task, count in given.items() if task in boundary.tasks)
         if not total:
-            raise DataError(f"{samples}: all its samples are for tasks that are broken: {_first(boundary.set_aside)}")
+            raise DataError(
+                f"{samples}: all its samples are for tasks that are broken: {_first(boundary.trial.set_aside)}"
+            )
         meta: JsonObject = {
             "schema": SCHEMA,
             "grader": __version__,
@@ -123,7 +122,8 @@ class Grading:
             "samples_sha256": sha256_file(samples),
             "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
             "weak_oracle_tasks": weak_oracle_tasks(list(boundary.tasks.values())),
-            "set_aside": dict(boundary.set_aside),
+            "set_aside": dict(boundary.trial.set_aside),
+            "suites_beside": boundary.trial.beside,
             "inputs_left_out": dict(boundary.left_out),
         }
         key = grading_key() if resume else secrets.token_bytes(32)  # what another key wrote is thrown away
@@ -147,7 +147,7 @@ class Grading:
             resumed=resumed,
             canaries=boundary.canaries,
             weak_oracle_tasks=meta["weak_oracle_tasks"],
-            set_aside=boundary.set_aside,
+            set_aside=boundary.trial.set_aside,
             meta=meta,
         )
 
@@ -155,32 +155,29 @@ class Grading:
         chosen, tasks = choose(self._options.tier), list(self._tasks.values())
         pool = self._stack.enter_context(_pool(chosen.tier, tasks, self._options))
         canaries = run_canaries(pool, chosen.tier)
-        tasks, set_aside = usable(pool, tasks, self._options.limits)
-        left_out = _left_out(self._tasks, tasks)
+        trial = tried(pool, tasks, self._options.limits)
+        left_out = _left_out(self._tasks, trial.tasks)
         return _Boundary(
-            unproven=unproven(pool, tasks, self._options.limits),
             pool=pool,
             tier=chosen.tier,
             notes=(*chosen.notes, *(f"{name}: {why}" for name, why in left_out.items())),
             left_out=left_out,
             canaries=canaries,
-            tasks={task.task_id: task for task in tasks},
-            set_aside=set_aside,
+            tasks={task.task_id: task for task in trial.tasks},
+            trial=trial,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Boundary:
-    """The workers, what they passed, the tasks with all their expected values, why others cannot be graded, why some
-    suites are not believed, and which tasks lost inputs."""
+    """The workers, what they passed, what was tried, the tasks by id, and which of them lost inputs."""
 
     pool: Pool
     tier: SandboxTier
     notes: tuple[str, ...]
     canaries: int
     tasks: Mapping[str, Task]
-    set_aside: Mapping[str, str]
-    unproven: Mapping[str, str]
+    trial: Tried
     left_out: Mapping[str, str]
 
 
@@ -224,10 +221,8 @@ def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
     return Pool(tier, options.workers, options.limits, worth_loading(tasks))
 
 
-def grade_references(
-    tasks: Path, *, options: GradeOptions | None = None
-) -> tuple[dict[str, Judgement], dict[str, str]]:
-    """Judge each task's own reference solution, a task without one left out; and why tasks are set aside, by id.
+def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> Tried:
+    """Judge each task's own reference solution, a task without one left out; and why tasks are set aside.
 
     Raises:
         DataError, SandboxError: as `score_file`.
@@ -235,15 +230,19 @@ def grade_references(
     options = options or GradeOptions()
     loaded = [task for task in load_tasks(tasks) if task.reference]
     with _pool(choose(options.tier).tier, loaded, options) as pool:
-        found, set_aside = usable(pool, loaded, options.limits)
-        patient = [(task, _patient(limits_for(task, options.limits))) for task in found]
-        judgements = dict(pool.run((task.task_id, _job(task, task.reference, limits)) for task, limits in patient))
-        for task, limits in patient:
-            if judgements[task.task_id].again:  # slow is not wrong: alone, where no other program takes its time
-                judgements[task.task_id] = pool.alone(_job(task, task.reference, limits))
-        for name, why in unproven(pool, found, options.limits).items():
-            judgements[name] = Judgement(status=Status.INFRA, detail=why)
-    return judgements, set_aside
+        trial = tried(pool, loaded, options.limits)
+        jobs = {task.task_id: _reference_job(task, options.limits) for task in trial.tasks}
+        found = dict(trial.references)
+        found |= dict(pool.run((name, job) for name, job in jobs.items() if name not in found))
+        for name, job in jobs.items():
+            if found[name].again:  # slow is not wrong: alone, where no other program takes its time
+                found[name] = pool.alone(job)
+    unproven = {name: Judgement(status=Status.INFRA, detail=why) for name, why in trial.unproven.items()}
+    return replace(trial, references=found | unproven)
+
+
+def _reference_job(task: Task, limits: Limits) -> Callable[[Worker], Judgement]:
+    return _job(task, task.reference, patient(limits_for(task, limits)))
 
 
 def _first(set_aside: Mapping[str, str]) -> str:
@@ -259,11 +258,6 @@ def _left_out(given: Mapping[str, Task], filled: Iterable[Task]) -> dict[str, st
             lost = len(one.inputs) - len(other.inputs)
             found[task.task_id] = f"{lost} of {len(one.inputs)} inputs left out, the reference's result is too large"
     return found
-
-
-def _patient(limits: Limits) -> Limits:
-    """What a reference may use: a slow one is not a wrong one."""
-    return replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
 
 
 def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:
@@ -303,7 +297,7 @@ def _grade(boundary: _Boundary, samples: Path, partial: PartialFile, options: Gr
     def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
         for number, sample in _pending(samples, by_id, partial.__contains__):
             program = program_of(sample, by_id[sample.task_id])
-            if why := boundary.unproven.get(sample.task_id):
+            if why := boundary.trial.unproven.get(sample.task_id):
                 record(number, sample, program, Judgement(status=Status.INFRA, detail=why))
             elif program is None:
                 record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))
@@ -334,5 +328,5 @@ def _is_final(judgement: Judgement, task: Task) -> bool:
 def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
     """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
     floor = limits_for(task, options.limits)
-    cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, _patient(floor)))
+    cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, patient(floor)))
     return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))

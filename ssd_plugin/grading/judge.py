@@ -32,6 +32,7 @@ _A_CASE = 512  # room for one case's error text
 _LONGER = 16
 # For tasks with a time limit of their own: all calls of a function task together, and the least address space.
 _MOST_CALL_SECONDS, _ROOMY_MIB = 60.0, 4096
+_PATIENCE, _PATIENT_SECONDS = 10.0, 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,12 @@ def limits_for(task: Task, limits: Limits) -> Limits:
     own = max(task.seconds_per_test, min(calls * task.seconds_per_test, _MOST_CALL_SECONDS))
     cpu, memory = max(limits.cpu_seconds, own), max(limits.memory_mib, _ROOMY_MIB)
     return replace(limits, cpu_seconds=cpu, wall_seconds=max(limits.wall_seconds, 2 * cpu), memory_mib=memory)
+
+
+def patient(limits: Limits) -> Limits:
+    """What a reference may use: a slow one is not a wrong one."""
+    cpu = max(_PATIENT_SECONDS, _PATIENCE * limits.cpu_seconds)
+    return replace(limits, cpu_seconds=cpu, wall_seconds=max(2 * cpu, _PATIENCE * limits.wall_seconds))
 
 
 def program_of(task: Task, program: str) -> dict[str, Any]:
@@ -152,9 +159,12 @@ def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: dict[
         return _judge_calls(worker, payload, answers, limits)
     token = secrets.token_hex(16)
     suite = {"entry_point": check.entry_point, "test": check.test, "preamble": _helpers(prompt), "token": token}
-    payloads = [program | {"entry_point": check.entry_point}, suite]
-    report = worker.run("assert", payloads, limits, report_bytes=_SMALL_REPORT)
-    of_program, of_suite = report.ends
+    if check.beside:
+        report = worker.run("beside", [program | suite], limits, report_bytes=_SMALL_REPORT)
+    else:
+        payloads = [program | {"entry_point": check.entry_point}, suite]
+        report = worker.run("assert", payloads, limits, report_bytes=_SMALL_REPORT)
+    of_program, of_suite = report.ends[0], report.ends[-1]
     cpu = max(of_program.cpu, of_suite.cpu)
     lines = report_lines(report.report)
     line = lines[0] if lines else {}

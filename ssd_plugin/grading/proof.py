@@ -6,14 +6,11 @@ suite that fails them all is believed, but where the reference itself gives only
 same says nothing.
 """
 
-import functools
 import textwrap
-from collections.abc import Iterable
 
 from ssd_plugin.grading.judge import judge
 from ssd_plugin.grading.literal_suite import literal_suite
 from ssd_plugin.sandbox.limits import Limits
-from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.worker import Worker
 from ssd_plugin.tasks.schema import AssertCheck, Status, Task
 
@@ -43,19 +40,12 @@ _SWALLOWED = """
     """
 
 
-def unproven(pool: Pool, tasks: Iterable[Task], limits: Limits) -> dict[str, str]:
-    """Why a task's suite is not believed, by the task's id; only those that are not.
+def lacks_proof(task: Task, limits: Limits, worker: Worker) -> str:
+    """Why the task's suite is not believed, in a line; empty where it is, or where the task has no suite to be run.
 
     Raises:
         SandboxError: the sandbox failed.
     """
-    suites = [task for task in tasks if isinstance(task.check, AssertCheck)]
-    jobs = ((task.task_id, functools.partial(_lacks_proof, task, limits)) for task in suites)
-    return {name: why for name, why in pool.run(jobs) if why}
-
-
-def _lacks_proof(task: Task, limits: Limits, worker: Worker) -> str:
-    """Why the task's suite is not believed, in a line; empty where it is, or where the task has no suite to be run."""
     check = task.check
     if not isinstance(check, AssertCheck) or literal_suite(check.test, check.entry_point):
         return ""

@@ -4,12 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.grading.judge import limits_for, one_line, program_of, report_lines
+from ssd_plugin.grading.judge import limits_for, one_line, patient, program_of, report_lines
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.worker import Worker
 from ssd_plugin.tasks.schema import FunctionCheck, Task
 
-_PATIENCE = 10.0
 _REPORT_BYTES = 1 << 28
 
 
@@ -30,13 +29,12 @@ def fill(task: Task, limits: Limits, worker: Worker) -> Task:
         raise DataError(f"task {task.task_id!r}: only function tasks can be completed from their reference")
     if not check.inputs:
         raise DataError(f"task {task.task_id!r}: it has no inputs")
-    limits = limits_for(task, limits)
-    patient = replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
-    kept, values = check, _values(worker, task, check, patient)
+    limits = patient(limits_for(task, limits))
+    kept, values = check, _values(worker, task, check, limits)
     if (
         values is None
     ):  # one call at a time: a result too large to be carried leaves out that input alone; the grader says so
-        single = [(args, _values(worker, task, replace(check, inputs=(args,)), patient)) for args in check.inputs]
+        single = [(args, _values(worker, task, replace(check, inputs=(args,)), limits)) for args in check.inputs]
         kept = replace(check, inputs=tuple(args for args, found in single if found))
         values = [found[0] for _, found in single if found]
     if not values:

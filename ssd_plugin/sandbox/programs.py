@@ -6,7 +6,6 @@ report. That text holds results, which are judged by the parent, where the expec
 
 import atexit
 import builtins
-import collections
 import json
 import operator
 import os
@@ -17,8 +16,9 @@ from _sitebuiltins import Quitter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ssd_plugin.core.values import decode, encode
+from ssd_plugin.core.values import decode, encode, plain_base
 from ssd_plugin.sandbox import streams
+from ssd_plugin.sandbox.shared import Shared
 
 REPORT, PEER = 3, 4  # descriptors: the report to the parent; the other process of an assert suite
 _MESSAGE = 300
@@ -154,11 +154,17 @@ def type_of_form(form: dict[str, Any]) -> type:
     return found
 
 
+def _plain(value: Any) -> tuple[Any, ...]:
+    """The plain data as which an instance of a subclass compares, as the only item; nothing for all others."""
+    base = plain_base(value)
+    return (base(value),) if base else ()
+
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr, "call": lambda found, *args, **keywords: found(*args, **keywords), "iter": iter, "next": next,
-    "len": len, "bool": bool, "str": str, "getitem": operator.getitem, "setitem": operator.setitem, "eq": operator.eq,
+    "len": len, "bool": bool, "str": str, "repr": repr, "getitem": operator.getitem, "setitem": operator.setitem,
+    "contains": operator.contains, "eq": operator.eq, "plain": _plain,
 }  # fmt: skip
-_CONTAINERS = (list, dict, set, bytearray, collections.deque)
 
 
 class _Server:
@@ -168,45 +174,44 @@ class _Server:
         self._functions, self._namespace = functions, namespace
         self._handles: list[object] = []
         self._numbers: dict[int, int] = {}
+        self._callbacks: dict[int, Callable[..., Any]] = {}
+        self._shared = Shared(1, self._keep, self._fetch, ordered=False)
         self._requests = os.fdopen(PEER, "rb", closefd=False)
 
     def answer_all(self) -> dict[str, Any] | None:
         """Until the suite gives what the program asked of one of its functions, or is gone."""
         for line in iter(self._requests.readline, b""):
             request = json.loads(line)
+            self._shared.take(request["contents"])
             if "result" in request or "error" in request:
                 return request  # type: ignore[no-any-return]
-            send(PEER, self._named(request["what"]) if "what" in request else self._answer(request))
+            answer = self._named(request["what"]) if "what" in request else self._answer(request)
+            send(PEER, self._with_contents(answer))
         return None
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        given = [request["args"], request["kwargs"]]
-        arguments: list[Any] = []
-        keywords: dict[str, Any] = {}
-        answer: dict[str, Any]
+    def _with_contents(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The message, with what has become of the containers that the suite has too."""
         try:
-            arguments, keywords = decode(given, self._fetch)
+            message["contents"] = self._shared.contents()
+            if "callback" not in message:
+                message["kept"] = self._shared.let_go()
+            json.dumps(message)
+        except BaseException as error:  # noqa: BLE001 - a container that has become nonsense is the program's doing
+            return {"broken": describe(error)}
+        return message
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            arguments, keywords = self._shared.value(request["args"]), dict(self._shared.value(request["kwargs"]))
             if "operation" in request:
                 function = _OPERATIONS[request["operation"]]
             else:
                 function = self._functions.get(request["call"]) or self._namespace[request["call"]]
-            value = function(*arguments, **keywords)
-            same = [at for at, one in enumerate(arguments) if one is value and isinstance(value, _CONTAINERS)]
-            answer = {"argument": same[0]} if same else {"value": encode(value, self._keep)}
+            answer = {"value": self._shared.form(function(*arguments, **keywords))}
             json.dumps(answer)
         except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
-            answer = self._raised(error)
-        return answer | self._state(given, arguments, keywords)
-
-    def _state(self, given: list[Any], arguments: list[Any], keywords: dict[str, Any]) -> dict[str, Any]:
-        """What the call made of its arguments, where that is not what they were."""
-        if not any(isinstance(form, list | dict) for form in (*given[0], *given[1].values())):
-            return {}
-        try:
-            state = encode([arguments, keywords], self._keep)
-        except BaseException as error:  # noqa: BLE001 - an argument that has become nonsense is the program's doing
             return self._raised(error)
-        return {} if state == given else {"state": state}
+        return answer
 
     def _raised(self, error: BaseException) -> dict[str, Any]:
         kind = type(error)
@@ -215,7 +220,7 @@ class _Server:
             answer["stop"] = True
         answer["bases"] = [base.__name__ for base in kind.__mro__]
         try:
-            answer["args"] = encode(list(error.args), self._keep)
+            answer["args"] = self._shared.form(tuple(error.args))
             json.dumps(answer)
         except BaseException:  # noqa: BLE001 - the program's own class may do anything
             answer.pop("args", None)
@@ -230,29 +235,40 @@ class _Server:
         if name not in self._namespace or isinstance(found, types.FunctionType | type):
             return {}
         try:
-            return {"value": encode(found, self._keep)}
+            return {"value": self._shared.form(found)}
         except ValueError:
             return {}
 
     def _keep(self, value: object) -> dict[str, Any]:
         if known := form_of_type(value):
             return known
-        if id(value) not in self._numbers:
-            self._numbers[id(value)] = len(self._handles)
+        number = self._numbers.get(id(value))
+        if number is not None and self._callbacks.get(number) is value:
+            return {"$callback": number}
+        if number is None:
+            number = self._numbers[id(value)] = len(self._handles)
             self._handles.append(value)
-        return {"$handle": self._numbers[id(value)]}
+        return {"$handle": number}
 
     def _fetch(self, form: dict[str, Any]) -> object:
         if "$callback" in form:
-            return lambda *arguments, **keywords: self._call_back(form["$callback"], arguments, keywords)
+            return self._callback(form["$callback"])
         return type_of_form(form) if "$type" in form else self._handles[form["$handle"]]
 
+    def _callback(self, number: int) -> Callable[..., Any]:
+        """The stand-in for a function of the suite: the same one each time."""
+        if number not in self._callbacks:
+            made = self._callbacks[number] = lambda *args, **keywords: self._call_back(number, args, keywords)
+            self._numbers[id(made)] = number
+        return self._callbacks[number]
+
     def _call_back(self, number: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        forms = {"args": encode(list(arguments), self._keep), "kwargs": encode(keywords, self._keep)}
-        send(PEER, {"callback": number} | forms)
+        form = self._shared.form
+        request = {"callback": number, "args": form(arguments), "kwargs": form(tuple(keywords.items()))}
+        send(PEER, self._with_contents(request))
         found = self.answer_all() or {}
         if "result" in found:
-            return decode(found["result"], self._fetch)
+            return self._shared.value(found["result"])
         kind = getattr(builtins, str(found.get("error")), RuntimeError)
         raise kind(found.get("text"))
 

@@ -1,8 +1,8 @@
 """The assert suite's side: the task's own test code, in a process that never held the graded program.
 
 `candidate` is a stand-in that asks the program's process; what comes back is rebuilt from plain data here, so an
-overridden `__eq__`, a walk through frames or an early exit over there changes nothing in the assertion. The state of the
-arguments after the call comes back too. What is not plain data stays over there, behind a `Handle`.
+overridden `__eq__`, a walk through frames or an early exit over there changes nothing in the assertion. Containers that both
+hold are kept the same (`shared.py`). What is not plain data stays over there, behind a `Handle`.
 """
 
 import ast
@@ -15,13 +15,25 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ssd_plugin.core.values import decode, encode, plain_base
-from ssd_plugin.sandbox.handles import Handle, bring_up_to_date
-from ssd_plugin.sandbox.programs import PEER, REPORT, describe, form_of_type, send, type_of_form
+from ssd_plugin.core.values import encode, plain_base
+from ssd_plugin.sandbox.handles import Handle
+from ssd_plugin.sandbox.programs import (
+    PEER,
+    REPORT,
+    ProgramLoadError,
+    describe,
+    find,
+    form_of_type,
+    load,
+    send,
+    type_of_form,
+)
+from ssd_plugin.sandbox.shared import Shared
 
 # An assertion's failure is the suite's to say, text errors take five arguments, and the end of an iteration, raised in a suite
 # that calls the program from `map`, would end its loop as if all had been compared.
 _NEVER_REPEATED = (AssertionError, UnicodeError, StopIteration, StopAsyncIteration)
+_MALFORMED = (ValueError, TypeError, LookupError, RecursionError, OverflowError, ImportError, AttributeError)
 
 
 class ProgramGoneError(Exception):
@@ -35,7 +47,9 @@ class Program:
         self._answers = os.fdopen(PEER, "rb", closefd=False)
         self._handles: dict[int, Handle] = {}
         self._errors: dict[str, type[Exception]] = {}
-        self._callbacks: list[Callable[..., Any]] = []
+        self._callbacks: dict[int, Callable[..., Any]] = {}
+        self._shared = Shared(0, self._form, self._unusual, ordered=True)
+        self._kept: Any = None  # the containers that the program held when it last answered
 
     def answer(self) -> dict[str, Any]:
         """The next line from the program's process.
@@ -62,6 +76,7 @@ class Program:
 
     def named(self, name: str) -> Any:
         """What the suite means by a name that only the program knows: a module, an exception, data, or a stand-in."""
+        self._let_go()
         found = self._exchange({"what": name})
         if isinstance(found.get("module"), str):
             try:
@@ -70,39 +85,38 @@ class Program:
                 return self.function(name)
         if isinstance(found.get("bases"), list):
             return self._error_type(name, found["bases"])
-        return self._decoded(found["value"]) if "value" in found else self.function(name)
+        return self._value(found["value"]) if "value" in found else self.function(name)
 
     def _ask(self, request: dict[str, Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        request |= {"args": encode(list(arguments), self._form), "kwargs": encode(keywords, self._form)}
-        found = self._exchange(request)
-        if "state" in found:
-            state = self._decoded(found["state"])
-            bring_up_to_date([list(arguments), keywords], state)
+        self._let_go()
+        form = self._shared.form
+        found = self._exchange(request | {"args": form(arguments), "kwargs": form(tuple(keywords.items()))})
         if "stop" in found and request.get("operation") == "next":
             raise StopIteration
-        if "argument" in found:
-            return arguments[self._index(found["argument"], len(arguments))]
         if "value" in found:
-            return self._decoded(found["value"])
+            return self._value(found["value"])
         raise self._same_error(found)
 
     def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and give the program what it asks of the suite's functions until it answers."""
         while True:
             try:
-                send(PEER, request)
+                send(PEER, request | {"contents": self._shared.contents()})
             except OSError:
                 raise ProgramGoneError("the program ended") from None
             found = self.answer()
+            if "broken" in found:
+                raise ProgramGoneError(str(found["broken"]))
+            self._take(found)
             if "callback" not in found:
                 return found
             request = self._called_back(found)
 
     def _called_back(self, found: dict[str, Any]) -> dict[str, Any]:
-        function = self._callbacks[self._index(found["callback"], len(self._callbacks))]
-        arguments, keywords = self._decoded(found["args"]), self._decoded(found["kwargs"])
+        function = self._function(found["callback"])
+        arguments, keywords = self._value(found["args"]), dict(self._value(found["kwargs"]))
         try:
-            return {"result": encode(function(*arguments, **keywords), self._form)}
+            return {"result": self._shared.form(function(*arguments, **keywords))}
         except ProgramGoneError:
             raise
         except Exception as error:  # noqa: BLE001 - the program may catch what the suite's function raises
@@ -114,29 +128,46 @@ class Program:
         if known := form_of_type(value):
             return known
         if callable(value):
-            self._callbacks.append(value)
-            return {"$callback": len(self._callbacks) - 1}
+            self._callbacks[id(value)] = value
+            return {"$callback": id(value)}
         if base := plain_base(value):
             return encode(base(value), self._form)
         raise TypeError(f"a {type(value).__name__} cannot be passed to the program: only data and functions can")
 
-    def _decoded(self, form: Any) -> Any:
+    def _take(self, found: dict[str, Any]) -> None:
         try:
-            return decode(form, self._unusual)
-        except (ValueError, TypeError, LookupError, RecursionError, OverflowError, ImportError):
+            self._shared.take(found["contents"])
+        except _MALFORMED:
+            raise ProgramGoneError("no valid answer") from None
+        self._kept = found.get("kept")
+
+    def _let_go(self) -> None:
+        """Once an answer was decoded: containers that the program let go of are no longer followed here either."""
+        if self._kept is not None:
+            try:
+                self._shared.keep(self._kept)
+            except _MALFORMED:
+                raise ProgramGoneError("no valid answer") from None
+            self._kept = None
+
+    def _value(self, form: Any) -> Any:
+        try:
+            return self._shared.value(form)
+        except _MALFORMED:
             raise ProgramGoneError("no valid answer") from None
 
     def _unusual(self, form: dict[str, Any]) -> Any:
         if "$type" in form:
             return type_of_form(form)
+        if "$callback" in form:
+            return self._function(form["$callback"])
         number = int(form["$handle"])
         return self._handles.setdefault(number, Handle(number, self))
 
-    @staticmethod
-    def _index(number: Any, length: int) -> int:
-        if type(number) is not int or not 0 <= number < length:
+    def _function(self, number: Any) -> Callable[..., Any]:
+        if type(number) is not int or number not in self._callbacks:
             raise ProgramGoneError("no valid answer")
-        return number
+        return self._callbacks[number]
 
     def _error_type(self, name: str, bases: list[Any]) -> type[Exception]:
         """The built-in exception of that name, else a class of that name below the nearest built-in one."""
@@ -151,7 +182,7 @@ class Program:
         bases = found.get("bases")
         kind = self._error_type(str(found.get("type")), bases if isinstance(bases, list) else [])
         try:
-            return kind(*self._decoded(found.get("args", [found.get("raised")])))
+            return kind(*self._value(found.get("args", {"$tuple": [found.get("raised")]})))
         except (TypeError, ValueError):
             return kind(str(found.get("raised")))
 
@@ -220,6 +251,29 @@ def _run_case(case: Any) -> None:
         raise AssertionError("an expected failure did not come")
 
 
+def _run_in(namespace: dict[str, Any], suite: ast.Module, candidate: Any) -> None:
+    given = dict(namespace)
+    exec(compile(suite, "<test>", "exec"), namespace)  # noqa: S102 - the task's own code
+    _run_tests({name: found for name, found in namespace.items() if given.get(name) is not found}, candidate)
+
+
+def run_beside(job: dict[str, Any]) -> None:
+    """The suite in the program's own namespace, as benchmarks do it: for suites that need more of a program than can leave its
+    process. The program can do anything to the suite here."""
+    try:
+        namespace = load(job["program"], "solution", job.get("prelude", ""))
+        candidate = find(namespace, job["entry_point"])
+    except ProgramLoadError as error:
+        send(REPORT, error.args[0])
+        return
+    try:
+        _run_in(namespace, ast.parse(job["test"]), candidate)
+    except BaseException as error:  # noqa: BLE001 - every way out but the last line is a failed suite
+        send(REPORT, {"raised": describe(error)})
+        return
+    send(REPORT, {"token": job["token"]})
+
+
 def run_suite(job: dict[str, Any]) -> None:
     """Load the prompt's helpers, then the test, then run its tests; the token means it came to its end."""
     program = Program()
@@ -236,9 +290,7 @@ def run_suite(job: dict[str, Any]) -> None:
         tree = ast.parse(job["test"])
         for name in _missing_names(tree, namespace):
             namespace[name] = program.named(name)
-        given = dict(namespace)
-        exec(compile(tree, "<test>", "exec"), namespace)  # noqa: S102 - the task's own code
-        _run_tests({name: v for name, v in namespace.items() if given.get(name) is not v}, candidate)
+        _run_in(namespace, tree, candidate)
     except BaseException as error:  # noqa: BLE001 - every way out but the last line is a failed suite
         gone = isinstance(error, ProgramGoneError)
         send(REPORT, {"gone" if gone else "raised": describe(error)})

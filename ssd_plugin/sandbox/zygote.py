@@ -55,6 +55,7 @@ _Role = tuple[Callable[[dict[str, Any]], None], tuple[int, ...]]
 _ROLES: dict[str, tuple[_Role, ...]] = {
     "function": ((programs.run_function, (child.PAYLOAD, programs.REPORT)),),
     "stdio": ((programs.run_stdio, (child.PAYLOAD, programs.REPORT, 1)),),
+    "beside": ((suites.run_beside, (child.PAYLOAD, programs.REPORT)),),
     "assert": ((programs.serve, (child.PAYLOAD,)), (suites.run_suite, (child.PAYLOAD, programs.REPORT))),
 }
 

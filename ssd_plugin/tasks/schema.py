@@ -59,10 +59,14 @@ class StdioCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class AssertCheck:
-    """HumanEval's form: `test` defines `check(candidate)`; it shares a process with the program (weak oracle)."""
+    """HumanEval's form: `test` defines `check(candidate)`, or test functions and cases (weak oracle).
+
+    `beside`: it is run in the program's own process. No task file says so: the grader finds it out by the reference.
+    """
 
     entry_point: str
     test: str
+    beside: bool = False
     weak_oracle = True
 
 

@@ -83,8 +83,11 @@ def test_humaneval_references_pass_and_their_mutants_fail(tmp_path: Path) -> Non
 
 def test_references_are_judged(tmp_path: Path) -> None:
     bad = ADD | {"task_id": "bad", "reference": "def add(a, b):\n    return a - b\n"}
-    found, _ = grade_references(write(tmp_path / "t.jsonl", ADD, bad, ADD | {"task_id": "none", "reference": ""}))
-    assert {name: judgement.status for name, judgement in found.items()} == {"add": Status.PASS, "bad": Status.FAIL}
+    found = grade_references(write(tmp_path / "t.jsonl", ADD, bad, ADD | {"task_id": "none", "reference": ""}))
+    assert {name: judgement.status for name, judgement in found.references.items()} == {
+        "add": Status.PASS,
+        "bad": Status.FAIL,
+    }
 
 
 def test_expected_values_from_the_reference(tmp_path: Path) -> None:

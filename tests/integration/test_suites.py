@@ -100,3 +100,54 @@ def test_what_a_suite_uses_of_the_program_is_there(tmp_path: Path) -> None:
         (suite, own, own.replace("'no'", "'yes'")),
     ]
     assert statuses(tmp_path, rows) == [Status.PASS, Status.PASS, Status.FAIL, Status.PASS, Status.FAIL]
+
+
+SEES = {  # suite, a program that leaves its argument as it is, and one that does not
+    "lists in a tuple": ("v = ([2, 1], [3])\n    assert c(v) == 3\n    assert v == ([2, 1], [3])\n",
+        "    return sum(map(len, v))\n", "    for one in v: one.sort()\n    return sum(map(len, v))\n"),
+    "a list met twice": ("v = [2, 1]\n    assert c([v, v]) == 2\n    assert v == [2, 1]\n",
+        "    return len(v)\n", "    v[0].append(0)\n    return len(v)\n"),
+    "a named tuple": ("from collections import namedtuple\n"
+        "    v = namedtuple('P', 'a')([2, 1])\n    assert c(v) == 2\n    assert v.a == [2, 1]\n",
+        "    return len(v.a)\n", "    v.a.sort()\n    return len(v.a)\n"),
+    "an array": ("import numpy\n    v = numpy.array([2, 1])\n    assert c(v) == 3\n    assert v.tolist() == [2, 1]\n",
+        "    return int(v.sum())\n", "    v.sort()\n    return int(v.sum())\n"),
+    "a defaultdict": ("from collections import defaultdict\n"
+        "    v = defaultdict(list, a=[1])\n    assert c(v) == 1\n    assert list(v) == ['a']\n",
+        "    return len(v)\n", "    v['b']\n    return len(v) - 1\n"),
+    "a true for a one": ("v = [1]\n    assert c(v) == 1\n    assert v[0] is not True\n",
+        "    return len(v)\n", "    v[0] = True\n    return len(v)\n"),
+    "what is inside the result": ("v = [[1]]\n    w = c(v)\n    assert w == v and w[0] is not v[0]\n",
+        "    return [list(one) for one in v]\n", "    return v[:]\n"),
+    "the argument of an earlier call": ("v = [1]\n    assert c(v) == 1\n    assert c([5]) == 5\n    assert v == [1]\n",
+        "    return v[0]\n", "    for one in kept: one.append(0)\n    kept.append(v)\n    return v[0]\nkept = []\n"),
+    "an object of the suite": ("class N:\n        def __init__(self): self.v = [2, 1]\n"
+        "    v = N()\n    assert c(v) == 2\n    assert v.v == [2, 1]\n",
+        "    return len(v.v)\n", "    v.v.sort()\n    return len(v.v)\n"),
+    "an iterator": ("v = iter([1, 2])\n    assert c(v) == 1\n    assert next(v) == 2\n",
+        "    return next(v)\n", "    return list(v)[0]\n"),
+    "an object of the program": ("v = Node(1)\n    assert c(v) == 1\n    assert v.value == 1\n",
+        "    return v.value\nclass Node:\n    def __init__(self, value): self.value = value\n",
+        "    v.value += 1\n    return v.value - 1\nclass Node:\n    def __init__(self, value): self.value = value\n"),
+}  # fmt: skip
+
+
+def test_the_state_of_arguments_is_seen_at_every_depth(tmp_path: Path) -> None:
+    rows = []
+    for suite, *bodies in SEES.values():
+        programs = ["def f(v):\n" + body for body in bodies]
+        rows += [("def check(c):\n    " + suite, programs[0], program) for program in programs]
+    found = statuses(tmp_path, rows)
+    assert dict(zip(SEES, zip(found[::2], found[1::2], strict=True), strict=True)) == dict.fromkeys(
+        SEES, (Status.PASS, Status.FAIL)
+    )
+
+
+def test_a_suite_that_needs_the_programs_own_objects_runs_beside_it(tmp_path: Path) -> None:
+    suite = "def check(c):\n    assert isinstance(c(1), Box) and Box(2).value + c(1).value == 3\n"
+    box = "class Box:\n    def __init__(self, value): self.value = value\n"
+    rows = [
+        (suite, box + "def f(x): return Box(x)\n", box + f"def f(x): return {value}\n") for value in ("Box(x)", "x")
+    ]
+    assert statuses(tmp_path, rows) == [Status.PASS, Status.FAIL]
+    assert read_graded(tmp_path / "r.jsonl").meta["suites_beside"] == ["0", "1"]

@@ -29,6 +29,7 @@ from ssd_plugin.gating.run import run_gates
 from ssd_plugin.gating.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
 from ssd_plugin.grading.grader import ScoreSummary
 from ssd_plugin.grading.judge import Judgement
+from ssd_plugin.grading.reference_trial import Tried
 from ssd_plugin.grading.result_files import sidecar
 from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.tasks import benchmarks
@@ -209,7 +210,10 @@ def test_it_is_said_how_many_tasks_have_a_reference(
 ) -> None:
     good = Judgement(status=Status.PASS)
     judgements = {f"t{n:03d}": good for n in range(having)}
-    monkeypatch.setattr("ssd_plugin.gates.integrity.grade_references", lambda path: (judgements, {}))
+    monkeypatch.setattr(
+        "ssd_plugin.gates.integrity.grade_references",
+        lambda path: Tried(tasks=(), set_aside={}, unproven={}, references=judgements),
+    )
     tasks = [replace(t, reference="x" if t.task_id in judgements else "") for t in tools.make_tasks(164)]
     known = tools.World(tmp_path, tasks)
     (tmp_path / "policy.toml").write_text(POLICY)

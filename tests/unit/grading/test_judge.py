@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssd_plugin.errors import DataError
-from ssd_plugin.grading.broken_tasks import usable
 from ssd_plugin.grading.judge import judge, limits_for, one_line
+from ssd_plugin.grading.reference_trial import tried
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.worker import End, Report
 from ssd_plugin.tasks.schema import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
@@ -195,4 +195,4 @@ def test_a_reference_that_is_cut_short_is_named(report: bytes) -> None:
         task_id="t", prompt="", check=FunctionCheck(entry_point="f", inputs=((1,), (2,)), expected=()), reference="p"
     )
     with pytest.raises(DataError, match="'t': its reference does not give a value for each input"):
-        usable(OnePool(Reports(report)), [task], LIMITS)  # type: ignore[arg-type]
+        tried(OnePool(Reports(report)), [task], LIMITS)  # type: ignore[arg-type]
