@@ -49,7 +49,7 @@ def _recall() -> dict[str, str]:
         lines = read_input(path, _LARGEST_RECORD).decode("ascii").splitlines()
     except (OSError, RuntimeError, DataError, UnicodeDecodeError):  # RuntimeError: no home
         return {}
-    return dict(match.groups() for line in lines if (match := _LINE.fullmatch(line)))
+    return {match[1]: match[2] for line in lines if (match := _LINE.fullmatch(line))}
 
 
 def _remember(key: str, digest: str) -> None:
