@@ -6,7 +6,7 @@ import re
 import stat
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
@@ -20,12 +20,19 @@ _CHUNK = 1 << 20
 _OPEN = 64  # files held open at once, waiting for a core
 
 
-def model_digests(directory: Path) -> dict[str, str]:
+def read_sha256(descriptor: int) -> str:
+    """Hex SHA-256 of an open file's bytes, read from its beginning."""
+    with os.fdopen(os.dup(descriptor), "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def model_digests(directory: Path, digest: Callable[[int], str] = read_sha256) -> dict[str, str]:
     """Hex SHA-256 of every file under `directory`, by its path relative to it ("/" between parts), sorted by path.
 
     Files are streamed (memory is a chunk a core), as many at once as there are cores: a model of 60 GB comes in shards, and one
     core would take a minute for it. Weights, adapters, tokenizer, chat template, generation config: whatever
-    is in the directory is in the answer, so nothing can be added to a model without a change here.
+    is in the directory is in the answer, so nothing can be added to a model without a change here. `digest`: how the SHA-256
+    of one open file is had.
 
     Raises:
         TrustError: not a directory, no file in it, a symbolic link (but a hub cache's to its own blobs), a device or
@@ -35,15 +42,15 @@ def model_digests(directory: Path) -> dict[str, str]:
     waiting: deque[tuple[str, Future[str]]] = deque()
 
     def collect() -> None:
-        relative, digest = waiting.popleft()
+        relative, found = waiting.popleft()
         try:
-            digests[relative] = digest.result()
+            digests[relative] = found.result()
         except OSError as error:
             raise TrustError(f"{directory / relative}: cannot be read ({error.strerror})") from error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for relative, stream in open_files(directory):
-            waiting.append((relative, pool.submit(_sha256, os.dup(stream.fileno()))))
+            waiting.append((relative, pool.submit(_digest_and_close, digest, os.dup(stream.fileno()))))
             if len(waiting) == _OPEN:
                 collect()
         while waiting:
@@ -51,9 +58,11 @@ def model_digests(directory: Path) -> dict[str, str]:
     return dict(sorted(digests.items()))
 
 
-def _sha256(descriptor: int) -> str:
-    with os.fdopen(descriptor, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _digest_and_close(digest: Callable[[int], str], descriptor: int) -> str:
+    try:
+        return digest(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def model_identity(digests: Mapping[str, str]) -> str:

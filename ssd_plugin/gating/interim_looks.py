@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ssd_plugin.core.jsonl import JsonObject, read_jsonl, sha256_json, write_jsonl
 from ssd_plugin.core.locks import LOCK, lock
+from ssd_plugin.core.user_state import state_file
 from ssd_plugin.errors import DataError, GateError
 from ssd_plugin.gating.gate import Side
 from ssd_plugin.gating.policy import Policy
@@ -41,12 +42,10 @@ def default_ledger() -> Path:
     """
     if named := os.environ.get("SSD_LEDGER"):
         return Path(named)
-    state = os.environ.get("XDG_STATE_HOME")
     try:
-        folder = Path(state) if state else Path.home() / ".local" / "state"
+        return state_file("looks.jsonl")
     except RuntimeError as error:
         raise GateError("this user has no home to count looks in; name a file with --ledger or SSD_LEDGER") from error
-    return folder / "ssd_plugin" / "looks.jsonl"
 
 
 def weights_identity(directory: Path, digests: Mapping[str, str], baseline: Path | None) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
+from ssd_plugin.core.user_state import state_file
+
 SIZE = 32
 
 
 def key_file() -> Path:
-    """`grading.key` in this user's state directory (`$XDG_STATE_HOME`, else `~/.local/state`)."""
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local/state") / "ssd_plugin/grading.key"
+    """Where the key lies, in this user's state directory."""
+    return state_file("grading.key")
 
 
 def grading_key() -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ssd_plugin.core.digests import model_digests, model_identity
 from ssd_plugin.core.jsonl import dumps, read_json, sha256_file, write_json
+from ssd_plugin.core.known_digests import known_sha256
 from ssd_plugin.errors import DataError, HubUnreachableError, ModelError, ResourceError, TrustError
 
 HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
@@ -81,8 +82,8 @@ def hub_file(repo: str, revision: str, name: str) -> Path:
 
 
 def model_digest(path: Path) -> str:
-    """One hex SHA-256 for a model directory: every file's name and content."""
-    return model_identity(model_digests(path))
+    """One hex SHA-256 for a model directory: every file's name and content, for telling what is still to be done."""
+    return model_identity(model_digests(path, known_sha256))
 
 
 def check_model_dir(path: Path) -> None:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssd_plugin.core import run_layout as layout
-from ssd_plugin.core.jsonl import read_json, sha256_file, write_json
+from ssd_plugin.core.files import open_input
+from ssd_plugin.core.jsonl import read_json, write_json
+from ssd_plugin.core.known_digests import known_sha256
 from ssd_plugin.core.locks import LOCK, lock
 from ssd_plugin.errors import DataError, RunDirError
 
@@ -21,18 +23,26 @@ def digest_path(path: Path) -> str:
     """
     try:
         if path.is_file():
-            return sha256_file(path)
+            return _digest_file(path)
         files = (
             sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts) if path.is_dir() else []
         )
         if not files:
             raise RunDirError(f"{path}: missing or empty")
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # a model's shards
-            digests = list(pool.map(sha256_file, files))
+            digests = list(pool.map(_digest_file, files))
     except DataError as error:
         raise RunDirError(str(error)) from error
     lines = [f"{digest}  {p.relative_to(path).as_posix()}\n" for digest, p in zip(digests, files, strict=True)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest_file(path: Path) -> str:
+    with open_input(path) as stream:
+        try:
+            return known_sha256(stream.fileno())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 class RunDir:

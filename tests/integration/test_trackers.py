@@ -221,7 +221,7 @@ def test_an_unfinished_run_is_not_sent(run: Path, capfd: pytest.CaptureFixture[s
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_missing_package_is_named_before_anything_is_spent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(require_module.importlib.util, "find_spec", lambda package: None)
-    with pytest.raises(DependencyError, match=rf"pip install 'ssd-plugin\[{name}\]'"):
+    with pytest.raises(DependencyError, match=rf"pip install -e '\.\[{name}\]' in the checkout"):
         check_trackers([name])
 
 

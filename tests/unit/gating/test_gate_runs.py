@@ -1,12 +1,14 @@
 """Whole gate runs on made-up sides: whatever is wrong, the verdict is not GO and its reason says what."""
 
+import contextlib
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,7 +176,8 @@ def test_the_same_answers_on_both_sides_compare_nothing(
     write_jsonl(copies[0], (row.to_json() for row in rows))
     write_jsonl(copies[1], (row.to_json() for row in reversed(rows)))
     write_jsonl(copies[2], (replace(row, sample_id=f"new-{row.sample_id}").to_json() for row in rows))
-    another = replace(rows[0], completion="pass\n", program="pass\n")
+    text = f"{rows[0].completion}# another\n"
+    another = replace(rows[0], completion=text, program=text)
     write_jsonl(copies[3], (row.to_json() for row in [another, *rows[1:]]))
     for copy in copies:
         write_json(sidecar(copy), world.meta(copy))
@@ -186,7 +189,8 @@ def test_the_same_answers_on_both_sides_compare_nothing(
         )
         assert [one.result.reason for one in verdict.gates[1:]] == ["not run: integrity did not pass"]
         assert verdict.looks.look == 0
-    assert judge(side, copies[3]).outcome is Outcome.GO
+    last = judge(side, copies[3])
+    assert last.outcome is Outcome.GO, last.reason
 
 
 def test_the_base_may_be_generation_zero_too(world: Any, tools: Any, tmp_path: Path) -> None:
@@ -211,11 +215,9 @@ def test_it_is_said_how_many_tasks_have_a_reference(
     judgements = {f"t{n:03d}": good for n in range(having)}
     monkeypatch.setattr("ssd_plugin.gates.integrity.grade_references", lambda path: (judgements, {}))
     tasks = [replace(t, reference="x" if t.task_id in judgements else "") for t in tools.make_tasks(164)]
-    known = tools.World(tmp_path, tasks)
-    (tmp_path / "policy.toml").write_text(POLICY)
-    sides = [known.write(name, tools.make_rows(tasks)) for name in ("baseline", "candidate")]
-    verdict = run_gates(known.request(*sides, str(tmp_path / "policy.toml")))
-    integrity = verdict.gates[0].result
+    found = load_gates()["integrity"].gate
+    context = tools.World(tmp_path, tasks).context(tools.make_rows(tasks), tools.make_rows(tasks, seed=1))
+    integrity = found.check(context, found.settings())
     assert integrity.status is GateStatus.PASS
     assert integrity.reason.endswith(f"{having} reference solutions pass, sandbox namespaces{said}")
     figure = integrity.measurements[1]
@@ -317,11 +319,19 @@ def test_a_missing_tool_is_an_error(
     world: Any, tools: Any, judge: Callable[..., Verdict], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = tools.make_rows(world.tasks)
+    monkeypatch.setattr(
+        "ssd_plugin.gating.isolation.starting", forked
+    )  # a fresh process would find its own interpreter
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     verdict = judge(rows, rows, '\n[gates.lint]\ntier = "supporting"\n')
     assert verdict.outcome is Outcome.ERROR
     assert "ruff" in verdict.reason
+
+
+@contextlib.contextmanager
+def forked(imports: Sequence[str]) -> Iterator[multiprocessing.context.ForkContext]:
+    yield multiprocessing.get_context("fork")
 
 
 def raises(context: GateContext, settings: NoSettings) -> GateResult:
