@@ -28,6 +28,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--baseline-model", type=_PATH, help="The baseline's model directory.")
 @click.option("--training", type=_PATH, multiple=True, help="Prompts or samples trained on; may be repeated.")
 @click.option(
+    "--benchmark",
+    "benchmarks",
+    metavar="NAME=BASELINE,CANDIDATE",
+    multiple=True,
+    help="Files or folders of a benchmark that another harness graded; may be repeated.",
+)
+@click.option(
     "--ledger",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File that counts the looks; default: $SSD_LEDGER, else one a user.",
@@ -50,6 +57,7 @@ def command(
     model: Path | None,
     baseline_model: Path | None,
     training: tuple[Path, ...],
+    benchmarks: tuple[str, ...],
     ledger: Path | None,
     sign: Path | None,
     keyless: bool,
@@ -64,6 +72,7 @@ def command(
     \b
     Example: ssd gate --policy samples_only --tasks tasks.jsonl \\
                --baseline champion.jsonl --candidate new.jsonl --out verdict
+    Example: ssd gate --policy ssd_out_of_domain --benchmark mmlu=base/,new/ --out verdict
     Example: ssd gate --check-policy policies/*.toml
     """
     if check_policy:
@@ -74,24 +83,27 @@ def command(
         return _check_policies(named, as_json)
     if policies:
         raise click.UsageError(f"unexpected argument {policies[0]!r}; policy files go with --check-policy")
-    if tasks is None or baseline is None or candidate is None or out is None:
-        raise click.UsageError("--tasks, --baseline, --candidate and --out are needed")
+    if out is None or (not benchmarks and (tasks is None or baseline is None or candidate is None)):
+        raise click.UsageError(
+            "--out is needed, and --tasks, --baseline and --candidate, or --benchmark, as the policy has it"
+        )
     if sigstore_config and not keyless:
         raise click.UsageError("--sigstore-config goes with --keyless")
     from ssd_plugin.evidence.gate_run import judge_and_record
-    from ssd_plugin.gating.request import GateRequest
+    from ssd_plugin.gating.request import GateRequest, benchmark_options
     from ssd_plugin.report.gating import print_power, print_verdict
     from ssd_plugin.trust.keyless import Keyless
 
     request = GateRequest(
         policy=policy,
-        tasks=Path(tasks),
+        tasks=Path(tasks) if tasks else None,
         baseline=baseline,
         candidate=candidate,
         origin=origin,
         model=model,
         baseline_model=baseline_model,
         training=training,
+        benchmarks=benchmark_options(benchmarks),
         ledger=ledger,
         out=out,
     )

@@ -39,9 +39,14 @@ def list_gates(plugins: tuple[str, ...], as_json: bool) -> None:
         name: {
             "summary": found.gate.summary,
             "needs": found.gate.needs,
-            "settings": {field.name: field.default for field in dataclasses.fields(found.gate.settings)},
+            "settings": {field.name: _default(field) for field in dataclasses.fields(found.gate.settings)},
             "plugin": dataclasses.asdict(found.plugin),
         }
         for name, found in gates.items()
     }
     click.echo(json.dumps({"gates": rows, "not_loaded": others}, sort_keys=True))
+
+
+def _default(field: "dataclasses.Field[object]") -> object:
+    """A setting's default; null where the policy has to say it."""
+    return None if field.default is dataclasses.MISSING else field.default

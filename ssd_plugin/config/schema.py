@@ -281,10 +281,12 @@ class EvaluateConfig:
 @dataclass(frozen=True, kw_only=True)
 class GateConfig:
     """`policy`: a shipped policy's name or a TOML file. `origin`: generation 0 as a run directory or result file,
-    empty when the base is generation 0. `sign_key`: a private key file that signs the verdict."""
+    empty when the base is generation 0. `benchmarks`: results of other harnesses for both sides, each as
+    NAME=BASELINE,CANDIDATE. `sign_key`: a private key file that signs the verdict."""
 
     policy: str = "default"
     origin: str = ""
+    benchmarks: tuple[str, ...] = ()
     sign_key: str = ""
 
 

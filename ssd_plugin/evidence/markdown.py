@@ -18,7 +18,7 @@ def summary(verdict: Verdict, left_out: int, signed: bool) -> str:
         "",
         markdown(in_short(verdict), 2000),
         "",
-        f"Policy {policy}; sandbox {markdown(verdict.sandbox)}; {_looks(verdict.looks)}; "
+        f"Policy {policy}; {_grading(verdict)}; {_looks(verdict.looks)}; "
         f"made {markdown(verdict.created)}, valid until {markdown(verdict.expires)}; "
         f"{'signed' if signed else '**not signed: cannot promote a model**'}.",
         "",
@@ -28,6 +28,10 @@ def summary(verdict: Verdict, left_out: int, signed: bool) -> str:
         *_subjects(verdict),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _grading(verdict: Verdict) -> str:
+    return f"sandbox {markdown(verdict.sandbox)}" if verdict.sandbox else "no samples graded here"
 
 
 def _looks(looks: Looks) -> str:

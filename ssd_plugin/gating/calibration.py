@@ -23,7 +23,7 @@ from ssd_plugin.gating.inputs import load_side
 from ssd_plugin.gating.isolation import Job, run_apart
 from ssd_plugin.gating.policy import Policy
 from ssd_plugin.gating.programs import ProgramMemo
-from ssd_plugin.gating.run import Bench, judge, load_bench, power_table, shortage, with_minimum
+from ssd_plugin.gating.run import Bench, call, judge, load_bench, power_table, shortage, with_minimum
 from ssd_plugin.gating.verdict import GateResult, Outcome, PowerRow, decide, weigh
 from ssd_plugin.metrics.inference import Interval, exact_share
 from ssd_plugin.tasks.benchmarks import load_tasks
@@ -119,7 +119,7 @@ def _replicates(
     results = []
     for experiment, lost in losses.items():
         for seed in range(count):
-            result = gate.check(_pair(context, experiment, lost, seed), settings)
+            result = call(gate, _pair(context, experiment, lost, seed), settings)
             results.append(replace(result, measurements=(), findings=()))
     return results
 
@@ -215,6 +215,8 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         DataError: fewer than two samples a task.
     """
     bench = load_bench(policy)
+    if not bench.policy.grades:
+        raise GateError(f"policy {bench.policy.name} judges no samples, so there is nothing to draw anew")
     held = HeldInputs(work / "inputs", work)
     with held.naming_sources():
         side = load_side("baseline", baseline, tasks, held, regrade=bench.policy.regrade)
@@ -226,7 +228,12 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
     jobs = {
         name: Job(
             call=partial(
-                _replicates, gate, bench.settings[name], replace(context, work=work / name), losses, replicates
+                _replicates,
+                gate,
+                bench.settings[name],
+                replace(context, work=work / name, instance=name.partition(".")[2]),
+                losses,
+                replicates,
             ),
             timeout_s=60 + replicates * bench.policy.gates[name].timeout_s,
             memory_mib=bench.policy.gates[name].memory_mib,

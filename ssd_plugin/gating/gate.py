@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,8 +54,19 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchmarkFiles:
+    """What another harness wrote of both sides, as it wrote it."""
+
+    baseline: tuple[Path, ...]
+    candidate: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateContext:
-    """The inputs of one gate run. Paths are read-only for gates, except `work`, a scratch directory of the gate's own."""
+    """The inputs of one gate run. Paths are read-only for gates, except `work`, a scratch directory of the gate's own.
+
+    Where a policy has no samples graded, there are no tasks and the sides are empty; no gate that needs them is in such a policy.
+    """
 
     tasks: tuple[Task, ...]  # without those that were set aside
     baseline: Side
@@ -72,6 +83,8 @@ class GateContext:
     holder: int = (
         0  # the process that holds the models' weights open: theirs are links to its files; 0: plain directories
     )
+    benchmarks: Mapping[str, BenchmarkFiles] = field(default_factory=dict)  # by the name that the policy gives each
+    instance: str = ""  # what the policy calls this one of several of a gate: "mmlu" for [gates.benchmarks.mmlu]
     resampled: bool = False  # calibration: both sides come from one, so figures of the weights do not apply
 
     @property

@@ -4,7 +4,7 @@ Whoever can write where the files are may exchange them while gates look and put
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +39,23 @@ class HeldInputs:
             DataError: it cannot be read, or is no regular file.
             ResourceError: the disk is full.
         """
-        folder = beside.parent if beside else self._directory / str(len(self._copies))
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / source.name
+        folder = beside.parent if beside else self._own_folder()
+        return self._copy_to(source, folder / source.name)
+
+    def copy_below(self, root: Path, sources: Sequence[Path]) -> tuple[Path, ...]:
+        """Private copies of files below `root`, in one folder of their own, each at its place below it.
+
+        Raises:
+            DataError, ResourceError: as `copy`.
+        """
+        folder = self._own_folder()
+        return tuple(self._copy_to(source, folder / source.relative_to(root)) for source in sources)
+
+    def _own_folder(self) -> Path:
+        return self._directory / str(len(self._copies))
+
+    def _copy_to(self, source: Path, target: Path) -> Path:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with open_input(source) as stream, naming_a_full_disk(target):
             digest = copy_stream(stream, target)
         self._copies[target] = _Copy(source=source, sha256=digest, size=target.stat().st_size)

@@ -79,8 +79,9 @@ def _tensors(directory: Path) -> dict[Path, dict[str, Tensor]]:
     return found
 
 
-def identify(tasks: str, sides: Mapping[str, Side], candidate: str) -> Judged:
-    """`tasks`: the task file's digest; `candidate`: the `weights_identity`, empty without weights: then it is its answers.
+def identify(tasks: str, sides: Mapping[str, Side], benchmarks: Mapping[str, str], candidate: str) -> Judged:
+    """`tasks`: the task file's digest; `benchmarks`: digests of the results that were graded elsewhere, by side; `candidate`: the
+    `weights_identity`, empty without weights: then it is its answers, or its results where nothing is graded here.
 
     The answers are digested, not their file, so that grading again or another order of keys is the same data.
     """
@@ -89,7 +90,9 @@ def identify(tasks: str, sides: Mapping[str, Side], candidate: str) -> Judged:
         for role, side in sides.items()
     }
     return Judged(
-        candidate=candidate or answers["candidate"], tasks=tasks, data=sha256_json({"tasks": tasks, **answers})
+        candidate=candidate or answers.get("candidate") or benchmarks["benchmarks_candidate"],
+        tasks=tasks or benchmarks["benchmarks_baseline"],
+        data=sha256_json({"tasks": tasks, **answers, **benchmarks}),
     )
 
 

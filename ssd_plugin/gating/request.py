@@ -1,6 +1,7 @@
 """What to judge: the inputs of one gate run, and where a run directory keeps them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ssd_plugin.core import run_layout as layout
@@ -16,24 +17,56 @@ class GateRequest:
     """`policy`: a shipped policy's name or a TOML file. `tasks`: a task file or a benchmark's name. Each side is a samples file,
     a result file or a run directory.
 
-    `origin` None: the baseline is generation 0. `training`: prompts and samples that the candidate was trained on.
+    `tasks`, `baseline` and `candidate` are None where the policy has no samples graded. `origin` None: the baseline is
+    generation 0. `training`: prompts and samples that the candidate was trained on. `benchmarks`: by the name that the
+    policy gives it, baseline and candidate of a benchmark graded elsewhere, each a file or folder as its harness wrote it.
     `ledger`: where looks are counted; None: `looks.default_ledger`.
     """
 
     policy: str
-    tasks: Path
-    baseline: Path
-    candidate: Path
+    tasks: Path | None = None
+    baseline: Path | None = None
+    candidate: Path | None = None
     origin: Path | None = None
     model: Path | None = None
     baseline_model: Path | None = None
     training: tuple[Path, ...] = ()
+    benchmarks: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
     ledger: Path | None = None
     out: Path
 
 
-def _side(path: Path, inside: str) -> Path:
-    if not path.is_dir():
+def benchmark_option(text: str) -> tuple[str, tuple[Path, Path]]:
+    """The benchmark that NAME=BASELINE,CANDIDATE names, with its files or folders.
+
+    Raises:
+        GateError: it has not this form.
+    """
+    name, equals, files = text.partition("=")
+    sides = files.split(",")
+    if not (name and equals and len(sides) == 2 and all(sides)):
+        raise GateError(
+            f"benchmark {text!r}: write NAME=BASELINE,CANDIDATE, with two files or folders whose paths have no comma"
+        )
+    return name, (Path(sides[0]), Path(sides[1]))
+
+
+def benchmark_options(texts: Iterable[str]) -> dict[str, tuple[Path, Path]]:
+    """All benchmarks by name, each as `benchmark_option` has it.
+
+    Raises:
+        GateError: one has not the form, or is named twice.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    for name, sides in map(benchmark_option, texts):
+        if name in found:
+            raise GateError(f"benchmark {name!r} is given twice; several files of one benchmark go into one folder")
+        found[name] = sides
+    return found
+
+
+def _side(path: Path | None, inside: str) -> Path | None:
+    if path is None or not path.is_dir():
         return path
     found = path / inside
     if not found.is_file():
@@ -51,7 +84,7 @@ def resolve(request: GateRequest) -> GateRequest:
         GateError: a directory is no evaluated run directory.
         DataError, DependencyError, HubUnreachableError: no such benchmark, or it cannot be had.
     """
-    run = request.candidate if request.candidate.is_dir() else None
+    run = request.candidate if request.candidate and request.candidate.is_dir() else None
     model, training = request.model, request.training
     if run is not None:
         model = model or (run / layout.CANDIDATE_MODEL if (run / layout.CANDIDATE_MODEL).is_dir() else None)
@@ -60,10 +93,10 @@ def resolve(request: GateRequest) -> GateRequest:
         )
     return replace(
         request,
-        tasks=tasks_file(str(request.tasks), request.out / "tasks.jsonl"),
+        tasks=None if request.tasks is None else tasks_file(str(request.tasks), request.out / "tasks.jsonl"),
         baseline=_side(request.baseline, RUN_BASE),
         candidate=_side(request.candidate, RUN_CANDIDATE),
-        origin=None if request.origin is None else _side(request.origin, RUN_BASE),
+        origin=_side(request.origin, RUN_BASE),
         model=model,
         training=training,
     )

@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,18 +15,19 @@ from typing import Any
 
 from ssd_plugin.config.parsing import build
 from ssd_plugin.core import run_layout as layout
-from ssd_plugin.core.jsonl import sha256_file
 from ssd_plugin.core.plugins import Plugin
-from ssd_plugin.errors import ConfigError, GateError, PluginError, SsdError
+from ssd_plugin.errors import ConfigError, PluginError, SsdError
+from ssd_plugin.gating.benchmark_inputs import benchmark_digests, hold_benchmarks, require_named
 from ssd_plugin.gating.discovery import LoadedGate, load_gates
-from ssd_plugin.gating.gate import Gate, GateContext, Side
+from ssd_plugin.gating.gate import BenchmarkFiles, Gate, GateContext, Side
 from ssd_plugin.gating.held_inputs import HeldInputs
 from ssd_plugin.gating.held_model import HeldModel, hold_all, model_subjects, require_untouched
 from ssd_plugin.gating.inputs import drop_other_sides, load_side
 from ssd_plugin.gating.interim_looks import default_ledger, identify, record_look, weights_identity
 from ssd_plugin.gating.isolation import Answer, Job, one_result, run_apart
+from ssd_plugin.gating.own_samples import require_other_origin, require_own_samples
 from ssd_plugin.gating.paired import pass_rate_power
-from ssd_plugin.gating.policy import SANDBOX_TIERS, Policy, load_policy
+from ssd_plugin.gating.policy import INTEGRITY, SANDBOX_TIERS, Policy, kind_of, load_policy
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest, resolve
 from ssd_plugin.gating.verdict import (
@@ -45,7 +45,6 @@ from ssd_plugin.gating.verdict import (
 )
 from ssd_plugin.tasks.benchmarks import load_tasks
 
-INTEGRITY = "integrity"  # the gate that every policy must have (`policy.py`); it runs before all others
 _LARGEST = 10**9  # of any number in a gate's settings: more is a slip that would end in ERROR
 _NOT_RUN = "not run: integrity did not pass"
 
@@ -61,13 +60,13 @@ class Bench:
     plugins: tuple[Plugin, ...]
 
 
-def _settings(gate: Gate, table: Mapping[str, Any]) -> Any:
-    settings = build(gate.settings, table, f"gates.{gate.name}")  # holds fields to the bounds that their types say
-    for name, value in vars(settings).items():
-        if name.endswith("margin") and not 0 < value < 1:  # a margin of 100 points would pass everything
-            raise ConfigError(f"gates.{gate.name}.{name} = {value!r} is not allowed; allowed: above 0, below 1")
+def _settings(name: str, gate: Gate, table: Mapping[str, Any]) -> Any:
+    settings = build(gate.settings, table, f"gates.{name}")  # holds fields to the bounds that their types say
+    for key, value in vars(settings).items():
+        if key.endswith("margin") and not 0 < value < 1:  # a margin of 100 points would pass everything
+            raise ConfigError(f"gates.{name}.{key} = {value!r} is not allowed; allowed: above 0, below 1")
         if isinstance(value, int | float) and not 0 <= value <= _LARGEST:
-            raise ConfigError(f"gates.{gate.name}.{name} = {value!r:.40} is not allowed; allowed: 0 to {_LARGEST}")
+            raise ConfigError(f"gates.{name}.{key} = {value!r:.40} is not allowed; allowed: 0 to {_LARGEST}")
     return settings
 
 
@@ -81,8 +80,8 @@ def load_bench(reference: str) -> Bench:
     policy = load_policy(reference)
     try:
         registered = load_gates(policy.plugins)
-        gates = {name: registered[name] for name in policy.gates if name in registered}
-        settings = {name: _settings(found.gate, policy.gates[name].settings) for name, found in gates.items()}
+        gates = {name: registered[kind_of(name)] for name in policy.gates if kind_of(name) in registered}
+        settings = {name: _settings(name, found.gate, policy.gates[name].settings) for name, found in gates.items()}
     except (ConfigError, PluginError) as error:
         raise type(error)(f"{reference}: {error}") from error
     plugins = {found.plugin.distribution: found.plugin for found in registered.values()}
@@ -90,11 +89,14 @@ def load_bench(reference: str) -> Bench:
 
 
 def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float, held: HeldInputs) -> GateContext:
-    """Read the tasks and grade or read every side, all from copies in `held`.
+    """Read the tasks and grade or read every side, all from copies in `held`; none where the policy judges no samples.
 
     Raises:
         SsdError: a file is missing or malformed, or the sandbox cannot be trusted.
     """
+    context = _without_samples(work, alpha, policy, hold_benchmarks(request, held))
+    if request.tasks is None or request.baseline is None or request.candidate is None:
+        return context
     tasks = held.copy(request.tasks)
     held.judge("tasks", tasks)
     training = tuple(held.copy(path) for path in request.training)
@@ -105,51 +107,37 @@ def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float,
         return load_side(role, path, tasks, held, regrade=policy.regrade)
 
     baseline, candidate = side("baseline", request.baseline), side("candidate", request.candidate)
-    return GateContext(
+    return replace(
+        context,
         tasks=tuple(task for task in load_tasks(tasks) if task.task_id not in baseline.set_aside),
         baseline=baseline,
         candidate=candidate,
         origin=None if request.origin is None else side("origin", request.origin),
-        model=request.model,
-        baseline_model=request.baseline_model,
         training=training,
         tasks_path=tasks,
+    )
+
+
+def _without_samples(work: Path, alpha: float, policy: Policy, benchmarks: Mapping[str, BenchmarkFiles]) -> GateContext:
+    """A context whose sides are empty."""
+    baseline, candidate = (
+        Side(role=role, results=Path(), rows=(), meta={}, regraded=False) for role in ("baseline", "candidate")
+    )
+    return GateContext(
+        tasks=(),
+        baseline=baseline,
+        candidate=candidate,
+        origin=None,
+        model=None,
+        baseline_model=None,
+        training=(),
+        tasks_path=Path(),
         work=work,
         alpha=alpha,
         sandbox=policy.sandbox,
         memo=ProgramMemo(),
+        benchmarks=benchmarks,
     )
-
-
-def _require_own_samples(request: GateRequest, subjects: Sequence[Subject]) -> None:
-    """Refuse one file as the samples of two models: the candidate's own were forgotten.
-
-    Raises:
-        GateError: both sides are one file, and the models given for them differ.
-    """
-    models = [{s.path: s.sha256 for s in subjects if s.role == role} for role in ("model", "baseline_model")]
-    if all(models) and models[0] != models[1] and sha256_file(request.candidate) == sha256_file(request.baseline):
-        raise GateError(
-            f"{request.candidate}: is given as the samples of the baseline and of the candidate, whose models differ; "
-            "name each one's own with --baseline and --candidate"
-        )
-
-
-def _programs(side: Side) -> Counter[tuple[str, str]]:
-    return Counter((row.task_id, (row.program or row.completion).strip()) for row in side.rows)
-
-
-def _require_other_origin(context: GateContext) -> None:
-    """Refuse the candidate as its own generation 0, under whatever file name, sample ids or order: it cannot be below itself.
-
-    Raises:
-        GateError: candidate and origin are the same programs and the baseline is not (a model may be compared with itself).
-    """
-    if context.origin is None:
-        return
-    candidate = _programs(context.candidate)
-    if candidate == _programs(context.origin) != _programs(context.baseline):
-        raise GateError("the origin's programs are the candidate's own: name the samples of generation 0 with --origin")
 
 
 def _tools(bench: Bench) -> tuple[Tool, ...]:
@@ -160,7 +148,10 @@ def _tools(bench: Bench) -> tuple[Tool, ...]:
 
 
 def weakest_tier(sides: Sequence[Side]) -> str:
-    """The weakest sandbox tier that graded any side; an unknown tier counts as the weakest of all."""
+    """The weakest sandbox tier that graded any side, empty where none was graded here; an unknown tier counts as the weakest of
+    all."""
+    if not any(side.rows for side in sides):
+        return ""
     order = {tier: index for index, tier in enumerate(SANDBOX_TIERS)}
     return min((str(side.meta.get("tier")) for side in sides), key=lambda tier: order.get(tier, -1))
 
@@ -175,9 +166,16 @@ def power_table(bench: Bench, baseline: Side, alpha: float) -> tuple[PowerRow, .
     return tuple(row for name, margin in margins.items() for row in pass_rate_power(name, baseline, margin, alpha))
 
 
+def call(gate: Gate, context: GateContext, settings: Any) -> GateResult:
+    """What the gate says, under the name that the policy calls it by."""
+    result = gate.check(context, settings)
+    own = result.gate == gate.name and context.instance
+    return replace(result, gate=f"{gate.name}.{context.instance}") if own else result
+
+
 def _call(gate: Gate, context: GateContext, settings: Any) -> list[GateResult]:
     context.work.mkdir(parents=True, exist_ok=True)
-    return [gate.check(context, settings)]
+    return [call(gate, context, settings)]
 
 
 def shortage(policy: Policy, context: GateContext) -> str:
@@ -243,11 +241,12 @@ def _verdict(bench: Bench, gates: tuple[JudgedGate, ...], looks: Looks, reason: 
     )
 
 
-def _look(ledger: Path | None, policy: Policy, context: GateContext, subjects: Sequence[Subject]) -> Looks:
-    tasks = next(subject.sha256 for subject in subjects if subject.role == "tasks")
+def _look(ledger: Path | None, policy: Policy, context: GateContext, subjects: tuple[Subject, ...]) -> Looks:
+    tasks = next((subject.sha256 for subject in subjects if subject.role == "tasks"), "")
     files = {subject.path: subject.sha256 for subject in subjects if subject.role == "model"}
     candidate = "" if context.model is None else weights_identity(context.model, files, context.baseline_model)
-    judged = identify(tasks, {side.role: side for side in context.sides}, candidate)
+    graded = {side.role: side for side in context.sides if side.rows}
+    judged = identify(tasks, graded, benchmark_digests(subjects), candidate)
     return record_look(ledger or default_ledger(), policy, judged)
 
 
@@ -277,6 +276,7 @@ def run_gates(
     work = Path(tempfile.mkdtemp(prefix="ssd-gates-"))
     try:
         with ExitStack() as stack:
+            require_named(request, bench.policy)
             given = resolve(request)
             models = hold_all({"model": given.model, "baseline_model": given.baseline_model}, work / "models", stack)
             verdict = _run(bench, given, models, work, on_power, on_gate, on_sides)
@@ -309,14 +309,14 @@ def _run(
         )
     on_sides(context.sides)
     subjects = (*held.subjects(), *model_subjects(models))
-    _require_own_samples(request, subjects)
-    _require_other_origin(context)
+    require_own_samples(request, subjects)
+    require_other_origin(context)
     drop_other_sides(request.out, [request.out / one.path for one in subjects])
     power = power_table(bench, context.baseline, context.alpha)
     on_power(power)
     jobs = _jobs(bench, context)
-    answers = run_apart({INTEGRITY: jobs.pop(INTEGRITY)}, on_gate)
-    if _holds(answers[INTEGRITY]):
+    answers = run_apart({INTEGRITY: jobs.pop(INTEGRITY)}, on_gate) if policy.grades else {}
+    if not policy.grades or _holds(answers[INTEGRITY]):
         looks = _look(request.ledger, policy, context, subjects)
         answers |= run_apart(jobs, on_gate)
     else:
@@ -338,7 +338,7 @@ def _jobs(bench: Bench, context: GateContext) -> dict[str, Job]:
     """Each gate's call with its limits, in the policy's order."""
     jobs = {}
     for name, found in bench.gates.items():
-        own = replace(context, work=context.work / name)
+        own = replace(context, work=context.work / name, instance=name.partition(".")[2])
         place = bench.policy.gates[name]
         call = partial(_call, found.gate, own, bench.settings[name])
         jobs[name] = Job(call=call, timeout_s=place.timeout_s, memory_mib=place.memory_mib)

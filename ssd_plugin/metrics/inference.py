@@ -133,7 +133,7 @@ def bootstrap_mean(
     return Interval(estimate=float(array.mean()), low=float(low), high=float(high), confidence=confidence)
 
 
-def unseen_share(tasks: int, alpha: float) -> float:
+def unseen_share(tasks: float, alpha: float) -> float:
     """The largest share of tasks that may be lost whole while none of `tasks` shows it, at 1 - alpha (exact binomial)."""
     return -math.expm1(math.log(open_unit(alpha, "alpha")) / tasks)
 
@@ -152,7 +152,7 @@ def _plain_bounds(deltas: FloatArray, alpha: float) -> tuple[FloatArray, FloatAr
     return mean - half, mean + half
 
 
-def _skewness_shift(deltas: FloatArray, quantile: float) -> FloatArray:
+def skewness_shift(deltas: FloatArray, quantile: float) -> FloatArray:
     squares = deltas * deltas
     total = np.maximum(squares.sum(axis=-1), np.finfo(float).tiny)
     shift: FloatArray = quantile**2 / 2 * (squares * deltas).sum(axis=-1) / total / deltas.shape[-1]
@@ -176,7 +176,7 @@ def task_bounds(deltas: FloatArray, alpha: float) -> tuple[FloatArray, FloatArra
         )
     tasks, pair = deltas.shape[-1], np.broadcast_to((1.0, -1.0), (*deltas.shape[:-1], 2))
     low, high = _plain_bounds(np.concatenate([deltas, pair], axis=-1), alpha)
-    shift = _skewness_shift(deltas, float(special.stdtrit(tasks + 1, alpha)))
+    shift = skewness_shift(deltas, float(special.stdtrit(tasks + 1, alpha)))
     unseen, mean = unseen_share(tasks, alpha), deltas.mean(axis=-1)
     return (
         np.maximum(-1.0, np.minimum(low + np.minimum(shift, 0.0), (1 - unseen) * mean - unseen)),
@@ -334,7 +334,7 @@ def group_bounds(groups: Mapping[str, Sequence[float]], alpha: float = 0.05) -> 
         spread = (within[name] + _PRIOR * common) / (array.size - 1 + _PRIOR)
         error, mean = math.sqrt(spread / array.size), float(array.mean())
         unseen, quantile = unseen_share(array.size, alpha), float(special.stdtrit(freedom, alpha))
-        low = mean + quantile * error + min(float(_skewness_shift(array, quantile)), 0.0)
+        low = mean + quantile * error + min(float(skewness_shift(array, quantile)), 0.0)
         found[name] = NonInferiority(
             outcome=Decision.INSUFFICIENT, lower=min(low, (1 - unseen) * mean - unseen),
             upper=mean - float(special.stdtrit(freedom, alpha / len(arrays))) * error, estimate=mean, tasks=array.size,

@@ -15,6 +15,7 @@ from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.source_digest import code_digest
 from ssd_plugin.core.tool_versions import tool_versions
 from ssd_plugin.errors import ConfigError, DataError, DependencyError, ModelError, RunDirError, TrustError
+from ssd_plugin.gating.request import benchmark_options
 from ssd_plugin.gating.verdict import Outcome, decide, read_verdict
 from ssd_plugin.metrics.evaluation import SIDES
 from ssd_plugin.pipeline import manifest
@@ -55,7 +56,9 @@ def _sources(config: RunConfig) -> dict[str, str]:
 
 def _judges(config: RunConfig) -> dict[str, str]:
     files = (config.gate.policy, config.gate.origin, config.gate.sign_key)
-    return {path: outside_file(path) for path in files if path} | {"gates": digest_path(GATES)}
+    results = [str(path) for sides in benchmark_options(config.gate.benchmarks).values() for path in sides]
+    read = {file: digest for path in results for file, digest in outside_model(path).items()}
+    return {path: outside_file(path) for path in files if path} | read | {"gates": digest_path(GATES)}
 
 
 def _now() -> datetime:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from ssd_plugin.config.schema import ModelConfig, RunConfig
 from ssd_plugin.core.gpus import find_gpus, nodes_together
-from ssd_plugin.errors import ConfigError, ModelError
+from ssd_plugin.errors import ConfigError, GateError, ModelError
+from ssd_plugin.gating.benchmark_inputs import require_named
 from ssd_plugin.gating.policy import load_policy
+from ssd_plugin.gating.request import GateRequest, benchmark_options
 from ssd_plugin.models.shape import ModelShape, model_shape
 from ssd_plugin.planning.checks import find_problems, sampling_problems, training_problems
 from ssd_plugin.planning.estimate import Assumptions
@@ -46,10 +48,17 @@ def machine_problems(config: RunConfig, stages: Collection[str]) -> list[str]:
 def gate_problems(config: RunConfig) -> list[str]:
     """Why the gates could not judge what this run will have made: their policy, and the files that their settings name."""
     problems = []
+    graded = Path()  # stands for what the run itself will have graded
     try:
-        load_policy(config.gate.policy)
+        benchmarks = benchmark_options(config.gate.benchmarks)
+        request = GateRequest(
+            policy="", tasks=graded, baseline=graded, candidate=graded, benchmarks=benchmarks, out=graded
+        )
+        require_named(request, load_policy(config.gate.policy))
     except ConfigError as error:
         problems.append(f"gate.policy: {error}")
+    except GateError as error:
+        problems.append(f"gate: {error}")
     named = {"gate.origin": config.gate.origin, "gate.sign_key": config.gate.sign_key}
     return problems + [
         f"{key}: {path}: no such file" for key, path in named.items() if path and not Path(path).exists()

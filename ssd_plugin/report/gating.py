@@ -81,7 +81,8 @@ def print_verdict(verdict: Verdict, out: Path) -> None:
     else:
         again = f", rerun {looks.reruns} times" if looks.reruns else ""
         console.print(
-            f"look {looks.look} of {looks.allowed}{again}, each at alpha {looks.alpha:g}; sandbox {verdict.sandbox}"
+            f"look {looks.look} of {looks.allowed}{again}, each at alpha {looks.alpha:g}; "
+            f"{f'sandbox {verdict.sandbox}' if verdict.sandbox else 'no samples graded here'}"
         )
     if verdict.outcome is Outcome.GO and not verdict.promotable:
         console.print("this policy's GO cannot promote a model")

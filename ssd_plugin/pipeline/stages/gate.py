@@ -6,7 +6,7 @@ from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.evidence.gate_run import judge_and_record
-from ssd_plugin.gating.request import GateRequest
+from ssd_plugin.gating.request import GateRequest, benchmark_options
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.stages import StageReport
 from ssd_plugin.pipeline.stages.model import base_model, candidate_model
@@ -27,6 +27,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         model=candidate_model(run),
         baseline_model=base_model(run, config).path,
         training=(run / layout.TRAIN_PROMPTS, run / layout.EXAMPLES),
+        benchmarks=benchmark_options(config.gate.benchmarks),
         out=run / layout.GATE,
     )
     with spent("gates"):
