@@ -14,6 +14,7 @@ from ssd_plugin.config.overrides import config_from_json
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, write_json
+from ssd_plugin.core.output_tree import refuse_planted
 from ssd_plugin.core.progress import track
 from ssd_plugin.errors import DataError, DependencyError, RunDirError
 from ssd_plugin.gating import corpus
@@ -42,6 +43,7 @@ def analyze_run(run_dir: Path, *, programs: int = PROGRAMS, documents: int = DOC
             "ssd analyze needs torch and transformers: pip install -e '.[embedded]' in the checkout"
         ) from error
     run = RunDir(run_dir)
+    refuse_planted(run_dir)
     config = config_from_json(run.read_config())
     candidate = candidate_model(run)
     if not candidate.is_dir():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import tempfile
 from pathlib import Path
 
 import click
@@ -26,13 +25,14 @@ def command(policy: str, tasks: str, baseline: Path, replicates: int, as_json: b
 
     Example: ssd calibrate --policy samples_only --tasks tasks.jsonl --baseline champion.jsonl
     """
+    from ssd_plugin.core.workplace import CALIBRATION, Workplace
     from ssd_plugin.gating.calibration import calibrate
     from ssd_plugin.report.gating import print_calibration
     from ssd_plugin.tasks.benchmarks import tasks_file
 
-    with tempfile.TemporaryDirectory(prefix="ssd-calibrate-") as work:
-        path = tasks_file(tasks, Path(work) / "tasks.jsonl")
-        found = calibrate(policy, path, baseline, Path(work), replicates=replicates)
+    with Workplace(CALIBRATION) as place:
+        path = tasks_file(tasks, place.path / "tasks.jsonl")
+        found = calibrate(policy, path, baseline, place.path, replicates=replicates)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found), sort_keys=True))
     else:

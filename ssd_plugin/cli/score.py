@@ -122,12 +122,11 @@ def _refuse_other_results(out: Path, name: str, given: Path) -> None:
 
 def _count_lines(path: Path) -> int:
     """How many samples there are, for the progress bar; a file that cannot be read is reported later, in full."""
-    from ssd_plugin.core.files import open_input
+    from ssd_plugin.core.jsonl import read_lines
     from ssd_plugin.errors import DataError
 
     try:
-        with open_input(path) as stream:
-            return sum(1 for line in stream if line.strip())
+        return sum(1 for _ in read_lines(path))
     except DataError:
         return 0
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ssd_plugin.core.files import refuse_special
 from ssd_plugin.core.jsonl import dumps, write_text
 
 
@@ -20,6 +21,8 @@ def command(out: Path | None, seed: int, as_json: bool) -> None:
     """
     from ssd_plugin.report.toy_page import simulate
 
+    if out is not None:
+        refuse_special(out)
     figures, page = simulate(seed)
     if out is not None:
         write_text(out, page)

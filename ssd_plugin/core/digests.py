@@ -12,6 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
+from ssd_plugin.core.files import is_mostly_holes
 from ssd_plugin.core.jsonl import sha256_json
 from ssd_plugin.errors import TrustError
 
@@ -36,7 +37,8 @@ def model_digests(directory: Path, digest: Callable[[int], str] = read_sha256) -
 
     Raises:
         TrustError: not a directory, no file in it, a symbolic link (but a hub cache's to its own blobs), a device or
-            pipe, a name with control characters, more than 32 levels, or an unreadable file; the message names the path.
+            pipe, a file that is nearly all holes, a name with control characters, more than 32 levels, or an unreadable file; the
+            message names the path.
     """
     digests: dict[str, str] = {}
     waiting: deque[tuple[str, Future[str]]] = deque()
@@ -178,6 +180,9 @@ def _open_one(directory: Path, relative: Path, parent: int, holder: int) -> Iter
         descriptor = os.open(relative.name, flags, dir_fd=parent)
     with os.fdopen(descriptor, "rb") as stream:
         _require_kind(directory, relative, os.fstat(descriptor))
+        if is_mostly_holes(descriptor):
+            shown = ascii(relative.as_posix())[1:-1]
+            raise TrustError(f"{directory}: {shown} is large in name only, nearly all of it holes; remove it")
         yield relative.as_posix(), stream
 
 

@@ -5,12 +5,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ssd_plugin.core.files import open_input, read_input, refuse_special
+from ssd_plugin.core.files import bounded_lines, open_input, read_input, refuse_special
 from ssd_plugin.errors import DataError, ResourceError
 
 JsonObject = dict[str, Any]
@@ -22,6 +23,19 @@ def dumps(value: Any) -> str:
     ASCII, because a model may emit half of a surrogate pair, which JSON can say and UTF-8 cannot.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def unique_names(pairs: Sequence[tuple[str, Any]]) -> JsonObject:
+    """An object (`object_pairs_hook`) without a key that is there twice: readers differ in which one they take.
+
+    Raises:
+        ValueError: names the key.
+    """
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the name {twice!r:.80} is there twice")
+    return table
 
 
 @contextmanager
@@ -82,12 +96,12 @@ def read_json(path: Path) -> Any:
     """Read one JSON document.
 
     Raises:
-        DataError: missing, unreadable or not JSON.
+        DataError: missing, unreadable, not JSON, or a name is in an object twice.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file")
     try:
-        return json.loads(read_input(path).decode("utf-8"))
+        return json.loads(read_input(path).decode("utf-8"), object_pairs_hook=unique_names)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise DataError(f"{path}: not a readable JSON file ({error})") from error
 
@@ -124,11 +138,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     """`locate_jsonl` with the lines as they are, unread: for whoever needs to count them, or a few of them.
 
     Raises:
-        DataError: the file is missing.
+        DataError: the file is missing, or a line is longer than 256 MiB.
     """
     with open_input(path) as stream:
         end = 0
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(bounded_lines(stream, path), start=1):
             begin, end = end, end + len(line)
             if line.strip():
                 yield number, begin, line
@@ -138,10 +152,10 @@ def parse_line(line: bytes, where: str) -> JsonObject:
     """The object that a line holds.
 
     Raises:
-        DataError: it is not a JSON object in UTF-8; `where` (file:line) leads the message.
+        DataError: it is not a JSON object in UTF-8, or a name is in it twice; `where` (file:line) leads the message.
     """
     try:
-        row = json.loads(line.decode("utf-8"))
+        row = json.loads(line.decode("utf-8"), object_pairs_hook=unique_names)
     except (ValueError, RecursionError) as error:  # as in `read_json`
         raise DataError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(row, dict):

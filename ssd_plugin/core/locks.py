@@ -1,7 +1,9 @@
 """One process at a time: a lock that the kernel lets go of when its holders have ended, however they ended."""
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -15,10 +17,14 @@ def lock(path: Path, flags: int, patience: float = 0.0) -> int:
 
     Raises:
         BlockingIOError: another process holds it.
-        OSError: it cannot be opened or locked.
+        OSError: it cannot be opened or locked, or is a link (also a hard one), pipe or device.
     """
     deadline = time.monotonic() + patience
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "its lock is a link, pipe or device; delete it", str(path))
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ssd_plugin.core.files import refuse_special
 from ssd_plugin.evidence.programs import ProgramKey, key_of
 from ssd_plugin.evidence.write import write_evidence
 from ssd_plugin.gating.gate import Side
@@ -11,6 +12,7 @@ from ssd_plugin.gating.output_lock import held
 from ssd_plugin.gating.request import GateRequest
 from ssd_plugin.gating.run import load_bench, run_gates
 from ssd_plugin.gating.verdict import PowerRow, Verdict
+from ssd_plugin.trust.evidence_files import FILES
 from ssd_plugin.trust.keyless import Keyless, require_credential
 from ssd_plugin.trust.signing import load_private_key
 
@@ -40,6 +42,7 @@ def judge_and_record(
         TrustError: the key cannot be used, or there is no identity to sign with (said before any work).
         ConfigError, PluginError: as `run_gates`.
         GateError: another process uses `out`.
+        DataError: something stands in `out` in the place of what is written there.
     """
     if sign_key is not None:
         load_private_key(sign_key)
@@ -47,6 +50,8 @@ def judge_and_record(
         require_credential()
     load_bench(request.policy)  # a policy that cannot be used is refused before there is a directory to hold
     with held(request.out):
+        for name in FILES:
+            refuse_special(request.out / name)
         sides: list[Side] = []
         verdict = run_gates(request, on_power=on_power, on_gate=on_gate, on_sides=sides.extend)
         programs = finding_programs(verdict, sides)

@@ -36,7 +36,7 @@ def write_programs(out: Path, keys: Iterable[ProgramKey], programs: Mapping[Prog
     """
     for stale in (out / PROGRAMS).glob("*/*.py.txt"):
         if _OURS.fullmatch(stale.name) and stale.is_file():
-            stale.unlink()
+            stale.unlink()  # and not written over: it may be a hard link to something else
     written = {key: program_path(key) for key in dict.fromkeys(keys) if key in programs}
     for key, name in written.items():
         _write(out / name, programs[key].encode("utf-8", "backslashreplace"))
@@ -47,4 +47,5 @@ def _write(path: Path, content: bytes) -> None:
     # Not flushed one by one (there may be 25,000): a copy that a power cut tore no longer has the signed digest.
     with naming_a_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with path.open("xb") as stream:
+            stream.write(content)

@@ -20,6 +20,8 @@ from ssd_plugin.errors import GateError, TrustError
 from ssd_plugin.gating.verdict import Subject
 
 _COPIED = 128 * 2**20  # bytes of one file, and 4 times that of all: no configuration or tokenizer is larger
+# What may be larger: weights, in every framework's form (which of them a candidate may have is for the artifact gate to say).
+_WEIGHTS = (".safetensors", ".gguf", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".onnx_data")
 _Stamp = tuple[int, int, int, int, int]
 
 
@@ -55,7 +57,7 @@ def _hold(source: Path, directory: Path, stack: ExitStack, pool: ThreadPoolExecu
     """Digest the model in `source` and hold it in the new `directory`; its files stay open until `stack` closes.
 
     Raises:
-        TrustError: as `digests.model_digests`; or a file was written while it was read.
+        TrustError: as `digests.model_digests`; or a file was written while it was read, or is too large for what it is.
     """
     directory.mkdir(parents=True)
     stamps: dict[str, _Stamp] = {}
@@ -68,7 +70,12 @@ def _hold(source: Path, directory: Path, stack: ExitStack, pool: ThreadPoolExecu
             stamps[name] = _stamp(stream)
             size, target = stamps[name][2], directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not name.endswith((".safetensors", ".gguf")) and size <= _COPIED and copied + size <= 4 * _COPIED:
+            if size > _COPIED and not name.endswith(_WEIGHTS):
+                shown = ascii(name)[1:-1]
+                raise TrustError(
+                    f"{source}: {shown} is larger than {_COPIED >> 20} MiB and holds no weights; remove it"
+                )
+            if not name.endswith(_WEIGHTS[:2]) and size <= _COPIED and copied + size <= 4 * _COPIED:
                 copied += size
                 digests[name] = copy_stream(stream, target)
                 _require_still(source, [(name, stream)], stamps)

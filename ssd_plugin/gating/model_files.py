@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.core.digests import open_files
+from ssd_plugin.core.jsonl import unique_names
 from ssd_plugin.gating.config_files import remote_parts
-from ssd_plugin.gating.safetensors_files import inspect_safetensors, read_tensors, unique_names
+from ssd_plugin.gating.safetensors_files import inspect_safetensors, read_tensors
 from ssd_plugin.gating.verdict import Finding
 
 MAX_JSON = 128 * 2**20  # bytes; the largest known tokenizer.json has 35 MB

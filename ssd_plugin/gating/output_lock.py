@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssd_plugin.core.locks import LOCK, lock
+from ssd_plugin.core.output_tree import refuse_planted
 from ssd_plugin.errors import GateError
 
 
@@ -16,6 +17,7 @@ def held(out: Path) -> Iterator[None]:
 
     Raises:
         GateError: another process holds it, or the directory cannot be made.
+        DataError: as `output_tree.refuse_planted`.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -25,6 +27,7 @@ def held(out: Path) -> Iterator[None]:
     except OSError as error:
         raise GateError(f"{out}: cannot be used as an output directory ({error.strerror})") from error
     try:
+        refuse_planted(out)
         yield
     finally:
         os.close(descriptor)

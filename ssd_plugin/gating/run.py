@@ -2,8 +2,6 @@
 
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,6 +14,7 @@ from typing import Any
 from ssd_plugin.config.parsing import build
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.plugins import Plugin
+from ssd_plugin.core.workplace import GATES, Workplace
 from ssd_plugin.errors import ConfigError, PluginError, SsdError
 from ssd_plugin.gating.benchmark_inputs import benchmark_digests, hold_benchmarks, require_named
 from ssd_plugin.gating.discovery import LoadedGate, load_gates
@@ -273,17 +272,15 @@ def run_gates(
     bench = load_bench(request.policy)
     request.out.mkdir(parents=True, exist_ok=True)
     (request.out / layout.VERDICT_NAME).unlink(missing_ok=True)  # an older GO must not outlive a run that fails
-    work = Path(tempfile.mkdtemp(prefix="ssd-gates-"))
     try:
-        with ExitStack() as stack:
+        with Workplace(GATES) as place, ExitStack() as stack:
             require_named(request, bench.policy)
+            work = place.path
             given = resolve(request)
             models = hold_all({"model": given.model, "baseline_model": given.baseline_model}, work / "models", stack)
             verdict = _run(bench, given, models, work, on_power, on_gate, on_sides)
     except SsdError as error:
         verdict = _verdict(bench, (), _no_look(bench.policy), reason=" ".join(str(error).split()))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     write_verdict(request.out / layout.VERDICT_NAME, verdict)
     return verdict
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+
+from ssd_plugin.core.jsonl import unique_names
 
 _MAX_HEADER = 100 * 2**20  # the safetensors library's own limit
 _CHUNK = 4 << 20  # bytes read at once
@@ -41,14 +43,6 @@ class Tensor:
     shape: tuple[int, ...]
     start: int
     end: int
-
-
-def unique_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object without a key that is there twice: readers differ in which one they take."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a name is there twice")
-    return table
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

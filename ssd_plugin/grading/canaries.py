@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ssd_plugin.core.workplace import SANDBOX, Workplace
 from ssd_plugin.errors import SandboxError
 from ssd_plugin.grading.canary_cheats import FUNCTION_CHEATS, OWN_SUITE_CHEATS, SOURCES, STDIO_CHEATS, SUITE_CHEATS
 from ssd_plugin.grading.canary_escapes import ENDLESS, ESCAPES, GREEDY, SLEEPING
@@ -22,7 +23,6 @@ from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.sandbox.worker import Worker
-from ssd_plugin.sandbox.workplace import Workplace
 from ssd_plugin.tasks.schema import AssertCheck, Check, FunctionCheck, Status, StdioCheck, Task
 
 _LIMITS = Limits(cpu_seconds=2.0, wall_seconds=8.0)
@@ -67,7 +67,7 @@ class _Targets:
 def _targets() -> Iterator[tuple[_Targets, Callable[[], str]]]:
     """The targets, and a check that says what was done to them (empty: nothing)."""
     with contextlib.ExitStack() as stack:
-        place = Workplace()
+        place = Workplace(SANDBOX)
         stack.callback(place.remove)
         folder = place.path / "targets"
         folder.mkdir()

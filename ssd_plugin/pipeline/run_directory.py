@@ -12,6 +12,7 @@ from ssd_plugin.core.files import open_input
 from ssd_plugin.core.jsonl import read_json, write_json
 from ssd_plugin.core.known_digests import known_sha256
 from ssd_plugin.core.locks import LOCK, lock
+from ssd_plugin.core.output_tree import refuse_planted
 from ssd_plugin.errors import DataError, RunDirError
 
 
@@ -64,6 +65,7 @@ class RunDir:
 
         Raises:
             RunDirError: another process holds it, or the directory cannot be made.
+            DataError: as `output_tree.refuse_planted`.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -76,6 +78,7 @@ class RunDir:
         except OSError as error:
             raise RunDirError(f"{self.root}: cannot be used as a run directory ({error.strerror})") from error
         try:
+            refuse_planted(self.root)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield descriptor

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, write_text
+from ssd_plugin.core.output_tree import refuse_planted
 from ssd_plugin.errors import RunDirError
 from ssd_plugin.metrics.sweep_grid import SCHEMA
 from ssd_plugin.report.charts import Series, heat_map, line_chart, percent
@@ -116,6 +117,7 @@ def rewrite_sweep(directory: Path) -> JsonObject:
         )
     try:
         document: JsonObject = read_json(path)
+        refuse_planted(directory)
         if (known := document["schema"]) == SCHEMA:
             write_sweep(directory, document)
     except (AttributeError, KeyError, TypeError, ValueError, jinja2.UndefinedError) as error:

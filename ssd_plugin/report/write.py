@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, write_text
+from ssd_plugin.core.output_tree import refuse_planted
 from ssd_plugin.errors import RunDirError
 from ssd_plugin.report import figures
 from ssd_plugin.report.document import NOTHING_RUN, build_document
@@ -64,10 +65,12 @@ def write_report(run_dir: Path) -> JsonObject:
 
     Raises:
         RunDirError: there is no such directory, or none of a run's files is in it.
+        DataError: as `output_tree.refuse_planted`.
         ResourceError: no space left.
     """
     if not run_dir.is_dir():
         raise RunDirError(f"{run_dir}: no such run directory; start one with: ssd run RECIPE --run-dir {run_dir}")
+    refuse_planted(run_dir)
     document = build_document(run_dir)
     if document["missing"] == NOTHING_RUN:
         raise RunDirError(f"{run_dir}: holds no file of a run; start one with: ssd run RECIPE --run-dir {run_dir}")

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core.workplace import SANDBOX, Workplace
 from ssd_plugin.errors import SandboxError
 from ssd_plugin.sandbox.limits import MIB, Limits
-from ssd_plugin.sandbox.workplace import Workplace
 
 # A fixed hash seed makes the order of sets the same on every run; one thread for a linear-algebra library, because
 # the zygote must be single-threaded to fork; symbols bound at start, because each child would bind them anew;
@@ -83,7 +83,7 @@ def _readable_by_others(path: Path) -> bool:
 @functools.cache
 def _public_copy(stdlib: Path) -> Path:
     """A copy of the library that any user can read, for as long as this process lives."""
-    place = Workplace()
+    place = Workplace(SANDBOX)
     atexit.register(place.remove)
     shutil.copytree(stdlib, place.path / "lib", ignore=_SKIPPED, symlinks=True)
     return place.path / "lib"

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from ssd_plugin.core.workplace import SANDBOX, Workplace
 from ssd_plugin.errors import SandboxError
 from ssd_plugin.sandbox import boot, libc, library
 from ssd_plugin.sandbox.limits import Limits
-from ssd_plugin.sandbox.workplace import Workplace
 
 _CANCEL = b"cancel"
 _START_SECONDS, _GRACE_SECONDS = 60.0, 30.0
@@ -75,7 +75,7 @@ class Worker:
 
     def _start(self) -> None:
         try:
-            self._workplace = Workplace()
+            self._workplace = Workplace(SANDBOX)
         except OSError as error:
             raise SandboxError(f"no temporary directory for the sandbox ({error}); set TMPDIR") from error
         self._place = self._workplace.path

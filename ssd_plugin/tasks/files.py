@@ -2,17 +2,18 @@
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from ssd_plugin.core.files import open_input, read_input
-from ssd_plugin.core.jsonl import JsonObject, parse_line, read_jsonl
-from ssd_plugin.errors import DataError, DependencyError
+from ssd_plugin.core.files import bounded_lines, open_input, read_input
+from ssd_plugin.core.jsonl import JsonObject, parse_line, read_jsonl, unique_names
+from ssd_plugin.errors import DataError
+from ssd_plugin.tasks import parquet_rows
+from ssd_plugin.tasks.unpacked import within_reason
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
-_BATCH_ROWS = 256
 
 
 def require_columns(wanted: Sequence[str], present: Collection[str], where: str) -> None:
@@ -31,14 +32,15 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Js
     of a .parquet file nothing else is read.
 
     Raises:
-        DataError: missing, unreadable, not rows of objects, or a column is missing (names the file and the line).
+        DataError: missing, unreadable, not rows of objects, a bomb (`unpacked.within_reason`), or a column is missing
+            (names the file and the line).
         DependencyError: a .parquet file, and pyarrow is not installed.
     """
     rows: Iterator[tuple[int, JsonObject]]
     if not path.is_file():
         raise DataError(f"{path}: {'is a directory; name a file in it' if path.is_dir() else 'no such file'}")
     if path.suffix == ".parquet":
-        rows = enumerate(_parquet(path, columns), start=1)
+        rows = parquet_rows.rows(path, columns)
     elif path.suffix == ".gz":
         rows = _gzipped(path)
     elif path.suffix == ".json":
@@ -53,7 +55,9 @@ def read_rows(path: Path, columns: Sequence[str] = ()) -> Iterator[tuple[int, Js
 def _gzipped(path: Path) -> Iterator[tuple[int, JsonObject]]:
     try:
         with open_input(path) as packed, gzip.open(packed) as stream:
-            for number, line in enumerate(stream, start=1):
+            lines = bounded_lines(stream, path)
+            packed_bytes = os.fstat(packed.fileno()).st_size
+            for number, line in enumerate(within_reason(lines, path, packed_bytes), start=1):
                 if line.strip():
                     yield number, parse_line(line, f"{path}:{number}")
     except (OSError, EOFError, zlib.error) as error:
@@ -62,7 +66,7 @@ def _gzipped(path: Path) -> Iterator[tuple[int, JsonObject]]:
 
 def _json_list(path: Path) -> Iterator[tuple[int, JsonObject]]:
     try:
-        rows = json.loads(read_input(path))
+        rows = json.loads(read_input(path), object_pairs_hook=unique_names)
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not readable JSON ({error})") from error
     if not isinstance(rows, list):
@@ -75,18 +79,3 @@ def _object(row: object, where: str) -> JsonObject:
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
     return row
-
-
-def _parquet(path: Path, columns: Sequence[str]) -> Iterator[JsonObject]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DependencyError(f"{path}: reading .parquet needs pyarrow; pip install pyarrow") from error
-    open_file: Any = parquet.ParquetFile
-    try:
-        with open_file(path) as file:
-            require_columns(columns, file.schema_arrow.names, str(path))
-            for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns) or None):
-                yield from batch.to_pylist()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is not a readable parquet file ({error})") from error

@@ -18,6 +18,7 @@ from ssd_plugin.errors import DataError
 from ssd_plugin.tasks.evalplus import evalplus
 from ssd_plugin.tasks.fields import Row, identifier, listed_texts, optional_text, text
 from ssd_plugin.tasks.schema import AssertCheck, Check, FunctionCheck, StdioCheck, Task, check_forms
+from ssd_plugin.tasks.unpacked import most_unpacked
 
 _MAX_TESTS_BYTES = 1 << 30
 _TEXT_OPCODES = frozenset({"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"})
@@ -177,7 +178,7 @@ def _tests(row: Row, name: str, where: str) -> list[dict[str, str]]:
         pass
     try:
         packed = base64.b64decode(field, validate=True)
-        unpacked = zlib.decompressobj().decompress(packed, _MAX_TESTS_BYTES)
+        unpacked = zlib.decompressobj().decompress(packed, min(_MAX_TESTS_BYTES, most_unpacked(len(packed))))
         return _test_list(json.loads(_pickled_text(unpacked)), where)
     except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
         raise DataError(f"{where}: its tests cannot be decoded ({error})") from error

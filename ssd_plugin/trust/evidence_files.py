@@ -11,3 +11,4 @@ JUNIT = "junit.xml"
 SUMMARY = "summary.md"
 BOM = "bom.cdx.json"
 PROGRAMS = "programs"
+FILES = (VERDICT, STATEMENT, ENVELOPE, BUNDLE, SARIF, JUNIT, SUMMARY, BOM)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssd_plugin.core.files import read_input
 from ssd_plugin.errors import DependencyError, TrustError
 from ssd_plugin.trust.dsse import IN_TOTO, Opened
 
@@ -120,7 +121,7 @@ def _trust_config(path: Path | None, *, offline: bool) -> Any:
     try:
         if path is None:
             return ClientTrustConfig.production(offline=offline)
-        return ClientTrustConfig.from_json(path.read_text(encoding="utf-8"))
+        return ClientTrustConfig.from_json(read_input(path).decode("utf-8"))
     except Exception as error:  # the boundary: files of the user's and, online, an update of the trust root
         where = path or "the public sigstore's trust root"
         raise TrustError(f"{where}: cannot be read as a sigstore trust configuration ({_line(error)})") from error

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ssd_plugin.core.digests import first_difference, model_digests
+from ssd_plugin.core.files import read_input
 from ssd_plugin.core.jsonl import sha256_file
 from ssd_plugin.core.locks import LOCK
 from ssd_plugin.errors import DataError, TrustError
@@ -19,6 +20,8 @@ from ssd_plugin.trust.dsse import unseal
 from ssd_plugin.trust.evidence_files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
 from ssd_plugin.trust.keyless import Identity, unseal_keyless
 from ssd_plugin.trust.statement import evidence_digests, statement
+
+_DEEPEST = 8  # levels of folders in an evidence directory, which has two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +148,14 @@ def _refuse_others(folder: Path, digests: Mapping[str, str], verdict: Verdict) -
     lock = folder / LOCK  # the gate run's own (`gating/output_lock.py`), as long as nothing is in it
     if lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0:
         known.add(Path(LOCK))
-    for path in sorted(folder.rglob("*")):
-        if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder) not in known:
-            raise TrustError(f"{path}: is no part of the signed evidence; move it out of that directory")
+    waiting = [folder]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            here = path.relative_to(folder)
+            if path.is_dir() and not path.is_symlink() and len(here.parts) < _DEEPEST:
+                waiting.append(path)
+            elif here not in known:
+                raise TrustError(f"{path}: is no part of the signed evidence; move it out of that directory")
 
 
 def _check_inputs(verdict: Verdict, folder: Path) -> tuple[str, ...]:
@@ -203,10 +211,8 @@ def _moment(text: str, path: Path) -> datetime:
 
 def _read(path: Path, hint: str) -> bytes:
     try:
-        if path.is_file() or not path.exists():  # reading a pipe that was put in the place of evidence would never end
-            return path.read_bytes()
-        raise TrustError(f"{path}: is not a file")
-    except FileNotFoundError:
-        raise TrustError(f"{path}: is missing ({hint})") from None
-    except OSError as error:
-        raise TrustError(f"{path}: cannot be read ({error.strerror})") from error
+        return read_input(path)
+    except DataError as error:
+        if not path.exists():
+            raise TrustError(f"{path}: is missing ({hint})") from None
+        raise TrustError(str(error)) from error

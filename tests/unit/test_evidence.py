@@ -336,10 +336,10 @@ def test_the_same_verdict_gives_the_same_bytes(judged: Any) -> None:
 
 
 def test_a_full_disk_while_copying_programs_leaves_no_signature(judged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> int:
+    def full(path: Path, *arguments: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(ResourceError, match="no space left"):
         judged.sign(judged.go())
     assert not (judged.out / "verdict.dsse.json").exists()

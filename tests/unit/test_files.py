@@ -41,8 +41,11 @@ def test_a_file_beyond_the_bound_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large"
     path.touch()
     os.truncate(path, 1 << 40)  # sparse
-    with pytest.raises(DataError, match="larger than"):
+    with pytest.raises(DataError, match="large in name only"):
         read_input(path)
+    path.write_bytes(b"x" * 101)
+    with pytest.raises(DataError, match="larger than 100 bytes"):
+        read_input(path, 100)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link to a device", "folder"])

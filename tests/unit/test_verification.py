@@ -160,7 +160,7 @@ def test_evidence_that_is_a_pipe_or_a_folder_is_refused_at_once(judged: Any) -> 
             path = judged.out / name
             path.rename(judged.out.parent / "kept")
             make(path)
-            with pytest.raises(TrustError, match=f"{name}: is not a file"):
+            with pytest.raises(TrustError, match=f"{name}: is not a regular file"):
                 check(judged)
             path.unlink() if path.is_fifo() else path.rmdir()
             (judged.out.parent / "kept").rename(path)

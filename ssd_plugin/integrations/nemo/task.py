@@ -28,8 +28,11 @@ from ssd_plugin.config.schema import (
     SelectConfig,
     TrainConfig,
 )
+from ssd_plugin.core.files import MOST_TOML, read_input
 from ssd_plugin.core.jsonl import write_text
-from ssd_plugin.errors import ConfigError
+from ssd_plugin.errors import ConfigError, DataError
+
+_MOST_VALUES = 100_000  # of a YAML file; a run has some hundred
 
 
 def ssd_finetune(
@@ -101,6 +104,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _refuse_expansion(values: Any, path: Path) -> None:
+    """Refuse aliases that refer to themselves, or to each other until a small file means billions of values."""
+    waiting, seen = [values], 0
+    while waiting:
+        seen += 1
+        if seen > _MOST_VALUES:
+            raise ConfigError(f"{path}: means more than {_MOST_VALUES} values; write it without aliases (*name)")
+        value = waiting.pop()
+        waiting.extend(value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ())
+
+
 def read_yaml(path: Path) -> Mapping[str, Any]:
     """A YAML file's mapping, its class names still in it; nothing in the file is imported or called.
 
@@ -108,9 +122,12 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         ConfigError: unreadable, or not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = yaml.safe_load(read_input(path, MOST_TOML).decode("utf-8"))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # a number or date that is none is a ValueError
         raise ConfigError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    _refuse_expansion(values, path)
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: expected a mapping of settings, found {type(values).__name__}")
     return values

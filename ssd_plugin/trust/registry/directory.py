@@ -50,6 +50,8 @@ class DirectoryRegistry:
         """Hold the model's folder by an advisory lock that ends with the process, then clear what a killed one left."""
         with _failures(self._home):
             self._versions.mkdir(parents=True, exist_ok=True)
+            if self._versions.is_symlink():
+                raise RegistryError(f"{self._versions}: is a link; replace it by the folder that it leads to")
             descriptor = self._take()
         try:
             with _failures(self._home):

@@ -98,12 +98,28 @@ def test_links_to_open_files_are_followed_for_their_holder_only(held: HeldModel,
         hold_all({"model": model}, held.directory.parent / "again", stack)
 
 
-def test_a_file_that_is_large_in_name_only_is_not_copied(model: Path, tmp_path: Path) -> None:
-    (model / "README.md").touch()
-    os.truncate(model / "README.md", 1 << 30)
-    with ExitStack() as stack:
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "README.md", "model.safetensors", "sub/x.txt"])
+def test_a_file_that_is_large_in_name_only_is_refused_at_once(model: Path, tmp_path: Path, name: str) -> None:
+    (model / name).touch()
+    os.truncate(model / name, 1 << 40)
+    with ExitStack() as stack, pytest.raises(TrustError, match=rf"{name} is large in name only"):
         hold_all({"model": model}, tmp_path / "held", stack)
-        assert (tmp_path / "held/model/README.md").is_symlink()
+    with pytest.raises(TrustError, match=rf"{name} is large in name only"):
+        model_digests(model)
+
+
+def test_only_weights_may_be_large(model: Path, tmp_path: Path) -> None:
+    (model / "config.json").write_bytes(b" " * (128 << 20) + b"{}")
+    with (
+        ExitStack() as stack,
+        pytest.raises(TrustError, match=r"config\.json is larger than 128 MiB and holds no weights"),
+    ):
+        hold_all({"model": model}, tmp_path / "held", stack)
+    (model / "config.json").rename(model / "pytorch_model.bin")  # what a candidate may hold, the artifact gate says
+    with ExitStack() as stack:
+        hold_all({"model": model}, tmp_path / "again", stack)
+        assert (tmp_path / "again/model/pytorch_model.bin").is_symlink()
 
 
 def test_digests_are_of_the_bytes(held: HeldModel) -> None:
