@@ -142,11 +142,6 @@ class SamplingConfig:
         _require_truncation(self.top_k, self.top_p)
         _require(self.temperature > 0, "temperature", self.temperature, "above 0: greedy samples teach nothing new")
         _require(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "a whole number from 1")
-        if self.temperature == 1 and self.top_k == 0 and self.top_p == 1:
-            raise ConfigError(
-                "temperature = 1 without truncation is a fixed point (the expected gradient is zero, so training "
-                "changes nothing); set another temperature, or top_k, or top_p below 1"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +328,7 @@ class RunConfig:
     """
 
     recipe: str
+    method: Literal["ssd"] = "ssd"
     seed: int = 0
     rounds: int = 1
     model: ModelConfig
