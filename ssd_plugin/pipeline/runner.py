@@ -66,6 +66,16 @@ _IS_CURRENT: Mapping[str, Callable[[RunDir], bool]] = {"gate": _verdict_is_curre
 """Whether a stage's output is still valid today (verdicts expire)."""
 
 
+def _outside(config: RunConfig, stage: Stage) -> Mapping[str, str]:
+    read = _OUTSIDE.get(stage.name)
+    return read(config) if read else {}
+
+
+def _is_current(run: RunDir, stage: Stage) -> bool:
+    check = _IS_CURRENT.get(stage.name)
+    return check is None or check(run)
+
+
 def run_pipeline(config: RunConfig, run_dir: Path, until: str = "report") -> int:
     """Run, or continue, the pipeline up to and including the stage `until`; returns the exit status.
 
@@ -137,8 +147,7 @@ def _advance(
     record = _expected(config, stage, records)
     done = records.get(stage.name)
     same = done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done)
-    is_current = _IS_CURRENT.get(stage.name, lambda _: True)
-    if done is not None and same and is_current(run):
+    if done is not None and same and _is_current(run, stage):
         print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
         return
     started = time.monotonic()
@@ -166,7 +175,7 @@ def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord
         code=code_digest(stage_module(stage.name)),
         inputs={name: written[name] for name in stage.reads},
         outputs={},
-        external=_OUTSIDE.get(stage.name, lambda _: {})(config),
+        external=_outside(config, stage),
         tools=_tools(config, stage, done),
         summary="",
     )
