@@ -66,9 +66,12 @@ def recipe(name: str, overrides: Sequence[str] = ()) -> "RunConfig":
         ConfigError: there is no such recipe or setting, or a value is not allowed.
     """
     from ssd_plugin.config.overrides import apply_overrides
+    from ssd_plugin.methods import method_of
     from ssd_plugin.recipes import load
 
-    return apply_overrides(load(name)(), overrides)
+    config = apply_overrides(load(name)(), overrides)
+    method_of(config)
+    return config
 
 
 def run(config: "RunConfig", run_dir: Place, *, say: Callable[[str], object] | None = None) -> "Verdict":

@@ -6,37 +6,9 @@ No `from __future__ import annotations` here or in recipes: nemo-run reads these
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ssd_plugin.errors import ConfigError
+from ssd_plugin.config.checks import parse_truncation, require, require_temperature, require_truncation
 
 MAX_ROUNDS = 20
-
-
-def _require(condition: bool, name: str, value: object, allowed: str) -> None:
-    """Refuse a field's value; `overrides.py` puts the section's path before the field's name."""
-    if not condition:
-        raise ConfigError(f"{name} = {value!r} is not allowed; allowed: {allowed}")
-
-
-def _require_truncation(top_k: int, top_p: float) -> None:
-    _require(top_k >= 0, "top_k", top_k, "0 (off) or a whole number above it")
-    _require(0 < top_p <= 1, "top_p", top_p, "above 0, at most 1 (off)")
-
-
-def parse_truncation(text: str) -> tuple[int, float]:
-    """Top-k and top-p out of "20/0.8"; "none" is no truncation.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    top_k, _, top_p = ("0/1" if text.strip() == "none" else text).partition("/")
-    try:
-        return int(top_k), float(top_p)
-    except ValueError:
-        raise ConfigError(f"truncation {text!r} is not allowed; allowed: TOP_K/TOP_P such as 20/0.8, or none") from None
-
-
-def _require_temperature(value: float, name: str = "temperature") -> None:
-    _require(0 <= value <= 5, name, value, "0 (greedy) to 5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +24,8 @@ class ModelConfig:
     prompt_template: str = "{prompt}"
 
     def __post_init__(self) -> None:
-        _require(bool(self.ref.strip()), "ref", self.ref, "a hub id, a directory, a .gguf file or pypi:DISTRIBUTION")
-        _require(
-            "{prompt}" in self.prompt_template, "prompt_template", self.prompt_template, "text that holds {prompt}"
-        )
+        require(bool(self.ref.strip()), "ref", self.ref, "a hub id, a directory, a .gguf file or pypi:DISTRIBUTION")
+        require("{prompt}" in self.prompt_template, "prompt_template", self.prompt_template, "text that holds {prompt}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +44,10 @@ class DataConfig:
     limit: int = 0
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             bool(self.source.strip()), "source", self.source, "bank:SPLIT, a file, hub:ORG/NAME or a benchmark's name"
         )
-        _require(self.limit >= 0, "limit", self.limit, "0 (all) or a whole number above it")
+        require(self.limit >= 0, "limit", self.limit, "0 (all) or a whole number above it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +59,8 @@ class DecodeConfig:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_temperature(self.temperature)
-        _require_truncation(self.top_k, self.top_p)
+        require_temperature(self.temperature)
+        require_truncation(self.top_k, self.top_p)
 
     @property
     def label(self) -> str:
@@ -118,13 +88,13 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         for name in ("tensor_parallel", "data_parallel"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
-        _require(
+            require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+        require(
             self.max_rows >= 0, "max_rows", self.max_rows, "0 (as many as suit the engine) or a whole number from 1"
         )
-        _require(self.name == "vllm" or not self.options, "options", self.options, "none unless name is vllm")
-        _require(self.max_model_len >= 0, "max_model_len", self.max_model_len, "0 (the model's own) or tokens")
-        _require((self.name == "server") == bool(self.server_url), "server_url", self.server_url,
+        require(self.name == "vllm" or not self.options, "options", self.options, "none unless name is vllm")
+        require(self.max_model_len >= 0, "max_model_len", self.max_model_len, "0 (the model's own) or tokens")
+        require((self.name == "server") == bool(self.server_url), "server_url", self.server_url,
                  "an OpenAI-compatible base URL when name is server, empty otherwise")  # fmt: skip
 
 
@@ -138,15 +108,10 @@ class SamplingConfig:
     max_new_tokens: int
 
     def __post_init__(self) -> None:
-        _require_temperature(self.temperature)
-        _require_truncation(self.top_k, self.top_p)
-        _require(self.temperature > 0, "temperature", self.temperature, "above 0: greedy samples teach nothing new")
-        _require(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "a whole number from 1")
-        if self.temperature == 1 and self.top_k == 0 and self.top_p == 1:
-            raise ConfigError(
-                "temperature = 1 without truncation is a fixed point (the expected gradient is zero, so training "
-                "changes nothing); set another temperature, or top_k, or top_p below 1"
-            )
+        require_temperature(self.temperature)
+        require_truncation(self.top_k, self.top_p)
+        require(self.temperature > 0, "temperature", self.temperature, "above 0: greedy samples teach nothing new")
+        require(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "a whole number from 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +125,7 @@ class FilterConfig:
     drop_loops: bool = False
 
     def __post_init__(self) -> None:
-        _require(0 <= self.drop_shortest_fraction < 1, "drop_shortest_fraction", self.drop_shortest_fraction,
+        require(0 <= self.drop_shortest_fraction < 1, "drop_shortest_fraction", self.drop_shortest_fraction,
                  "from 0 (off) to below 1")  # fmt: skip
 
 
@@ -177,7 +142,7 @@ class ParallelConfig:
 
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "context", "expert"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,22 +172,22 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("train_iters", "save_interval", "global_batch_size", "seq_length", "lora_rank", "lora_alpha"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
-        _require(self.backend == "embedded" or self.method == "full", "method", self.method,
+            require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number from 1")
+        require(self.backend == "embedded" or self.method == "full", "method", self.method,
                  "full with the megatron backend; lora needs backend = embedded")  # fmt: skip
-        _require(
+        require(
             self.backend == "megatron" or not self.megatron,
             "megatron",
             self.megatron,
             "none unless backend is megatron",
         )
-        _require(0 <= self.warmup_iters < self.train_iters, "warmup_iters", self.warmup_iters, "0 to below train_iters")
-        _require(0 < self.max_lr < 1, "max_lr", self.max_lr, "above 0, below 1")
-        _require(0 <= self.min_lr <= self.max_lr, "min_lr", self.min_lr, "0 to max_lr")
+        require(0 <= self.warmup_iters < self.train_iters, "warmup_iters", self.warmup_iters, "0 to below train_iters")
+        require(0 < self.max_lr < 1, "max_lr", self.max_lr, "above 0, below 1")
+        require(0 <= self.min_lr <= self.max_lr, "min_lr", self.min_lr, "0 to max_lr")
         for name in ("adam_beta1", "adam_beta2"):
-            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 to below 1")
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 to below 1")
         for name in ("weight_decay", "clip_grad"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 (off) or above")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 (off) or above")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,17 +205,17 @@ class SelectConfig:
     samples_per_task: int = 1
 
     def __post_init__(self) -> None:
-        _require(len(self.temperatures) >= 1, "temperatures", self.temperatures, "at least one temperature")
-        _require(
+        require(len(self.temperatures) >= 1, "temperatures", self.temperatures, "at least one temperature")
+        require(
             len(set(self.temperatures)) == len(self.temperatures), "temperatures", self.temperatures, "each one once"
         )
         for temperature in self.temperatures:
-            _require_temperature(temperature, "temperatures")
+            require_temperature(temperature, "temperatures")
         pairs = [(self.top_k, self.top_p), *map(parse_truncation, self.truncations)]
         for pair in pairs:
-            _require_truncation(*pair)
-        _require(len(set(pairs)) == len(pairs), "truncations", self.truncations, "each one once, and not top_k / top_p")
-        _require(self.samples_per_task >= 1, "samples_per_task", self.samples_per_task, "a whole number from 1")
+            require_truncation(*pair)
+        require(len(set(pairs)) == len(pairs), "truncations", self.truncations, "each one once, and not top_k / top_p")
+        require(self.samples_per_task >= 1, "samples_per_task", self.samples_per_task, "a whole number from 1")
 
     def grid(self) -> tuple[DecodeConfig, ...]:
         """Every decode setting to try, truncation by truncation; greedy decoding once, since truncation cannot change it."""
@@ -274,8 +239,8 @@ class EvaluateConfig:
     max_new_tokens: int
 
     def __post_init__(self) -> None:
-        _require(self.samples_per_task >= 1, "samples_per_task", self.samples_per_task, "a whole number from 1")
-        _require(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "a whole number from 1")
+        require(self.samples_per_task >= 1, "samples_per_task", self.samples_per_task, "a whole number from 1")
+        require(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "a whole number from 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +273,7 @@ class ReportConfig:
 
     def __post_init__(self) -> None:
         fine = all(name and "," not in name for name in self.trackers) and len(set(self.trackers)) == len(self.trackers)
-        _require(fine, "trackers", self.trackers, "names, each one once")
+        require(fine, "trackers", self.trackers, "names, each one once")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,6 +300,7 @@ class RunConfig:
     """
 
     recipe: str
+    method: Literal["ssd"] = "ssd"
     seed: int = 0
     rounds: int = 1
     model: ModelConfig
@@ -352,7 +318,7 @@ class RunConfig:
     container: ContainerConfig = field(default_factory=ContainerConfig)
 
     def __post_init__(self) -> None:
-        _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
-        _require(1 <= self.rounds <= MAX_ROUNDS, "rounds", self.rounds, f"1 to {MAX_ROUNDS}")
-        _require(self.evaluate.data != self.select.data, "select.data", self.select.data.source,
+        require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
+        require(1 <= self.rounds <= MAX_ROUNDS, "rounds", self.rounds, f"1 to {MAX_ROUNDS}")
+        require(self.evaluate.data != self.select.data, "select.data", self.select.data.source,
                  "another split than evaluate.data: a setting tuned on the reported tasks flatters them")  # fmt: skip

@@ -44,7 +44,8 @@ CELLS = "cells"  # a run directory per cell
 
 
 def selected(side: str) -> str:
-    """The folder of one side ("base" or "ssd") in the stage `select`: a folder of graded samples per decoding config."""
+    """The folder of one side ("base" or the method's name) in the stage `select`: a folder of graded samples per decoding
+    config."""
     return f"select/{side}"
 
 
@@ -61,6 +62,12 @@ def evaluated(side: str) -> str:
 def evaluated_results(side: str) -> str:
     """One side's graded held-out samples."""
     return f"{evaluated(side)}/{RESULTS_NAME}"
+
+
+EVALUATED = ("base", "base_best", "candidate")
+"""The sides of the held-out evaluation, by the names of their folders: the base at its usual decode and at its best one."""
+
+EVALUATED_RESULTS = tuple(map(evaluated_results, EVALUATED))
 
 
 def round_folder(number: int) -> str:

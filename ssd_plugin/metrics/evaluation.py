@@ -7,13 +7,16 @@ from pathlib import Path
 from ssd_plugin.config.parsing import build
 from ssd_plugin.config.schema import DecodeConfig
 from ssd_plugin.core.jsonl import read_json
+from ssd_plugin.core.run_layout import EVALUATED
 from ssd_plugin.errors import ConfigError, DataError
 
-SIDES = {"base": "base", "base_best": "base at its best decode", "candidate": "SSD"}
-"""What is evaluated, by the name of its folder, with the label that readers see."""
-
-PAIRS = tuple(f"{second}-{first}" for first, second in itertools.combinations(SIDES, 2))
+PAIRS = tuple(f"{second}-{first}" for first, second in itertools.combinations(EVALUATED, 2))
 GROUPINGS = ("by_domain", "by_difficulty")
+
+
+def labels(candidate: str) -> dict[str, str]:
+    """What readers see for each side; `candidate`: the method's name for what it makes."""
+    return dict(zip(EVALUATED, ("base", "base at its best decode", candidate), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ class PairedChange(_PassAt):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """`sides` has the keys of `SIDES`, `deltas` those of `PAIRS`; every side has the same groups of tasks."""
+    """`sides` has the keys of `EVALUATED`, `deltas` those of `PAIRS`; every side has the same groups of tasks."""
 
     tasks: int
     samples_per_task: int
@@ -86,7 +89,7 @@ class Evaluation:
     deltas: dict[str, PairedChange]
 
     def __post_init__(self) -> None:
-        for name, found, needed in (("sides", self.sides, SIDES), ("deltas", self.deltas, PAIRS)):
+        for name, found, needed in (("sides", self.sides, EVALUATED), ("deltas", self.deltas, PAIRS)):
             if set(found) != set(needed):
                 raise ConfigError(f"{name} = {', '.join(found) or 'none'} is not allowed; needed: {', '.join(needed)}")
         rows = {f"sides.{name}": side for name, side in self.sides.items()}

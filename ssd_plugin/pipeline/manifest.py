@@ -9,8 +9,6 @@ from ssd_plugin.core.jsonl import read_json, sha256_json, write_json
 from ssd_plugin.errors import DataError, RunDirError
 
 SCHEMA = "ssd-manifest/1"
-SAMPLING_TOOLS = ("torch", "transformers", "vllm")
-TRAINING_TOOLS = ("torch", "transformers", "trl", "peft", "megatron-core", "megatron-bridge")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,9 +60,9 @@ def run_rounds(config: RunConfig, run_dir: Path, after_round: Callable[[Path], o
         folder = run_dir / layout.round_folder(number)
         print(f"round {number} of {config.rounds} at most: {folder}", flush=True)
         if number > 1:
-            _share(run_dir / layout.round_folder(number - 1), folder)
+            _share(config.method, run_dir / layout.round_folder(number - 1), folder)
         status = run_pipeline(_round_config(config, run_dir, number), folder)
-        generations += [_origin(folder)] * (number == 1) + [_candidate(folder, number)]
+        generations += [_origin(folder)] * (number == 1) + [_candidate(config.method, folder, number)]
         stopped = stop_reason(generations)
         write_json(run_dir / layout.CHAIN, chain_document(generations, asked=config.rounds, stopped=stopped))
         after_round(run_dir)
@@ -87,9 +87,9 @@ def _round_config(config: RunConfig, run_dir: Path, number: int) -> RunConfig:
     )
 
 
-def _share(before: Path, folder: Path) -> None:
+def _share(method: str, before: Path, folder: Path) -> None:
     """The last round's candidate is this round's base: its graded samples are offered to the stages."""
-    for source in sorted((before / layout.selected("ssd")).iterdir()):
+    for source in sorted((before / layout.selected(method)).iterdir()):
         offer(source, folder / layout.selected("base") / source.name)
     offer(before / layout.evaluated("candidate"), folder / layout.evaluated("base"))
 
@@ -103,10 +103,10 @@ def _origin(folder: Path) -> Generation:
                       held_out=held_out)  # fmt: skip
 
 
-def _candidate(folder: Path, number: int) -> Generation:
+def _candidate(method: str, folder: Path, number: int) -> Generation:
     choice = DecodeConfig(**read_json(folder / layout.CHOICE)["candidate"])
     development, held_out = _rates(
-        folder, layout.selected_results("ssd", choice.label), layout.evaluated_results("candidate")
+        folder, layout.selected_results(method, choice.label), layout.evaluated_results("candidate")
     )
     verdict = read_verdict(folder / layout.VERDICT)
     place = layout.round_folder(number)

@@ -4,7 +4,7 @@ and is not run again while its inputs, settings, code and tools are what they we
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from ssd_plugin.core.tool_versions import tool_versions
 from ssd_plugin.errors import ConfigError, DataError, DependencyError, ModelError, RunDirError, TrustError
 from ssd_plugin.gating.request import benchmark_options
 from ssd_plugin.gating.verdict import Outcome, decide, read_verdict
-from ssd_plugin.metrics.evaluation import SIDES
+from ssd_plugin.methods import method_of
+from ssd_plugin.methods.base import Method, Stage
 from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline.external_inputs import outside_file, outside_model
 from ssd_plugin.pipeline.interpreters import Interpreters
-from ssd_plugin.pipeline.manifest import SAMPLING_TOOLS, TRAINING_TOOLS, StageRecord
+from ssd_plugin.pipeline.manifest import StageRecord
 from ssd_plugin.pipeline.run_directory import RunDir, digest_path
 from ssd_plugin.pipeline.stages import stage_module
 from ssd_plugin.planning.checks import refuse_problems
@@ -29,24 +30,6 @@ from ssd_plugin.planning.preflight import gate_problems, machine_problems
 from ssd_plugin.planning.versions import interpreter_tools
 
 GATES = Path(__file__).parents[1] / "gates"  # found at run time, so no import leads from the stage to them
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One step of the pipeline: what it reads, what it writes, the settings it depends on, whose interpreter runs it, and which
-    modules are slow to import there (for the embedded engine and trainer: vLLM and Megatron start processes of their own).
-    `is_current`: the output is still valid today (verdicts expire)."""
-
-    name: str
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    settings: Callable[[RunConfig], Any]
-    outside: Callable[[RunConfig], Mapping[str, str]] = lambda _: {}
-    python: Callable[[RunConfig], str] = lambda _: ""
-    imports: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
-    tools: tuple[str, ...] = ()
-    is_current: Callable[[RunDir], bool] = lambda _: True
-    rewritten: bool = False  # `ssd report` writes the same files anew when there is more to tell
 
 
 def _sources(config: RunConfig) -> dict[str, str]:
@@ -78,98 +61,22 @@ def _verdict_is_current(run: RunDir) -> bool:
     return verdict.outcome is outcome is not Outcome.ERROR and _now() < expires
 
 
-def _engine(config: RunConfig) -> tuple[str, ...]:
-    return ("ssd_plugin.sampling.embedded",) if config.engine.name == "embedded" else ()
-
-
-def _trainer(config: RunConfig) -> tuple[str, ...]:
-    return ("ssd_plugin.training.embedded",) if config.train.backend == "embedded" else ()
-
-
 _REFUSALS = (ConfigError, DataError, ModelError, DependencyError, TrustError)  # of what the settings name
-GRADED = tuple(layout.evaluated_results(side) for side in SIDES)
+_OUTSIDE: Mapping[str, Callable[[RunConfig], Mapping[str, str]]] = {"prompts": _sources, "gate": _judges}
+"""What stages read from outside the run directory: a digest by name."""
 
-PIPELINE = (
-    Stage(
-        name="prompts",
-        reads=(),
-        writes=(layout.TRAIN_PROMPTS, layout.DEV_TASKS, layout.HELD_OUT_TASKS, layout.BASE_MODEL),
-        settings=lambda c: [c.model, c.prompts, c.select.data, c.evaluate.data, c.python],
-        outside=_sources,
-    ),
-    Stage(
-        name="sample",
-        reads=(layout.TRAIN_PROMPTS, layout.BASE_MODEL),
-        writes=(layout.COMPLETIONS, layout.TOKENIZER),
-        settings=lambda c: [c.seed, c.model, c.engine, c.sampling, c.container.sample],
-        python=lambda c: c.python.sample,
-        imports=_engine,
-        tools=SAMPLING_TOOLS,
-    ),
-    Stage(
-        name="filter",
-        reads=(layout.COMPLETIONS,),
-        writes=(layout.EXAMPLES, layout.FILTER_REPORT),
-        settings=lambda c: [c.filters, c.train.seq_length],
-    ),
-    Stage(
-        name="train",
-        reads=(layout.EXAMPLES, layout.BASE_MODEL, layout.TOKENIZER),
-        writes=(layout.CANDIDATE_MODEL, layout.TRAINING_LOG),
-        settings=lambda c: [c.seed, c.model, c.train, c.container.train],
-        python=lambda c: c.python.train,
-        imports=_trainer,
-        tools=TRAINING_TOOLS,
-    ),
-    Stage(
-        name="select",
-        reads=(layout.DEV_TASKS, layout.BASE_MODEL, layout.CANDIDATE_MODEL),
-        writes=(layout.CHOICE,),
-        settings=lambda c: [c.seed, c.model, c.engine, c.select, c.evaluate.max_new_tokens, c.container.sample],
-        python=lambda c: c.python.sample,
-        imports=_engine,
-        tools=SAMPLING_TOOLS,
-    ),
-    Stage(
-        name="evaluate",
-        reads=(layout.HELD_OUT_TASKS, layout.BASE_MODEL, layout.CANDIDATE_MODEL, layout.CHOICE),
-        writes=(*GRADED, layout.EVALUATION),
-        settings=lambda c: [c.seed, c.model, c.engine, c.evaluate, c.container.sample],
-        python=lambda c: c.python.sample,
-        imports=_engine,
-        tools=SAMPLING_TOOLS,
-    ),
-    Stage(
-        name="gate",
-        reads=(layout.HELD_OUT_TASKS, layout.BASE_MODEL, layout.CANDIDATE_MODEL, layout.EXAMPLES, *GRADED),
-        writes=(layout.VERDICT,),
-        settings=lambda c: [c.gate],
-        outside=_judges,
-        is_current=_verdict_is_current,
-        tools=("ruff", "bandit", "scipy"),
-    ),
-    Stage(
-        name="promote",
-        reads=(layout.VERDICT, layout.CANDIDATE_MODEL),
-        writes=(layout.PROMOTION,),
-        settings=lambda c: [c.promote],
-    ),
-    Stage(
-        name="report",
-        reads=(
-            layout.VERDICT,
-            layout.EVALUATION,
-            layout.CHOICE,
-            layout.TRAINING_LOG,
-            layout.FILTER_REPORT,
-            layout.PROMOTION,
-        ),
-        writes=(layout.REPORT_HTML, layout.REPORT_MARKDOWN),
-        settings=lambda _: [],
-        rewritten=True,
-    ),
-)
-STAGES = tuple(stage.name for stage in PIPELINE)
+_IS_CURRENT: Mapping[str, Callable[[RunDir], bool]] = {"gate": _verdict_is_current}
+"""Whether a stage's output is still valid today (verdicts expire)."""
+
+
+def _outside(config: RunConfig, stage: Stage) -> Mapping[str, str]:
+    read = _OUTSIDE.get(stage.name)
+    return read(config) if read else {}
+
+
+def _is_current(run: RunDir, stage: Stage) -> bool:
+    check = _IS_CURRENT.get(stage.name)
+    return check is None or check(run)
 
 
 def run_pipeline(config: RunConfig, run_dir: Path, until: str = "report") -> int:
@@ -182,40 +89,58 @@ def run_pipeline(config: RunConfig, run_dir: Path, until: str = "report") -> int
         SsdError: what a stage met; everything that was finished is kept.
     """
     run = RunDir(run_dir)
-    wanted = STAGES[: STAGES.index(until) + 1]
-    require_machine(config, run, wanted)
+    stages = _up_to(until, method_of(config))
+    require_machine(config, run, stages)
     with run.locked() as lock, Interpreters(run, lock) as interpreters:
         earlier = run.read_config() if (run / layout.CONFIG).exists() else None
         run.bind(config_to_json(config))
         records = manifest.load(run / layout.MANIFEST)
         try:
-            _advance(run, config, PIPELINE[0], records, interpreters)
+            _advance(run, config, stages[0], records, interpreters)
         except _REFUSALS:
             if earlier is not None:
                 _take_back(run, earlier, records)
             raise
-        for stage in PIPELINE[1 : len(wanted)]:
+        for stage in stages[1:]:
             _advance(run, config, stage, records, interpreters)
-    return int(records["gate"].facts["exit_code"]) if "gate" in wanted else 0
+    return int(records["gate"].facts["exit_code"]) if _judges_in(stages) else 0
+
+
+def _up_to(until: str, method: Method) -> tuple[Stage, ...]:
+    """The method's pipeline up to and including a stage.
+
+    Raises:
+        ConfigError: the method has no such stage.
+    """
+    if until not in method.stage_names:
+        raise ConfigError(
+            f"method = {method.name} has no stage {until!r}; it has: {', '.join(method.stage_names)}; "
+            "use ssd run, which runs them all"
+        )
+    return method.pipeline[: method.stage_names.index(until) + 1]
+
+
+def _judges_in(stages: Sequence[Stage]) -> bool:
+    return any(stage.name == "gate" for stage in stages)
 
 
 def _take_back(run: RunDir, earlier: dict[str, object], records: dict[str, StageRecord]) -> None:
     """Go back to the settings of before: a source or model that cannot be had is nothing to go on with. The first stage may have
     written some of its files anew, so it is to run again."""
     run.bind(earlier)
-    records.pop(PIPELINE[0].name, None)
+    records.pop("prompts", None)
     manifest.save(run / layout.MANIFEST, records)
 
 
-def require_machine(config: RunConfig, run: RunDir, wanted: Sequence[str] = STAGES) -> None:
+def require_machine(config: RunConfig, run: RunDir, stages: Sequence[Stage]) -> None:
     """Refuse stages that are still to run and cannot work on this machine, and gates that could not judge; nothing is written.
 
     Raises:
         ConfigError: names all that was found.
     """
     recorded = manifest.load(run / layout.MANIFEST)
-    problems = machine_problems(config, [name for name in wanted if name not in recorded])
-    refuse_problems(problems + (gate_problems(config) if "gate" in wanted else []))
+    problems = machine_problems(config, [stage for stage in stages if stage.name not in recorded])
+    refuse_problems(problems + (gate_problems(config) if _judges_in(stages) else []))
 
 
 def _advance(
@@ -225,7 +150,7 @@ def _advance(
     record = _expected(config, stage, records)
     done = records.get(stage.name)
     same = done is not None and done.fingerprint() == record.fingerprint() and _intact(run, stage, done)
-    if done is not None and same and stage.is_current(run):
+    if done is not None and same and _is_current(run, stage):
         print(f"{stage.name:9} unchanged: {done.summary}", flush=True)
         return
     started = time.monotonic()
@@ -253,7 +178,7 @@ def _expected(config: RunConfig, stage: Stage, records: Mapping[str, StageRecord
         code=code_digest(stage_module(stage.name)),
         inputs={name: written[name] for name in stage.reads},
         outputs={},
-        external=stage.outside(config),
+        external=_outside(config, stage),
         tools=_tools(config, stage, done),
         summary="",
     )

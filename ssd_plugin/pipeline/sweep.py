@@ -16,6 +16,7 @@ from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, write_json
 from ssd_plugin.errors import ConfigError, DataError, RunDirError
 from ssd_plugin.grading.result_files import offer
+from ssd_plugin.methods.ssd import SSD
 from ssd_plugin.metrics.sweep_grid import chosen_cell, sweep_document
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.runner import run_pipeline
@@ -60,11 +61,15 @@ class Cell:
 def plan_cells(config: RunConfig, grid: Grid) -> list[Cell]:
     """The cells of a grid whose axes are filled, truncation by truncation.
 
-    T_train = 1 without truncation is the base itself (the method's fixed point) and has no cell.
+    T_train = 1 without truncation is the base itself (SSD's fixed point) and has no cell.
 
     Raises:
         ConfigError: a value that is not allowed, or no cell is left.
     """
+    if config.method != SSD.name:
+        raise ConfigError(
+            f"a sweep's axes are settings of method = {SSD.name}; method = {config.method} has none of them"
+        )
     pairs = [parse_truncation(text) for text in grid.truncations]
     points = [DecodeConfig(temperature=t, top_k=k, top_p=p) for k, p in pairs for t in grid.t_trains]
     fixed_point = DecodeConfig(temperature=1.0)

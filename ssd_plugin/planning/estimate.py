@@ -14,11 +14,13 @@ efficiency; every assumption is a field of `Assumptions`.
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
 from ssd_plugin.config.schema import DataConfig, EngineConfig, RunConfig
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.methods import method_of
 from ssd_plugin.models.shape import ModelShape
 from ssd_plugin.planning.memory import OPTIMIZER, WEIGHT, sampling_memory
 
@@ -230,31 +232,45 @@ def without_time(config: RunConfig) -> list[str]:
 
 
 def estimate(config: RunConfig, shape: ModelShape, assume: Assumptions) -> list[StageEstimate]:
-    """The pipeline's stages in order. Stages without an entry here take seconds on a CPU."""
-    select, evaluate = config.select, config.evaluate
-    settings = len(select.grid())
-    sweep = settings * 2 * select.samples_per_task
-    sides = 3 * evaluate.samples_per_task  # the base at its usual and at its best setting, and the candidate
-    return [
-        StageEstimate(name="prompts", disk=WEIGHT * shape.params, note=f"{assume.prompts} prompts, the base model"),
-        _sampling("sample", assume.prompts, shape, config, assume, "one completion a prompt"),
-        StageEstimate(name="filter", disk=assume.prompts * assume.completion_tokens * BYTES_A_SAVED_TOKEN),
-        _training(shape, config, assume),
-        _sampling(
-            "select",
-            assume.dev_tasks * sweep,
-            shape,
-            config,
-            assume,
-            f"{settings} decode settings x 2 models",
-        ),
-        _sampling(
-            "evaluate",
-            assume.heldout_tasks * sides,
-            shape,
-            config,
-            assume,
-            f"3 sides x {evaluate.samples_per_task} samples",
-        ),
-        StageEstimate(name="gate", note="grading and gates, CPU"),
-    ]
+    """The stages of the method's pipeline in order. Stages without an entry in `_ESTIMATES` take seconds on a CPU."""
+    stages = [stage.name for stage in method_of(config).pipeline if stage.name in _ESTIMATES]
+    return [_ESTIMATES[name](shape, config, assume) for name in stages]
+
+
+def _prompts(shape: ModelShape, _: RunConfig, assume: Assumptions) -> StageEstimate:
+    return StageEstimate(name="prompts", disk=WEIGHT * shape.params, note=f"{assume.prompts} prompts, the base model")
+
+
+def _sample(shape: ModelShape, config: RunConfig, assume: Assumptions) -> StageEstimate:
+    return _sampling("sample", assume.prompts, shape, config, assume, "one completion a prompt")
+
+
+def _filter(_: ModelShape, __: RunConfig, assume: Assumptions) -> StageEstimate:
+    return StageEstimate(name="filter", disk=assume.prompts * assume.completion_tokens * BYTES_A_SAVED_TOKEN)
+
+
+def _select(shape: ModelShape, config: RunConfig, assume: Assumptions) -> StageEstimate:
+    settings = len(config.select.grid())
+    completions = assume.dev_tasks * settings * 2 * config.select.samples_per_task
+    return _sampling("select", completions, shape, config, assume, f"{settings} decode settings x 2 models")
+
+
+def _evaluate(shape: ModelShape, config: RunConfig, assume: Assumptions) -> StageEstimate:
+    samples = config.evaluate.samples_per_task  # the base at its usual and at its best setting, and the candidate
+    completions = assume.heldout_tasks * 3 * samples
+    return _sampling("evaluate", completions, shape, config, assume, f"3 sides x {samples} samples")
+
+
+def _gate(_: ModelShape, __: RunConfig, ___: Assumptions) -> StageEstimate:
+    return StageEstimate(name="gate", note="grading and gates, CPU")
+
+
+_ESTIMATES: Mapping[str, Callable[[ModelShape, RunConfig, Assumptions], StageEstimate]] = {
+    "prompts": _prompts,
+    "sample": _sample,
+    "filter": _filter,
+    "train": _training,
+    "select": _select,
+    "evaluate": _evaluate,
+    "gate": _gate,
+}

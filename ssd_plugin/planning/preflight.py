@@ -9,22 +9,21 @@ from ssd_plugin.errors import ConfigError, GateError, ModelError
 from ssd_plugin.gating.benchmark_inputs import require_named
 from ssd_plugin.gating.policy import load_policy
 from ssd_plugin.gating.request import GateRequest, benchmark_options
+from ssd_plugin.methods.base import Stage
 from ssd_plugin.models.shape import ModelShape, model_shape
 from ssd_plugin.planning.checks import find_problems, sampling_problems, training_problems
 from ssd_plugin.planning.estimate import Assumptions
 from ssd_plugin.planning.versions import model_problems, samples_on_cpu, version_problems
 
-SAMPLING_STAGES = frozenset({"sample", "select", "evaluate"})
 
-
-def machine_problems(config: RunConfig, stages: Collection[str]) -> list[str]:
+def machine_problems(config: RunConfig, stages: Collection[Stage]) -> list[str]:
     """Why these stages cannot run on this machine; empty when nothing was found. The embedded backends need no check.
 
     Raises:
         ModelError: the model's shape cannot be had.
     """
-    sampling = config.engine.name == "vllm" and not SAMPLING_STAGES.isdisjoint(stages)
-    training = config.train.backend == "megatron" and "train" in stages
+    sampling = config.engine.name == "vllm" and any("engine" in stage.uses for stage in stages)
+    training = config.train.backend == "megatron" and any("trainer" in stage.uses for stage in stages)
     if not (sampling or training):
         return []
     problems = version_problems(config, sampling=sampling, training=training)

@@ -15,26 +15,24 @@ from ssd_plugin.analysis.forks import SCHEMA as FORKS_SCHEMA
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, read_jsonl
 from ssd_plugin.core.stage_timing import KINDS, overhead
-from ssd_plugin.errors import SsdError
+from ssd_plugin.errors import DataError, SsdError
 from ssd_plugin.gating.verdict import in_short, read_verdict
+from ssd_plugin.methods import METHODS
+from ssd_plugin.methods.base import Method
+from ssd_plugin.methods.ssd import SSD
 from ssd_plugin.metrics.diversity import Diversity, of_side
-from ssd_plugin.metrics.evaluation import SIDES, Estimate, EvaluatedSide, PairedChange, read_evaluation
+from ssd_plugin.metrics.evaluation import Estimate, EvaluatedSide, Evaluation, labels, read_evaluation
 from ssd_plugin.metrics.inference import bootstrap_mean, mcnemar_exact, paired_deltas, share_interval
 from ssd_plugin.metrics.pass_at_k import pass_at_k
 from ssd_plugin.metrics.summary import Tally, tally
 from ssd_plugin.metrics.sweep_grid import SCHEMA as SWEEP_SCHEMA
 from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline.rounds import SCHEMA as CHAIN_SCHEMA
-from ssd_plugin.pipeline.runner import STAGES
 from ssd_plugin.report.flips import find_flips
 from ssd_plugin.tasks.schema import read_results, read_tasks
 
 SCHEMA = "ssd-report/2"
-PAIRS = {
-    "candidate-base_best": "SSD minus base at its best decode",
-    "candidate-base": "SSD minus base",
-    "base_best-base": "base at its best decode minus base",
-}
+PAIRS = (("candidate", "base_best"), ("candidate", "base"), ("base_best", "base"))
 MAX_CURVE_POINTS = 20
 DIVERSITY = ("distinct", "similarity", "lines")
 FORK_THRESHOLDS = ("lock_entropy", "fork_entropy", "two_tokens")
@@ -69,6 +67,18 @@ def _config(run_dir: Path) -> JsonObject:
     return {"recipe": str(config["recipe"]), "model": str(config["model"]["ref"]), "seed": int(config["seed"])}
 
 
+def _method(run_dir: Path) -> Method:
+    """The method of the run; SSD's where the settings are missing, damaged or older than methods."""
+    try:
+        return METHODS[read_json(run_dir / layout.CONFIG)["method"]]
+    except (DataError, LookupError, TypeError):
+        return SSD
+
+
+def _labels(run_dir: Path) -> dict[str, str]:
+    return labels(_method(run_dir).candidate)
+
+
 def _verdict(run_dir: Path) -> JsonObject:
     verdict = read_verdict(run_dir / layout.VERDICT)
     return verdict.to_json() | {"in_short": in_short(verdict)}
@@ -84,7 +94,7 @@ def _evaluation(run_dir: Path) -> JsonObject:
         "tasks": evaluation.tasks,
         "samples_per_task": evaluation.samples_per_task,
         "sides": [_side(name, side) for name, side in evaluation.sides.items()],
-        "deltas": [_delta(pair, label, evaluation.deltas[pair]) for pair, label in PAIRS.items()],
+        "deltas": [_delta(evaluation, *pair) for pair in PAIRS],
     }
 
 
@@ -100,7 +110,10 @@ def _side(name: str, side: EvaluatedSide) -> JsonObject:
     }
 
 
-def _delta(pair: str, label: str, delta: PairedChange) -> JsonObject:
+def _delta(evaluation: Evaluation, side: str, against: str) -> JsonObject:
+    pair = f"{side}-{against}"
+    label = f"{evaluation.sides[side].label} minus {evaluation.sides[against].label}"
+    delta = evaluation.deltas[pair]
     groups = {"by_domain": delta.by_domain, "by_difficulty": delta.by_difficulty}
     return {"pair": pair, "label": label, "pass_at": _pass_at(delta.pass_at)} | {
         grouping: {group: _interval(change.to_json()) for group, change in changes.items()}
@@ -120,12 +133,13 @@ def _curve(side: Tally) -> list[JsonObject]:
 def _held_out(run_dir: Path) -> JsonObject:
     """What the graded samples of the held-out split show: pass@k curves, difficulties, flips."""
     tasks = {task.task_id: task for task in read_tasks(run_dir / layout.HELD_OUT_TASKS)}
-    sides = {side: tally(run_dir / layout.evaluated_results(side), tasks) for side in SIDES}
+    sides = {side: tally(run_dir / layout.evaluated_results(side), tasks) for side in layout.EVALUATED}
+    label_of = _labels(run_dir)
     flips = find_flips(tasks, sides["base_best"], sides["candidate"])
     won = sum(flip.won for flip in flips)
     lost, ties = len(flips) - won, len(tasks) - len(flips)
     return {
-        "curves": [{"side": side, "label": SIDES[side], "points": _curve(found)} for side, found in sides.items()],
+        "curves": [{"side": side, "label": label_of[side], "points": _curve(found)} for side, found in sides.items()],
         "flips": {"won": won, "lost": lost, "ties": ties, "p_value": mcnemar_exact(won, lost)}
         | {"tasks": [asdict(flip) for flip in flips]},
     }
@@ -134,7 +148,7 @@ def _held_out(run_dir: Path) -> JsonObject:
 def _diversity(run_dir: Path) -> JsonObject:
     """Means over tasks of each side's diversity with 95 % intervals, and the change against the base's best decode."""
     found: dict[str, dict[str, Diversity]] = {}
-    for side in SIDES:
+    for side in layout.EVALUATED:
         programs: dict[str, list[str]] = {}
         for result in read_results(run_dir / layout.evaluated_results(side)):
             programs.setdefault(result.task_id, []).append(result.program or result.completion)
@@ -144,10 +158,11 @@ def _diversity(run_dir: Path) -> JsonObject:
                 "(raise it with --set evaluate.samples_per_task=4)"
             )
         found[side] = of_side(programs)
+    label_of = _labels(run_dir)
     document: JsonObject = {"sides": [], "change": {}}
     for side, figures in found.items():
         row = {key: asdict(bootstrap_mean([getattr(f, key) for f in figures.values()])) for key in DIVERSITY}
-        document["sides"].append({"side": side, "label": SIDES[side]} | row)
+        document["sides"].append({"side": side, "label": label_of[side]} | row)
     for key in DIVERSITY:
         before, after = (
             {task: getattr(f, key) for task, f in found[side].items()} for side in ("base_best", "candidate")
@@ -184,12 +199,13 @@ def _training(run_dir: Path) -> list[JsonObject]:
 
 def _stages(run_dir: Path) -> list[JsonObject]:
     records = manifest.load(run_dir / layout.MANIFEST)
+    order = _method(run_dir).stage_names
     return [
         {"name": name, "summary": str(record.summary), "seconds": _finite(record.seconds)}
         | {"peak_memory_mib": _finite(record.peak_memory_mib), "code": str(record.code)}
         | {"spent": {kind: _finite(record.spent.get(kind, 0.0)) for kind in KINDS}}
         | {"tools": dict(record.tools), "outputs": dict(record.outputs)}
-        for name, record in sorted(records.items(), key=lambda item: STAGES.index(item[0]))
+        for name, record in sorted(records.items(), key=lambda item: order.index(item[0]))
     ]
 
 
@@ -293,13 +309,12 @@ def _promotion(run_dir: Path) -> JsonObject:
     return {"promoted": bool(result["promoted"]), "registry": str(result["registry"]), "why": str(result["why"])}
 
 
-_RESULTS = tuple(layout.evaluated_results(side) for side in SIDES)
 _PARTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "run": (_config, (layout.CONFIG,)),
     "verdict": (_verdict, (layout.VERDICT,)),
     "evaluation": (_evaluation, (layout.EVALUATION,)),
-    "held_out": (_held_out, (layout.HELD_OUT_TASKS, *_RESULTS)),
-    "diversity": (_diversity, _RESULTS),
+    "held_out": (_held_out, (layout.HELD_OUT_TASKS, *layout.EVALUATED_RESULTS)),
+    "diversity": (_diversity, layout.EVALUATED_RESULTS),
     "selection": (_selection, (layout.CHOICE,)),
     "filter": (_funnel, (layout.FILTER_REPORT,)),
     "training": (_training, (layout.TRAINING_LOG,)),
@@ -316,7 +331,7 @@ NOTHING_RUN = dict.fromkeys(_PARTS, "not run")
 
 def build_document(run_dir: Path) -> JsonObject:
     """Read all parts; a malformed file costs its own part only, and is named in `missing`."""
-    document: JsonObject = {"schema": SCHEMA}
+    document: JsonObject = {"schema": SCHEMA, "candidate": _method(run_dir).candidate}
     missing: dict[str, str] = {}
     for name, (read, files) in _PARTS.items():
         document[name] = None

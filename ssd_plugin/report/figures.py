@@ -61,13 +61,17 @@ def curves_chart(held_out: Mapping[str, Any]) -> Markup:
     return line_chart(series, title="pass@k on the held-out split", x_label="k", y_label="pass@k", y_text=percent)
 
 
-def select_charts(selection: Mapping[str, Any]) -> list[Markup]:
-    """The development split's sweep, one chart a truncation: the base's decode-only control beside SSD."""
+def select_charts(selection: Mapping[str, Any], candidate: str) -> list[Markup]:
+    """The development split's sweep, one chart a truncation: the base's decode-only control beside the candidate."""
     charts = []
     for top_k, top_p in dict.fromkeys((cell["top_k"], cell["top_p"]) for cell in selection["grid"]):
         series = []
-        for side, label, colour in (("base", "base", 1), ("ssd", "SSD", 2)):
-            cells = [c for c in selection["grid"] if (c["side"], c["top_k"], c["top_p"]) == (side, top_k, top_p)]
+        for is_base, label, colour in ((True, "base", 1), (False, candidate, 2)):
+            cells = [
+                cell
+                for cell in selection["grid"]
+                if (cell["side"] == "base", cell["top_k"], cell["top_p"]) == (is_base, top_k, top_p)
+            ]
             cells.sort(key=lambda cell: cell["temperature"])
             series.append(
                 Series(

@@ -46,10 +46,11 @@ def sides_table(evaluation: Evaluation) -> Table:
 
 
 def domains_table(evaluation: Evaluation) -> Table:
-    """pass@1 by domain, and SSD against the base at its best decode with intervals that hold all together."""
+    """pass@1 by domain, and the candidate against the base at its best decode with intervals that hold all together."""
+    candidate = visible(evaluation.sides["candidate"].label)
     table = Table(title="pass@1 by domain")
-    for heading in ("domain", "tasks", "base", "best", "SSD", "SSD - best"):
-        table.add_column(heading, justify="left" if heading == "domain" else "right")
+    for heading in ("domain", "tasks", "base", "best", candidate, f"{candidate} - best"):
+        table.add_column(Text(heading), justify="left" if heading == "domain" else "right")
     for domain, delta in evaluation.deltas["candidate-base_best"].by_domain.items():
         rows = [side.by_domain[domain] for side in evaluation.sides.values()]
         rates = (f"{row.pass_at_1.estimate:.3f}" for row in rows)
@@ -62,11 +63,12 @@ def print_table(run_dir: Path) -> None:
     console = Console()
     evaluation = read_evaluation(run_dir / layout.EVALUATION)
     verdict = read_verdict(run_dir / layout.VERDICT)
+    candidate = visible(evaluation.sides["candidate"].label)
     console.print(sides_table(evaluation))
     console.print(domains_table(evaluation))
     for against, label in (("base", "base"), ("base_best", "base at its best decode")):
         delta = evaluation.deltas[f"candidate-{against}"].pass_at_1
-        console.print(f"SSD - {label}: pass@1 {_interval(delta, signed=True)}", highlight=False)
+        console.print(f"{candidate} - {label}: pass@1 {_interval(delta, signed=True)}", highlight=False, markup=False)
     if verdict.gates:
         console.print(gates_table(verdict))
     console.print(f"verdict: {verdict.outcome.value}", style="bold", highlight=False)

@@ -38,7 +38,7 @@ def _charts(document: JsonObject) -> dict[str, Any]:
     return {
         "gates": figures.gate_charts(document["verdict"]) if document["verdict"] else [],
         "curves": draw("held_out", figures.curves_chart),
-        "select": draw("selection", figures.select_charts) or [],
+        "select": draw("selection", lambda found: figures.select_charts(found, document["candidate"])) or [],
         "sweep": [*draw("sweep", heat_maps), *draw("sweep", fit_charts)],
         "chain": draw("chain", figures.chain_chart),
         "domains": figures.group_chart(against_best["by_domain"], "pass@1 by domain"),

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy
 import torch
 
-from ssd_plugin.training.examples import Examples
+from ssd_plugin.training.examples import Example, Examples
 
 Packs = list[list[int]]
 """Example indices, pack by pack."""
@@ -75,7 +75,7 @@ def pack(indices: Sequence[int], lengths: Sequence[int], capacity: int) -> Packs
     return packs
 
 
-def build(examples: Examples, indices: Sequence[int]) -> Pack:
+def build(examples: Examples | Sequence[Example], indices: Sequence[int]) -> Pack:
     """Lay examples end to end. A label is only ever a completion token, predicted from the token before it in its own example."""
     chosen = [examples[i] for i in indices]
     boundaries = [0, *itertools.accumulate(len(e.token_ids) for e in chosen)]

@@ -12,7 +12,7 @@ import pytest
 from small_run import small
 from tiny_models import TAGGED, save_model
 
-from ssd_plugin.pipeline.runner import STAGES
+from ssd_plugin.methods.ssd import SSD
 
 FINAL = ("sample/completions.jsonl", "filter/kept.jsonl", "train/model", "select/choice.json", "evaluate/summary.json")
 
@@ -100,7 +100,7 @@ def test_a_run_killed_in_every_stage_ends_like_one_left_alone(tmp_path: Path) ->
     assert done.returncode in (0, 1, 2), done.stderr
     records = json.loads((undisturbed / "manifest.json").read_text())["stages"]
     chance = random.Random(0)  # early enough that a stage is still running on a machine three times as fast
-    for stage in STAGES:
+    for stage in SSD.stage_names:
         kill_during(
             stage, command(tiny_qwen3, disturbed), disturbed, chance.uniform(0, records[stage]["seconds"] * 0.3)
         )

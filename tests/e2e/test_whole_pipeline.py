@@ -12,8 +12,8 @@ import pytest
 from small_run import SSD, small
 from tiny_models import save_model
 
+from ssd_plugin.methods import METHODS
 from ssd_plugin.models.weights import check_model_dir
-from ssd_plugin.pipeline.runner import STAGES
 
 
 def ssd_run(model: Path | str, run_dir: Path, changes: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -42,7 +42,7 @@ def test_a_llama_from_a_local_directory_goes_from_prompts_to_report(llama: Path,
     assert (tmp_path / "run/report/index.html").stat().st_size > 10_000
     again = ssd_run(llama, tmp_path / "run", {})
     assert again.returncode == 2, again.stderr
-    for stage in STAGES:
+    for stage in METHODS["ssd"].stage_names:
         assert f"{stage:9} unchanged: " in again.stdout
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from ssd_plugin.methods.ssd import SSD
 from ssd_plugin.models.device import has_fast_bfloat16, is_out_of_disk, is_out_of_memory, pick_dtype
-from ssd_plugin.pipeline.runner import PIPELINE
 from ssd_plugin.recipes import load
 
 CPU = torch.device("cpu")
@@ -107,7 +107,7 @@ print(opened)
 
 def test_what_is_imported_before_a_fork_opens_no_gpu() -> None:
     config = load("ssd_smollm2_135m")()
-    modules = {module for stage in PIPELINE for module in stage.imports(config)}
+    modules = {module for stage in SSD.pipeline for module in stage.imports(config)}
     assert modules == {"ssd_plugin.sampling.embedded", "ssd_plugin.training.embedded"}
     found = subprocess.run([sys.executable, "-c", WATCH, *sorted(modules)], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

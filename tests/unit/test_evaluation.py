@@ -10,8 +10,9 @@ from finished_run import build_run
 
 from ssd_plugin.core import run_layout
 from ssd_plugin.core.jsonl import read_json, write_json
+from ssd_plugin.core.run_layout import EVALUATED
 from ssd_plugin.errors import DataError
-from ssd_plugin.metrics.evaluation import PAIRS, SIDES, read_evaluation
+from ssd_plugin.metrics.evaluation import PAIRS, read_evaluation
 from ssd_plugin.report.terminal import print_table
 
 
@@ -26,7 +27,7 @@ def test_what_the_stage_writes_is_read_without_loss(written: dict[str, Any], tmp
     write_json(tmp_path / "summary.json", written)
     found = read_evaluation(tmp_path / "summary.json")
     assert (found.tasks, found.samples_per_task) == (8, 5)
-    assert (list(found.sides), set(found.deltas)) == (list(SIDES), set(PAIRS))
+    assert (list(found.sides), set(found.deltas)) == (list(EVALUATED), set(PAIRS))
     for name, side in found.sides.items():
         row = written["sides"][name]
         assert {f"pass_at_{k}": rate.to_json() for k, rate in side.pass_at.items()} == {

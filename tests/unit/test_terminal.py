@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from ssd_plugin.config.schema import DecodeConfig
-from ssd_plugin.metrics.evaluation import PAIRS, SIDES, Estimate, EvaluatedSide, Evaluation, PairedChange, PassRates
+from ssd_plugin.core.run_layout import EVALUATED
+from ssd_plugin.metrics.evaluation import PAIRS, Estimate, EvaluatedSide, Evaluation, PairedChange, PassRates
 from ssd_plugin.report.terminal import domains_table, sides_table
 
 HOSTILE = "a[/b] [red]\x1b[2J\\"
@@ -32,7 +33,7 @@ def test_markup_and_control_characters_are_shown(table: Any) -> None:
     evaluation = Evaluation(
         tasks=2,
         samples_per_task=1,
-        sides={name: side() for name in SIDES},
+        sides={name: side() for name in EVALUATED},
         deltas=dict.fromkeys(PAIRS, change),
     )
     console = Console(width=200, record=True)

@@ -15,13 +15,12 @@ from ssd_plugin.core.jsonl import read_json
 from ssd_plugin.errors import ConfigError, DataError
 from ssd_plugin.integrations.nemo.node import ask_for_node
 from ssd_plugin.integrations.nemo.task import to_partial
+from ssd_plugin.methods import method_of
+from ssd_plugin.methods.base import Stage, Use
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.runner import require_machine
 from ssd_plugin.planning.pairs import image_problem
 from ssd_plugin.planning.preflight import cluster_problems
-
-CLUSTER_STAGES = ("prompts", "sample", "train", "evaluate", "gate")
-SAMPLING = ("sample", "evaluate")
 
 
 def launch(context: Any, config: RunConfig, run_dir: str) -> None:
@@ -43,7 +42,7 @@ def launch(context: Any, config: RunConfig, run_dir: str) -> None:
     if not context.dryrun and not context._should_continue(context.skip_confirmation):
         return
     if isinstance(executor, run.LocalExecutor) and not context.dryrun:
-        require_machine(config, RunDir(Path(run_dir)))
+        require_machine(config, RunDir(Path(run_dir)), method_of(config).pipeline)
     with run.Experiment(config.recipe, executor=executor) as experiment:
         add_stages(experiment, executor, config, run_dir)
         if context.dryrun:
@@ -77,15 +76,15 @@ def add_stages(experiment: run.Experiment, executor: Executor, config: RunConfig
     if problems := cluster_problems(config, gpus=gpus, nodes=nodes):
         raise ConfigError(f"with run.executor's {nodes} x {gpus} GPUs: {'; '.join(problems)}")
     before: list[str] = []
-    for stage in CLUSTER_STAGES:
-        command: tuple[str, ...] = ("ssd", "run", config.recipe) if stage == "gate" else ("ssd", stage)
-        if stage == "train" and nodes > 1:
+    for stage in (stage for stage in method_of(config).pipeline if stage.command):
+        command: tuple[str, ...] = ("ssd", "run", config.recipe) if stage.name == "gate" else ("ssd", stage.name)
+        if "trainer" in stage.uses and nodes > 1:
             command += ("--nodes", str(nodes))
         before = [
             experiment.add(
                 _script(*command, run_dir),
                 executor=stage_executor(executor, stage, config, run_dir),
-                name=stage,
+                name=stage.name,
                 dependencies=before,
             )
         ]
@@ -107,7 +106,7 @@ def _alone(executor: Executor) -> Any:
     return clone
 
 
-def stage_executor(executor: Executor, stage: str, config: RunConfig, run_dir: str) -> Any:
+def stage_executor(executor: Executor, stage: Stage, config: RunConfig, run_dir: str) -> Any:
     """The executor with the nodes, the GPUs, the container image and what else one stage asks for: only training goes over
     several nodes.
 
@@ -115,25 +114,26 @@ def stage_executor(executor: Executor, stage: str, config: RunConfig, run_dir: s
         ConfigError: its image is one of NVIDIA's that cannot run the stage, or its storage is not shared.
     """
     clone = _alone(executor)
-    if stage != "train":
+    if "trainer" not in stage.uses:
         setattr(clone, _nodes_field(clone), 1)
     clone.gpus_per_node = _gpus(stage, config, clone.gpus_per_node or 0) or None
     if not clone.gpus_per_node and hasattr(clone, "gpus"):
         clone.gpus = None  # SkyPilot takes a kind of GPU without a number for one
-    image = {"train": config.container.train, "gate": "", "prompts": ""}.get(stage, config.container.sample)
+    images: dict[Use, str] = {"engine": config.container.sample, "trainer": config.container.train}
+    image = next((images[use] for use in reversed(stage.uses)), "")
     field = "image" if hasattr(clone, "image") else "container_image"
     if image:
         setattr(clone, field, image)
     if problem := image_problem(getattr(clone, field, None) or "", _needs(stage, config)):
-        raise ConfigError(f"the job of {stage}: {problem}")
+        raise ConfigError(f"the job of {stage.name}: {problem}")
     ask_for_node(clone, run_dir)
     return clone
 
 
-def _needs(stage: str, config: RunConfig) -> list[str]:
+def _needs(stage: Stage, config: RunConfig) -> list[str]:
     """The frameworks that a stage's image must hold."""
-    training = stage == "train" and config.train.backend == "megatron"
-    return ["megatron"] * training + ["vllm"] * (stage in SAMPLING and config.engine.name == "vllm")
+    training = "trainer" in stage.uses and config.train.backend == "megatron"
+    return ["megatron"] * training + ["vllm"] * ("engine" in stage.uses and config.engine.name == "vllm")
 
 
 def gpus_and_nodes(executor: Any) -> tuple[int, int]:
@@ -145,13 +145,13 @@ def _nodes_field(executor: Any) -> str:
     return next(name for name in ("nodes", "num_nodes") if hasattr(executor, name))
 
 
-def _gpus(stage: str, config: RunConfig, a_node: int) -> int:
+def _gpus(stage: Stage, config: RunConfig, a_node: int) -> int:
     """How many GPUs a stage holds: Megatron all of a node, vLLM as many as its sizes say, the embedded backends one."""
-    if stage == "train":
+    if "trainer" in stage.uses:
         return a_node if config.train.backend == "megatron" else min(1, a_node)
-    if stage in SAMPLING and config.engine.name == "vllm":
+    if "engine" in stage.uses and config.engine.name == "vllm":
         return config.engine.tensor_parallel * config.engine.data_parallel
-    return min(1, a_node) if stage in SAMPLING and config.engine.name == "embedded" else 0
+    return min(1, a_node) if "engine" in stage.uses and config.engine.name == "embedded" else 0
 
 
 def _require_no_containers(config: RunConfig) -> None:

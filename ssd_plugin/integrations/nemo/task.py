@@ -6,7 +6,7 @@ No `from __future__ import annotations` here: NeMo-Run reads these annotations a
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nemo_run as run
 import yaml
@@ -39,6 +39,7 @@ def ssd_finetune(
     *,
     run_dir: str,
     recipe: str,
+    method: Literal["ssd"],
     seed: int,
     rounds: int,
     model: ModelConfig,

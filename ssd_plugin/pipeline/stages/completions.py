@@ -25,8 +25,8 @@ from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.source_digest import code_digest
 from ssd_plugin.core.stage_timing import spent, spent_on_each
 from ssd_plugin.core.tool_versions import tool_versions
+from ssd_plugin.methods.base import SAMPLING_TOOLS
 from ssd_plugin.models.weights import model_digest
-from ssd_plugin.pipeline.manifest import SAMPLING_TOOLS
 from ssd_plugin.sampling import open_sampler
 from ssd_plugin.sampling.prompting import PromptEncoder
 from ssd_plugin.sampling.protocol import Request, Sampler, SamplingParams

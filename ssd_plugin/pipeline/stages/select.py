@@ -47,7 +47,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         )
         frozen = base_model(run, config)
         base = _sweep(run, config, split, "base", LoadedModel(frozen.path, config, frozen.digest))
-        candidate = _sweep(run, config, split, "ssd", LoadedModel(candidate_model(run), config))
+        candidate = _sweep(run, config, split, config.method, LoadedModel(candidate_model(run), config))
     chosen = {"base": best(base), "candidate": best(candidate)}
     write_json(
         run / layout.CHOICE,
