@@ -23,7 +23,8 @@ from ssd_plugin.tasks.schema import Task, read_tasks
 from ssd_plugin.tasks.sources import BANK
 
 if TYPE_CHECKING:  # each part imports what it needs, so that its memory is its own
-    from ssd_plugin.pipeline.stages.completions import CompletionJob, LoadedModel
+    from ssd_plugin.pipeline.samples_file import CompletionJob
+    from ssd_plugin.pipeline.stages.completions import LoadedModel
 
 Row = dict[str, Any]
 WINDOW = 64
@@ -121,7 +122,8 @@ def _job(folder: Path, out: Path, stop: bool) -> "tuple[CompletionJob, LoadedMod
     """The stage `sample` with the synthetic engine, the one thing that is not the pipeline's own."""
     from transformers import AutoTokenizer
 
-    from ssd_plugin.pipeline.stages.completions import CompletionJob, LoadedModel
+    from ssd_plugin.pipeline.samples_file import CompletionJob
+    from ssd_plugin.pipeline.stages.completions import LoadedModel
     from ssd_plugin.pipeline.stages.model import base_model
 
     run, settings = RunDir(folder / "run"), config(folder)
@@ -144,10 +146,10 @@ def sample(folder: Path) -> Row:
 
 def resume(folder: Path, done: int) -> Row:
     """A second start when `done` completions are there, up to the first request for a missing one."""
-    from ssd_plugin.pipeline.stages.completions import complete
+    from ssd_plugin.pipeline.stages.completions import complete, signature
 
     job, model = _job(folder, folder / f"resumed-{done}.jsonl", stop=True)
-    with PartialFile(job.out, job.signature(model), len(job)) as partial:
+    with PartialFile(job.out, signature(job, model), len(job)) as partial:
         for number, row in islice(read_jsonl(folder / "run/sample/completions.jsonl"), done):
             partial.append(number - 1, row)
     meter = Meter()

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ssd_plugin.core import run_layout as layout
 
 if TYPE_CHECKING:
+    from ssd_plugin.config.generating import GenerateConfig
     from ssd_plugin.config.schema import RunConfig
     from ssd_plugin.gating.request import GateRequest
     from ssd_plugin.gating.verdict import Verdict
     from ssd_plugin.grading.grader import GradeOptions, ScoreSummary
+    from ssd_plugin.pipeline.generate import Generated
     from ssd_plugin.trust.promotion import Promotion
     from ssd_plugin.trust.verification import Verified
 
@@ -26,6 +28,10 @@ Place = str | os.PathLike[str]
 
 # What plugins and notebooks need beside the verbs below, by the module that defines it.
 TYPES = {
+    "GenerateConfig": "ssd_plugin.config.generating",
+    "ServerConfig": "ssd_plugin.config.generating",
+    "DecodeConfig": "ssd_plugin.config.schema",
+    "ModelConfig": "ssd_plugin.config.schema",
     "RunConfig": "ssd_plugin.config.schema",
     "hookimpl": "ssd_plugin.core.plugins",
     "SsdError": "ssd_plugin.errors",
@@ -49,7 +55,7 @@ TYPES = {
     "SamplingParams": "ssd_plugin.sampling.protocol",
     "Trainer": "ssd_plugin.training.protocol",
 }
-VERBS = ("recipe", "run", "score", "gate", "verify", "promote", "simulate")
+VERBS = ("recipe", "run", "generate", "score", "gate", "verify", "promote", "simulate")
 __all__ = [*VERBS, *TYPES]
 
 
@@ -87,6 +93,22 @@ def run(config: "RunConfig", run_dir: Place, *, say: Callable[[str], object] | N
     with contextlib.redirect_stdout(_Lines(say or (lambda _: None))):
         _, folders = run_and_track(config, Path(run_dir))
     return read_verdict(folders[-1] / layout.VERDICT)
+
+
+def generate(
+    tasks: Place, out: Place, config: "GenerateConfig", *, say: Callable[[str], object] | None = None
+) -> "Generated":
+    """Complete every task of a file (or of a benchmark, by name) into the samples file `out`; one that was cut off is continued.
+    `say` hears each line of progress.
+
+    Raises:
+        DataError: the tasks are malformed, or `out` holds other samples. ModelError, ConfigError, DependencyError: the model or
+            its server cannot be had. SamplingError: it failed; what was fetched is kept.
+    """
+    from ssd_plugin.pipeline.generate import generate as made
+
+    with contextlib.redirect_stderr(_Lines(say or (lambda _: None))):
+        return made(os.fspath(tasks), Path(out), config)
 
 
 def score(tasks: Place, samples: Place, out: Place, *, options: "GradeOptions | None" = None) -> "ScoreSummary":

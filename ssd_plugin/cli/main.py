@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "The pipeline up to the fine-tuned model.",
     "evaluate": "The pipeline up to the held-out scores.",
     "report": "Write the HTML and Markdown report of a run.",
+    "generate": "Tasks and a model, here or behind a server, to a samples file.",
     "score": "Grade generated programs in the sandbox.",
     "gate": "Judge a candidate; exit 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR.",
     "calibrate": "How often a policy blocks an honest model, and what it can see.",

@@ -6,17 +6,19 @@ import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from ssd_plugin.config.generating import GenerateConfig
 from ssd_plugin.config.parsing import build, unknown_key
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core.files import MOST_TOML, read_input
 from ssd_plugin.errors import ConfigError, DataError
 
 Tree = dict[str, Any]
+Config = TypeVar("Config", RunConfig, GenerateConfig)
 
 
-def config_to_json(config: RunConfig) -> Tree:
+def config_to_json(config: RunConfig | GenerateConfig) -> Tree:
     """Plain values; `config_from_json(config_to_json(c)) == c`."""
     return dataclasses.asdict(config)
 
@@ -30,7 +32,7 @@ def config_from_json(values: Mapping[str, Any]) -> RunConfig:
     return build(RunConfig, values, "")
 
 
-def apply_overrides(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
+def apply_overrides(config: Config, overrides: Iterable[str]) -> Config:
     """Lay `section.key=value` texts over a config, all at once, so that values that depend on each other change together.
 
     Raises:
@@ -46,8 +48,8 @@ def apply_overrides(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
         *sections, name = path.split(".")
         for section in sections:
             node = node.setdefault(section, {})
-        node[name] = _parse(_field_type(path), value, path)
-    return build(RunConfig, merged(config_to_json(config), tree), "")
+        node[name] = _parse(_field_type(type(config), path), value, path)
+    return build(type(config), merged(config_to_json(config), tree), "")
 
 
 def apply_toml(config: RunConfig, path: Path) -> RunConfig:
@@ -74,9 +76,8 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def _field_type(path: str) -> Any:
-    """The type of the setting at a dotted path."""
-    kind: Any = RunConfig
+def _field_type(kind: Any, path: str) -> Any:
+    """The type of the setting at a dotted path below the dataclass `kind`."""
     walked: list[str] = []
     for name in path.split("."):
         hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}

@@ -35,6 +35,13 @@ class PartialFile:
         self._key = hmac.digest(key, dumps([signature, out.name]).encode(), hashlib.sha256)
         self._header = b"%s %s\n" % (self._code(b"header"), dumps({"signature": signature}).encode())
 
+    def holds_others(self) -> bool:
+        """Whether an unfinished file of another signature or key lies there, which opening this one would throw away."""
+        kept = self._kept()
+        if kept is not None:
+            kept.close()
+        return kept is None and os.path.lexists(self.path)
+
     def __enter__(self) -> Self:
         """Open the file, keeping the whole rows that are there already.
 

@@ -11,8 +11,8 @@ from ssd_plugin.core.jsonl import write_jsonl
 from ssd_plugin.errors import DataError
 from ssd_plugin.models.weights import ModelDir
 from ssd_plugin.pipeline.run_directory import RunDir
+from ssd_plugin.pipeline.samples_file import user_text
 from ssd_plugin.pipeline.stages import prompts
-from ssd_plugin.pipeline.stages.completions import user_text
 from ssd_plugin.recipes import load
 from ssd_plugin.tasks.schema import Task, read_tasks
 

@@ -7,8 +7,9 @@ from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import write_json
 from ssd_plugin.pipeline.run_directory import RunDir
+from ssd_plugin.pipeline.samples_file import CompletionJob
 from ssd_plugin.pipeline.stages import StageReport
-from ssd_plugin.pipeline.stages.completions import CompletionJob, LoadedModel, complete
+from ssd_plugin.pipeline.stages.completions import LoadedModel, complete
 from ssd_plugin.pipeline.stages.model import base_model
 from ssd_plugin.sampling.protocol import SamplingParams
 from ssd_plugin.sampling.tokenizer import read_tokenizer

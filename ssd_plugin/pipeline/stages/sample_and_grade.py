@@ -8,7 +8,8 @@ from ssd_plugin.config.schema import DecodeConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.grading.grader import Grading
 from ssd_plugin.grading.result_files import is_graded
-from ssd_plugin.pipeline.stages.completions import CompletionJob, Counts, LoadedModel, complete
+from ssd_plugin.pipeline.samples_file import CompletionJob, Counts
+from ssd_plugin.pipeline.stages.completions import LoadedModel, complete
 from ssd_plugin.sampling.protocol import SamplingParams
 from ssd_plugin.tasks.schema import Status, read_results
 
