@@ -66,6 +66,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Refuse values that would make the policy meaningless."""
+        self._require_something()
         unused = "nothing, since no samples are graded in a policy without [gates.integrity]"
         tiers, tasks, samples = SANDBOX_TIERS, range(2, 10**6 + 1), range(1, 10**4 + 1)
         for holds, key, value, allowed in (
@@ -80,7 +81,6 @@ class Policy:
             if not holds:
                 allowed = unused if not self.grades and key in ("sandbox", "min_tasks", "min_samples") else allowed
                 raise ConfigError(f"{key} = {value!r} is not allowed; allowed: {allowed}")
-        self._require_something()
         self._check_overrides()
         if self.promotable and not self.grades:
             raise ConfigError(
