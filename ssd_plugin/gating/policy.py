@@ -34,7 +34,8 @@ class GatePolicy:
 class Policy:
     """A whole policy. `plugins`: third-party distributions that may vote; `promotable`: whether a GO may move a model;
     `looks`: how often one candidate may be judged on new data; `alpha`: one-sided error over all looks together;
-    `regrade`: grade result files again even with a valid sidecar; `valid_days`: how long a verdict holds."""
+    `regrade`: grade result files again, even this user's grader's own; `foreign_results`: believe those whose sidecar this user's
+    grader did not write, too; `valid_days`: how long a verdict holds."""
 
     schema: str
     name: str
@@ -47,6 +48,7 @@ class Policy:
     looks: int = 2
     valid_days: int = 30
     regrade: bool = False
+    foreign_results: bool = False
     plugins: tuple[str, ...] = ()
     overrides: tuple[Override, ...] = ()
     gates: dict[str, GatePolicy]
@@ -65,6 +67,11 @@ class Policy:
         ):
             if not holds:
                 raise ConfigError(f"{key} = {value!r} is not allowed; allowed: {allowed}")
+        if self.foreign_results and (self.promotable or self.regrade):
+            raise ConfigError(
+                "foreign_results = true needs promotable = false and regrade = false: what can promote rests on no grades that "
+                "anybody could have written"
+            )
         self._require_something()
         self._check_overrides()
         artifact = self.gates.get("artifact")

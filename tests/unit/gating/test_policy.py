@@ -7,8 +7,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from ssd_plugin.cli.main import main
-from ssd_plugin.core.plugins import load_gates
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.gating.discovery import load_gates
 from ssd_plugin.gating.policy import load_policy, shipped_policies
 from ssd_plugin.gating.run import load_bench
 from ssd_plugin.gating.verdict import Tier
