@@ -14,6 +14,7 @@ from ssd_plugin.core.files import MOST_TOML, read_input
 from ssd_plugin.errors import ConfigError, DataError
 
 Tree = dict[str, Any]
+_DEEPEST = 32  # levels of tables and lists
 
 
 def config_to_json(config: RunConfig) -> Tree:
@@ -47,6 +48,7 @@ def apply_overrides(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
         for section in sections:
             node = node.setdefault(section, {})
         node[name] = _parse(_field_type(path), value, path)
+    _refuse_depth(tree)
     return build(RunConfig, merged(config_to_json(config), tree), "")
 
 
@@ -62,7 +64,21 @@ def apply_toml(config: RunConfig, path: Path) -> RunConfig:
         raise ConfigError(str(error)) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-    return build(RunConfig, merged(config_to_json(config), values), "")
+    try:
+        _refuse_depth(values)
+        return build(RunConfig, merged(config_to_json(config), values), "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _refuse_depth(tree: Tree) -> None:
+    """Tables of a framework's own options may be nested; a thousand levels no reader of the run's files would survive."""
+    level: list[Any] = [tree]
+    for _ in range(_DEEPEST):
+        level = [inner for table in level for inner in (table.values() if isinstance(table, dict) else table)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+    if level:
+        raise ConfigError(f"a setting is nested more than {_DEEPEST} levels deep")
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
