@@ -47,6 +47,8 @@ def apply_overrides(config: RunConfig, overrides: Iterable[str]) -> RunConfig:
         *sections, name = path.split(".")
         for section in sections:
             node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"override {text!r:.200}: {section} is set to a value as well; set one of the two")
         node[name] = _parse(_field_type(path), value, path)
     _refuse_depth(tree)
     return build(RunConfig, merged(config_to_json(config), tree), "")

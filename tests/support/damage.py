@@ -77,4 +77,7 @@ def spoilt(draw: Callable[[Any], Any], content: bytes) -> bytes:
     """Bytes cut, doubled, put in or nested."""
     at = draw(st.integers(0, len(content)))
     put = draw(st.sampled_from(PUT))
-    return draw(st.sampled_from([content[:at] + put, content[:at] + put + content[at:], put + content + content]))
+    whole: bytes = draw(
+        st.sampled_from([content[:at] + put, content[:at] + put + content[at:], put + content + content])
+    )
+    return whole
