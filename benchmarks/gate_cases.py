@@ -16,9 +16,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ssd_plugin.core.jsonl import sha256_file, write_json, write_jsonl
+from ssd_plugin.core.jsonl import sha256_file, write_jsonl
 from ssd_plugin.gating.request import GateRequest
 from ssd_plugin.gating.run import run_gates
+from ssd_plugin.grading.result_files import write_sidecar
 from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task
 
 Passes = Mapping[int, list[bool]]  # by task, each sample
@@ -85,7 +86,7 @@ def ask_ours(folder: Path, count: int, sides: Mapping[str, Passes]) -> tuple[str
         )
         meta = {"schema": "ssd-score/1", "tier": "namespaces", "canaries": {"passed": 1, "total": 1}}
         digests = {"tasks_sha256": sha256_file(tasks), "results_sha256": sha256_file(path)}
-        write_json(path.with_name(path.name + ".meta.json"), meta | digests)
+        write_sidecar(path, meta | digests)
     baseline, candidate = (folder / f"{name}.jsonl" for name in sides)
     policy = str(folder / "policy.toml")
     verdict = run_gates(

@@ -68,7 +68,7 @@ def context(texts: list[str], work: Path) -> GateContext:
             Result(task_id=f"t{n}", sample_id="s", completion=text, status=Status.PASS, program=text)
             for n, text in enumerate(own)
         )
-        return Side(role=role, results=work, rows=tuple(rows), meta={}, regraded=False)
+        return Side(role=role, results=work, rows=tuple(rows), meta={})
 
     return GateContext(
         tasks=tasks,

@@ -143,6 +143,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
         reason += f"; {len(set_aside)} tasks set aside, broken as they are published ({why})"
     if untried := total - len(references):
         reason += f"; {untried} of {total} tasks have no reference solution: their tests were not tried on a known good answer"
+    reason += "".join(f"; {side.role}: {side.note}" for side in sides if side.note)
     if weak:
         reason += f"; {len(weak)} tasks have a weak oracle"
     if beside := trial.beside:

@@ -125,8 +125,10 @@ def write_model(folder: Path, salt: bytes = b"") -> Path:
 
 @pytest.fixture(autouse=True)
 def own_ledger(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test, and each command it starts, counts looks in a ledger of its own, never in the user's."""
+    """Each test, and each command it starts, counts looks in a ledger of its own, never in the user's, and grades with a key of
+    the tests'."""
     monkeypatch.setenv("SSD_LEDGER", str(tmp_path_factory.getbasetemp() / f"looks-{uuid.uuid4().hex}.jsonl"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
 
 
 @pytest.fixture

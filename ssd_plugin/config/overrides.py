@@ -16,6 +16,7 @@ from ssd_plugin.errors import ConfigError, DataError
 
 Tree = dict[str, Any]
 Config = TypeVar("Config", RunConfig, GenerateConfig)
+_DEEPEST = 32  # levels of tables and lists
 
 
 def config_to_json(config: RunConfig | GenerateConfig) -> Tree:
@@ -48,7 +49,10 @@ def apply_overrides(config: Config, overrides: Iterable[str]) -> Config:
         *sections, name = path.split(".")
         for section in sections:
             node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"override {text!r:.200}: {section} is set to a value as well; set one of the two")
         node[name] = _parse(_field_type(type(config), path), value, path)
+    _refuse_depth(tree)
     return build(type(config), merged(config_to_json(config), tree), "")
 
 
@@ -64,7 +68,21 @@ def apply_toml(config: RunConfig, path: Path) -> RunConfig:
         raise ConfigError(str(error)) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
-    return build(RunConfig, merged(config_to_json(config), values), "")
+    try:
+        _refuse_depth(values)
+        return build(RunConfig, merged(config_to_json(config), values), "")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _refuse_depth(tree: Tree) -> None:
+    """Tables of a framework's own options may be nested; a thousand levels no reader of the run's files would survive."""
+    level: list[Any] = [tree]
+    for _ in range(_DEEPEST):
+        level = [inner for table in level for inner in (table.values() if isinstance(table, dict) else table)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+    if level:
+        raise ConfigError(f"a setting is nested more than {_DEEPEST} levels deep")
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:

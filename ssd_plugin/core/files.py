@@ -4,8 +4,7 @@ and no output replaces a device or follows a planted link."""
 import os
 import stat
 from collections.abc import Iterator
-from gzip import GzipFile
-from io import BufferedReader
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -58,7 +57,7 @@ def is_mostly_holes(descriptor: int) -> bool:
     return False
 
 
-def bounded_lines(stream: IO[bytes] | GzipFile, path: Path) -> Iterator[bytes]:
+def bounded_lines(stream: IO[bytes] | BufferedIOBase, path: Path) -> Iterator[bytes]:
     """The lines of `path`, opened as `stream`; memory is one line.
 
     Raises:

@@ -219,7 +219,7 @@ def calibrate(policy: str, tasks: Path, baseline: Path, work: Path, *, replicate
         raise GateError(f"policy {bench.policy.name} judges no samples, so there is nothing to draw anew")
     held = HeldInputs(work / "inputs", work)
     with held.naming_sources():
-        side = load_side("baseline", baseline, tasks, held, regrade=bench.policy.regrade)
+        side = load_side("baseline", baseline, tasks, held, bench.policy)
     if side.samples_per_task < 2:
         raise DataError(f"{baseline}: calibration needs two samples a task or more; it has {side.samples_per_task}")
     context = _context(bench, side, tasks, work)

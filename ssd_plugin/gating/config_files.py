@@ -9,7 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_RUN = re.compile(r"auto_map|trust_remote_code|custom_.*|use_kernels|kernel_config|.*dynamic_module.*", re.IGNORECASE)
+_RUN = re.compile(
+    r"auto_map|trust_remote_code|custom_.*|use_kernels|kernel_config|.*dynamic_module.*|use_pretrained.*|use_timm.*",
+    re.IGNORECASE,
+)
 _IMPLEMENTATION = re.compile(r".*(_|^)impl(ementation)?(_internal|_autoset)?", re.IGNORECASE)
 _IMPLEMENTATIONS = {
     "", "auto", "eager", "sdpa", "sdpa_paged", "eager_paged", "flex_attention", "flash_attention_2", "flash_attention_3",

@@ -18,13 +18,14 @@ Share = Annotated[float, Within(0, 1)]
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One side's graded samples. `meta` is the grader's sidecar; `regraded`: the gate run graded the samples itself."""
+    """One side's graded samples. `meta` is the grader's sidecar; `note`: why a given result file was graded again, or who graded
+    it, where that is not this user's grader; "" otherwise."""
 
     role: str  # baseline, candidate or origin
     results: Path
     rows: tuple[Result, ...]
     meta: Mapping[str, Any]
-    regraded: bool
+    note: str = ""
 
     @cached_property
     def by_task(self) -> dict[str, list[Result]]:

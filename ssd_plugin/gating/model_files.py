@@ -62,10 +62,25 @@ def inspect_directory(directory: Path, holder: int = 0) -> list[Finding]:
     if len(names) > _MAX_FILES:
         return [problem("file-not-allowed", f"the directory has more than {_MAX_FILES} files")]
     found = [one for name in names for one in _inspect_file(directory / name, name)]
-    if not any(name.endswith((".safetensors", ".gguf")) for name in names):
+    if not any(re.fullmatch(r"[^/]+\.(safetensors|gguf)", name) for name in names):
         found.append(problem("no-weights", "the directory has no .safetensors or .gguf file"))
+    if not any(name.endswith(".gguf") for name in names):  # which has all in one
+        found += _without_configuration(directory, names)
     found += _second_models(names) + _same_names(names)
     return found or _second_tensors(directory, names)
+
+
+def _without_configuration(directory: Path, names: Sequence[str]) -> list[Finding]:
+    """Without its architecture a loader cannot build the model, or takes another's from elsewhere."""
+    if "config.json" not in names:
+        return [problem("no-config", "the directory has no config.json, so nothing says which model its weights are")]
+    try:
+        config = read_bounded(directory / "config.json")
+    except ValueError:
+        return []  # said of the file itself
+    if not isinstance(config, dict) or not (config.get("model_type") or config.get("architectures")):
+        return [problem("no-config", "config.json: names neither model_type nor architectures; export the model again")]
+    return []
 
 
 def _same_names(names: Sequence[str]) -> list[Finding]:

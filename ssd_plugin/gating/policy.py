@@ -46,7 +46,8 @@ class Policy:
     """A whole policy. `plugins`: third-party distributions that may vote; `promotable`: whether a GO may move a model;
     `sandbox`, `min_tasks`, `min_samples`: of the samples that are graded here, absent in a policy that has none graded;
     `looks`: how often one candidate may be judged on new data; `alpha`: one-sided error over all looks together;
-    `regrade`: grade result files again even with a valid sidecar; `valid_days`: how long a verdict holds."""
+    `regrade`: grade result files again, even this user's grader's own; `foreign_results`: believe those whose sidecar this user's
+    grader did not write, too; `valid_days`: how long a verdict holds."""
 
     schema: str
     name: str
@@ -59,6 +60,7 @@ class Policy:
     looks: int = 2
     valid_days: int = 30
     regrade: bool = False
+    foreign_results: bool = False
     plugins: tuple[str, ...] = ()
     overrides: tuple[Override, ...] = ()
     gates: dict[str, GatePolicy]
@@ -81,6 +83,11 @@ class Policy:
             if not holds:
                 allowed = unused if not self.grades and key in ("sandbox", "min_tasks", "min_samples") else allowed
                 raise ConfigError(f"{key} = {value!r} is not allowed; allowed: {allowed}")
+        if self.foreign_results and (self.promotable or self.regrade):
+            raise ConfigError(
+                "foreign_results = true needs promotable = false and regrade = false: what can promote rests on no grades that "
+                "anybody could have written"
+            )
         self._check_overrides()
         if self.promotable and not self.grades:
             raise ConfigError(

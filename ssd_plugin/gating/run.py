@@ -103,7 +103,7 @@ def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float,
         held.judge("training", path)
 
     def side(role: str, path: Path) -> Side:
-        return load_side(role, path, tasks, held, regrade=policy.regrade)
+        return load_side(role, path, tasks, held, policy)
 
     baseline, candidate = side("baseline", request.baseline), side("candidate", request.candidate)
     return replace(

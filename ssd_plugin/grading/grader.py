@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ssd_plugin import __version__
-from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, sha256_json, write_json, write_jsonl
+from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, sha256_json, write_jsonl
 from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.errors import DataError, SandboxError
@@ -26,7 +26,7 @@ from ssd_plugin.grading.judge import Judgement, judge, limits_for, patient, slow
 from ssd_plugin.grading.preload import worth_loading
 from ssd_plugin.grading.reference_trial import Tried, tried
 from ssd_plugin.grading.refusals import check_forms, check_prelude, make_place, validate
-from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, sidecar
+from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, write_sidecar
 from ssd_plugin.grading.rows import program_of, require_own
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
@@ -135,7 +135,7 @@ class Grading:
         meta |= {"tier_notes": list(boundary.notes)}
         meta |= {"canaries": {"passed": boundary.canaries, "total": boundary.canaries}}
         meta |= {"counts": counts, "results_sha256": digest}
-        write_json(sidecar(out), meta)
+        meta = write_sidecar(out, meta)
         partial.remove()
         return ScoreSummary(
             out=out,

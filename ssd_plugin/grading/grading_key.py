@@ -1,13 +1,19 @@
-"""The secret by which this user's grader knows its own rows again when it goes on after a kill."""
+"""The secret by which this user's grader knows what it wrote: rows when it goes on after a kill, and whole result files."""
 
+import functools
+import hashlib
+import hmac
 import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ssd_plugin.core.jsonl import dumps
 from ssd_plugin.core.user_state import state_file
 
 SIZE = 32
@@ -19,8 +25,8 @@ def key_file() -> Path:
 
 
 def grading_key() -> bytes:
-    """32 bytes, made on first use in a file that this user alone may read. Where that cannot be, a key for this run alone,
-    so that nothing of an earlier run is continued; one line on stderr says so."""
+    """32 bytes, made on first use in a file that this user alone may read. Where that cannot be, a key for this process alone,
+    so that nothing of an earlier one is known again; one line on stderr says so."""
     try:
         path = key_file()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -28,9 +34,18 @@ def grading_key() -> bytes:
             _make(path)
         return _read(path)
     except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
-        reason = " ".join(str(error).split())
-        click.echo(f"ssd: note: a grading run that is cut off cannot be continued ({reason})", err=True)
-        return secrets.token_bytes(SIZE)
+        return _for_this_process(" ".join(str(error).split()))
+
+
+def authentication(meta: Mapping[str, Any]) -> str:
+    """What only this user's grader can say of a result file: a keyed digest of its sidecar, which has the digest of its rows."""
+    return hmac.digest(grading_key(), b"sidecar\n" + dumps(dict(meta)).encode(), hashlib.sha256).hex()
+
+
+@functools.cache
+def _for_this_process(reason: str) -> bytes:
+    click.echo(f"ssd: note: what is graded now will have to be graded again by the next command ({reason})", err=True)
+    return secrets.token_bytes(SIZE)
 
 
 def _make(path: Path) -> None:

@@ -1,5 +1,6 @@
 """A result file and its sidecar: what was graded, with which isolation, bound together by digests."""
 
+import hmac
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ssd_plugin.core import run_layout as layout
-from ssd_plugin.core.jsonl import read_json, sha256_file, sha256_json
+from ssd_plugin.core.jsonl import JsonObject, read_json, sha256_file, sha256_json, write_json
 from ssd_plugin.core.source_digest import code_digest
 from ssd_plugin.core.tool_versions import tool_versions
 from ssd_plugin.errors import DataError
+from ssd_plugin.grading.grading_key import authentication
 from ssd_plugin.tasks.schema import Result, read_results
 
 SCHEMA = "ssd-score/1"
+_AUTHENTICATION = "authentication"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,20 @@ class GradedRun:
 def sidecar(results: Path) -> Path:
     """Where the sidecar of a result file stands."""
     return results.with_name(results.name + ".meta.json")
+
+
+def write_sidecar(results: Path, meta: Mapping[str, Any]) -> JsonObject:
+    """Write a result file's sidecar so that this user's grader knows it again; returns what it wrote."""
+    written = {**meta, _AUTHENTICATION: authentication(meta)}
+    write_json(sidecar(results), written)
+    return written
+
+
+def is_own(meta: Mapping[str, Any]) -> bool:
+    """Whether this user's grader wrote the sidecar: with the digest of its rows in it, no row can be another."""
+    said = meta.get(_AUTHENTICATION)
+    rest = {key: value for key, value in meta.items() if key != _AUTHENTICATION}
+    return isinstance(said, str) and hmac.compare_digest(said.encode(), authentication(rest).encode())
 
 
 def offer(source: Path, target: Path) -> None:
@@ -55,9 +72,10 @@ def grader_code() -> str:
 
 
 def is_graded(results: Path, *, tasks: Path, samples: Path) -> bool:
-    """Whether `results` holds the grades of exactly these samples on exactly these tasks, given by this very grader."""
+    """Whether `results` holds the grades of exactly these samples on exactly these tasks, given by this user's very grader."""
     try:
-        return bool(_checked_sidecar(results, tasks, samples).get("code") == grader_code())
+        meta = _checked_sidecar(results, tasks, samples)
+        return bool(meta.get("code") == grader_code()) and is_own(meta)
     except DataError:
         return False
 

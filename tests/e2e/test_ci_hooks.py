@@ -157,6 +157,50 @@ def test_the_options_that_the_hooks_use_exist() -> None:
     assert {option for option in used if option not in help_text} == set()
 
 
+def test_the_action_installs_its_own_checkout_and_runs_nothing_of_the_workspace(tmp_path: Path) -> None:
+    for name in ("pip.py", "site.py", "encodings.py"):
+        (tmp_path / name).write_text("open('ran', 'w')\nraise SystemExit(7)\n")
+    checkout = tmp_path / "checkout/hooks/github"
+    checkout.mkdir(parents=True)
+    (tmp_path / "checkout/pyproject.toml").write_text("no project")
+    environment = {"GITHUB_ACTION_PATH": str(checkout), "PIP_NO_INDEX": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = run_script(INSTALL["run"], tmp_path, **environment)
+    assert not (tmp_path / "ran").exists()
+    assert done.returncode not in (0, 7)
+    assert re.search(r"Processing \S*/checkout\b", done.stdout), (
+        "pip itself, on the folder that the action was checked out to"
+    )
+
+
+def test_what_may_not_promote_is_refused_before_a_promotion(judged: Any) -> None:
+    judged.sign(judged.go(policy=load_policy("default").reference, promotable=False))
+    environment = {"SSD_VERDICT": str(judged.verdict), "SSD_MODEL": str(judged.model), "SSD_TRUST": str(judged.keys.public),
+                   "SSD_POLICY": "default", "PATH": f"{BIN}:{os.environ['PATH']}"}  # fmt: skip
+    script = [ROOT / "hooks/pre_promotion.sh"]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "cannot promote a model" in done.stderr
+
+
+def test_documented_steps_pin_actions_by_commit() -> None:
+    pages = [
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "README.md",
+        *sorted((ROOT / ".github/workflows").glob("*.yml")),
+    ]
+    used = {
+        (page.name, reference)
+        for page in pages
+        for reference in re.findall(r"^[\s-]*uses:\s*(\S+)", page.read_text(), re.MULTILINE)
+    }
+    assert used
+    for page, reference in used:
+        assert reference.startswith("./") or re.search(r"@([0-9a-f]{40}|[A-Z_<][\w<> -]*)$", reference), (
+            page,
+            reference,
+        )
+
+
 def test_the_pre_promotion_script_verifies(judged: Any, tmp_path: Path) -> None:
     script = ROOT / "hooks/pre_promotion.sh"
     judged.sign(judged.go(policy=load_policy("default").reference))

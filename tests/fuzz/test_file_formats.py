@@ -1,12 +1,10 @@
 """Damaged files of every kind that the command reads: refused with one line, or read; never a traceback.
 
-`SSD_FUZZ_SECONDS` (default 40) is about how long all of them take together on an idle machine; each format gets the same share.
+`SSD_FUZZ_SECONDS` (default 60) is about how long all of `tests/fuzz` takes on an idle machine. Half of that is for these readers;
+each format gets the same share.
 """
 
-import copy
 import json
-import math
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from damage import SECONDS, damaged, examples, spoilt
 from finished_run import build_run
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ssd_plugin.cli.main import cli
@@ -56,67 +55,13 @@ RUN_FILES = (
     "select/choice.json", "filter/report.json", "train/log.jsonl", "analysis/forks.json", "analysis/sweep.json", "manifest.json",
     "promote/result.json",
 )  # fmt: skip
-SECONDS = float(os.environ.get("SSD_FUZZ_SECONDS", "40"))
-SHARE = SECONDS / (len(READERS) + len(TEXTS) + len(RUN_FILES))
-ODD: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    10**400,
-    1e308,
-    math.nan,
-    math.inf,
-    "",
-    "\ud800",
-    "\0",
-    [],
-    {},
-    [[]],
-    {"a": None},
-)
+SHARE = SECONDS / 2 / (len(READERS) + len(TEXTS) + len(RUN_FILES))
 
 
 def _continue(path: Path) -> None:
     with PartialFile(path.with_name("r.jsonl"), "v", 2) as partial:
         if len(partial) == 2:
             list(partial.rows(2))
-
-
-def examples(each: float) -> settings:
-    """As many as fit a format's share of the time, `each` being the seconds that one takes."""
-    health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-    count = max(5, int(SHARE / each))
-    return settings(max_examples=count, deadline=None, database=None, derandomize=True, suppress_health_check=health)
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) in a document."""
-    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
-    return [(value, key) for key in keys] + [place for key in keys for place in places(value[key])]
-
-
-def damaged(draw: Callable[[Any], Any], value: Any) -> bytes:
-    """The document with a key gone, a value of another kind, or its bytes spoilt."""
-    value = copy.deepcopy(value)
-    found = places(value)
-    if found and draw(st.integers(0, 4)):
-        container, key = draw(st.sampled_from(range(len(found))).map(found.__getitem__))
-        if draw(st.booleans()):
-            container[key] = draw(st.sampled_from(ODD))
-        else:
-            del container[key]
-        return json.dumps(value).encode()
-    return spoilt(draw, json.dumps(value).encode())
-
-
-def spoilt(draw: Callable[[Any], Any], content: bytes) -> bytes:
-    """Bytes cut, doubled, put in or nested."""
-    at = draw(st.integers(0, len(content)))
-    put = draw(
-        st.sampled_from([b"", b"\xff", b"\0", b"\xef\xbb\xbf", b"[" * 9000, b"9" * 5000, b'"\\ud800"', b"nan", b"\n"])
-    )
-    return draw(st.sampled_from([content[:at] + put, content[:at] + put + content[at:], put + content + content]))
 
 
 def one_line(read: Callable[[Path], object], path: Path) -> None:
@@ -132,7 +77,7 @@ def test_a_damaged_document_is_refused_or_read(tmp_path: Path, name: str) -> Non
     valid, read = READERS[name]
     (tmp_path / "r.jsonl").write_text("")
 
-    @examples(0.04)
+    @examples(SHARE, 0.04)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         (tmp_path / name).write_bytes(damaged(data.draw, valid))
@@ -150,7 +95,7 @@ def test_a_damaged_text_is_refused_or_read(tmp_path: Path, name: str) -> None:
             partial.append(1, {"a": 2})
         valid = partial.path.read_text()
 
-    @examples(0.04)
+    @examples(SHARE, 0.04)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         (tmp_path / name).write_bytes(spoilt(data.draw, valid.encode()))
@@ -172,7 +117,7 @@ def test_a_damaged_file_of_a_run_costs_the_report_its_part_alone(tmp_path: Path,
     )
     valid = json.loads(first)
 
-    @examples(0.8)
+    @examples(SHARE, 0.8)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         (run / name).write_bytes(damaged(data.draw, valid) + b"\n" + b"".join(others))

@@ -1,5 +1,6 @@
 """`ssd gate` as CI calls it: samples in, graded in the real sandbox, a verdict and its exit status out."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -185,6 +186,12 @@ def test_a_forged_result_file_is_graded_again(desk: Desk) -> None:
     )
     status, verdict, _ = desk.gate(graded)
     assert (status, verdict["outcome"]) == (1, "NO-GO"), "with its own sidecar the file is taken as it is"
+    meta = desk.root / "forged.jsonl.meta.json"
+    digest = hashlib.sha256(forged.read_bytes()).hexdigest()
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"results_sha256": digest}))
+    status, verdict, _ = desk.gate(forged)
+    assert (status, verdict["outcome"]) == (1, "NO-GO"), "a digest that anybody can recompute proves nothing"
+    assert "was not written by this user's grader" in verdict["gates"][0]["result"]["reason"]
 
 
 @pytest.mark.parametrize(

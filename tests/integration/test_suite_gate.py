@@ -50,7 +50,7 @@ def context(tmp_path: Path) -> GateContext:
         path = tmp_path / f"{role}.jsonl"
         row = Result(task_id="t", sample_id="0", completion="x", status=Status.PASS, program="x")
         write_jsonl(path, [row.to_json()])
-        return Side(role=role, results=path, rows=tuple(read_results(path)), meta={}, regraded=False)
+        return Side(role=role, results=path, rows=tuple(read_results(path)), meta={})
 
     return GateContext(
         tasks=(task,), baseline=side("baseline"), candidate=side("candidate"), origin=None, model=None,

@@ -68,6 +68,11 @@ def test_a_bad_override_is_named(config: RunConfig, override: str, message: str)
         apply_overrides(config, [override])
 
 
+def test_a_setting_is_not_a_table_and_a_value(config: RunConfig) -> None:
+    with pytest.raises(ConfigError, match=r"override 'train\.megatron\.a\.b=2': a is set to a value as well"):
+        apply_overrides(config, ["train.megatron.a=1", "train.megatron.a.b=2"])
+
+
 def test_the_fixed_point_is_refused(config: RunConfig) -> None:
     with pytest.raises(ConfigError, match=r"sampling\.temperature = 1 without truncation is a fixed point"):
         method_of(apply_overrides(config, ["sampling.temperature=1", "sampling.top_k=0", "sampling.top_p=1"]))

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ssd_plugin.core.jsonl import sha256_file, write_json, write_jsonl
+from ssd_plugin.core.jsonl import sha256_file, write_jsonl
 from ssd_plugin.gating.gate import GateContext, Side
 from ssd_plugin.gating.programs import ProgramMemo
 from ssd_plugin.gating.request import GateRequest
 from ssd_plugin.gating.verdict import GateResult
+from ssd_plugin.grading.result_files import write_sidecar
 from ssd_plugin.grading.rows import program_of
 from ssd_plugin.tasks.schema import FunctionCheck, Result, Status, Task
 
@@ -104,7 +105,7 @@ class World:
             return replace(row, program=program_of(row, by_id.get(row.task_id, self.tasks[0])) or "")
 
         write_jsonl(path, (said(row).to_json() for row in rows))
-        write_json(path.with_name(path.name + ".meta.json"), {**self.meta(path), **meta})
+        write_sidecar(path, {**self.meta(path), **meta})
         return path
 
     def meta(self, results: Path) -> dict[str, Any]:
@@ -129,7 +130,7 @@ class World:
     def context(self, baseline: Sequence[Result], candidate: Sequence[Result], **changes: Any) -> GateContext:
         def side(role: str, rows: Sequence[Result]) -> Side:
             meta = {"tier": "namespaces", "canaries": {"passed": 9, "total": 9}}
-            return Side(role=role, results=self.root / f"{role}.jsonl", rows=tuple(rows), meta=meta, regraded=False)
+            return Side(role=role, results=self.root / f"{role}.jsonl", rows=tuple(rows), meta=meta)
 
         context = GateContext(
             tasks=tuple(self.tasks),

@@ -27,12 +27,14 @@ from ssd_plugin.gating.gate import Gate, GateContext, NoSettings
 from ssd_plugin.gating.held_inputs import HeldInputs
 from ssd_plugin.gating.inputs import load_side
 from ssd_plugin.gating.output_lock import held
+from ssd_plugin.gating.policy import load_policy
 from ssd_plugin.gating.run import run_gates
 from ssd_plugin.gating.verdict import GateResult, GateStatus, Outcome, Verdict, read_verdict
 from ssd_plugin.grading.grader import ScoreSummary
 from ssd_plugin.grading.judge import Judgement
 from ssd_plugin.grading.reference_trial import Tried
-from ssd_plugin.grading.result_files import sidecar
+from ssd_plugin.grading.result_files import sidecar, write_sidecar
+from ssd_plugin.grading.rows import program_of
 from ssd_plugin.sandbox.tiers import SandboxTier
 from ssd_plugin.tasks import benchmarks
 from ssd_plugin.tasks.schema import Result, Status, read_results
@@ -181,7 +183,7 @@ def test_the_same_answers_on_both_sides_compare_nothing(
     another = replace(rows[0], completion=text, program=text)
     write_jsonl(copies[3], (row.to_json() for row in [another, *rows[1:]]))
     for copy in copies:
-        write_json(sidecar(copy), world.meta(copy))
+        write_sidecar(copy, world.meta(copy))
     for other in (side, *copies[:3]):
         verdict = judge(side, other)
         assert verdict.outcome is Outcome.INCONCLUSIVE
@@ -199,6 +201,25 @@ def test_the_base_may_be_generation_zero_too(world: Any, tools: Any, tmp_path: P
     base, candidate = (world.write(name, tools.make_rows(world.tasks)) for name in ("base", "candidate"))
     verdict = run_gates(world.request(base, candidate, str(tmp_path / "policy.toml"), origin=base))
     assert verdict.outcome is Outcome.GO, verdict.reason
+
+
+@pytest.mark.parametrize("disguise", ["as it is", "other ids", "another order", "white space"])
+def test_a_candidate_is_not_its_own_generation_zero(world: Any, tools: Any, tmp_path: Path, disguise: str) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    base, candidate = (world.write(name, tools.make_rows(world.tasks, samples=5)) for name in ("base", "candidate"))
+    rows, origin = list(read_results(candidate)), tmp_path / "origin.jsonl"
+    if disguise == "other ids":
+        rows = [replace(row, sample_id=f"o{row.sample_id}") for row in rows]
+    elif disguise == "another order":
+        rows.reverse()
+    elif disguise == "white space":
+        rows = [replace(row, completion=row.completion + "\n\n") for row in rows]
+        rows = [replace(row, program=program_of(row, world.tasks[0]) or "") for row in rows]
+    write_jsonl(origin, (row.to_json() for row in rows))
+    write_sidecar(origin, world.meta(origin))
+    verdict = run_gates(world.request(base, candidate, str(tmp_path / "policy.toml"), origin=origin))
+    assert verdict.outcome is Outcome.ERROR
+    assert "the origin's programs are the candidate's own" in verdict.reason
 
 
 @pytest.mark.parametrize(
@@ -294,13 +315,17 @@ def test_samples_that_change_while_they_are_graded_are_refused(
         assert not resume, "what is graded anew continues nothing"
         results.parent.mkdir(parents=True)
         results.write_bytes(path.read_bytes())
-        write_json(sidecar(results), world.meta(results) | {"samples_sha256": sha256_file(path)})
+        write_sidecar(results, world.meta(results) | {"samples_sha256": sha256_file(path)})
         path.write_text(path.read_text() + "\n")
 
     monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
     with pytest.raises(DataError, match="is not about this samples file"):
         load_side(
-            "candidate", samples, world.tasks_path, HeldInputs(tmp_path / "held", world.root / "out"), regrade=True
+            "candidate",
+            samples,
+            world.tasks_path,
+            HeldInputs(tmp_path / "held", world.root / "out"),
+            replace(load_policy("smoke"), regrade=True),
         )
 
 
@@ -532,7 +557,7 @@ def test_grades_exchanged_right_after_grading_are_refused(
     def score(tasks: Path, path: Path, results: Path, *, resume: bool) -> ScoreSummary:
         results.parent.mkdir(parents=True)
         results.write_bytes(path.read_bytes())
-        meta = world.meta(results) | {"samples_sha256": sha256_file(path)}
+        meta = write_sidecar(results, world.meta(results) | {"samples_sha256": sha256_file(path)})
         results.write_text(results.read_text().replace('"fail"', '"pass"'))
         write_json(sidecar(results), meta | {"results_sha256": sha256_file(results)})
         return ScoreSummary(
@@ -543,7 +568,7 @@ def test_grades_exchanged_right_after_grading_are_refused(
     monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
     inputs = HeldInputs(tmp_path / "held", world.root / "out")
     with pytest.raises(DataError, match="was changed after it was graded"):
-        load_side("candidate", samples, world.tasks_path, inputs, regrade=True)
+        load_side("candidate", samples, world.tasks_path, inputs, replace(load_policy("smoke"), regrade=True))
 
 
 @pytest.mark.parametrize("of", ["another program", "nothing"])
@@ -554,7 +579,7 @@ def test_a_result_file_whose_grades_are_of_other_programs_is_graded_again(
     rows = list(read_results(path))
     rows[3] = replace(rows[3], program="def solve(values):\n    return 6\n" if of == "another program" else "")
     write_jsonl(path, (row.to_json() for row in rows))
-    write_json(sidecar(path), world.meta(path))
+    write_sidecar(path, world.meta(path))
 
     def score(tasks: Path, samples: Path, results: Path, *, resume: bool) -> ScoreSummary:
         raise DataError("graded again")
@@ -562,7 +587,7 @@ def test_a_result_file_whose_grades_are_of_other_programs_is_graded_again(
     monkeypatch.setattr("ssd_plugin.gating.inputs.score_file", score)
     inputs = HeldInputs(tmp_path / "held", world.root / "out")
     with pytest.raises(DataError, match="graded again"):
-        load_side("candidate", path, world.tasks_path, inputs, regrade=False)
+        load_side("candidate", path, world.tasks_path, inputs, load_policy("smoke"))
 
 
 def _model(folder: Path, weights: bytes) -> Path:
