@@ -6,6 +6,7 @@ VERDICT = VERDICT_NAME
 STATEMENT = "statement.json"
 ENVELOPE = "verdict.dsse.json"
 BUNDLE = "verdict.sigstore.json"
+MODEL_SIGNATURE = "model.sig"
 SARIF = "results.sarif"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"
