@@ -87,6 +87,18 @@ def test_the_github_action_hands_on_status_outcome_and_page(stub: Path, status: 
     assert page == ("# new\n\n" if status != 3 else ""), "a page of the service has no files beside it"
 
 
+def test_the_github_action_installs_the_very_checkout_that_uses_pins(stub: Path) -> None:
+    program = stub / "bin/python"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > seen.txt\n')
+    program.chmod(0o755)
+    done = run_script(INSTALL["run"], stub, GITHUB_ACTION_PATH=str(ROOT / "hooks/github"))
+    assert done.returncode == 0, done.stderr
+    *command, source = (stub / "seen.txt").read_text().splitlines()
+    assert command == ["-m", "pip", "install"]
+    assert Path(source).resolve() == ROOT
+    assert (Path(source) / "pyproject.toml").is_file()
+
+
 def test_the_github_action_passes_every_input_as_one_argument(stub: Path) -> None:
     names = [name for name in ACTION["inputs"] if name not in ("sign-key", "keyless", "out")]
     assert "ledger" in names
