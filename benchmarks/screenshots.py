@@ -1,7 +1,7 @@
 """The pictures in README: `make screenshots` takes them again. Needs Chromium (Debian: apt-get install chromium).
 
 The terminal and the summary are of docs/ci.md's own example, run here in a terminal of 24 lines and 80 columns; the report is
-that of a finished run directory, by default `make demo`'s.
+that of a finished run directory, by default `make smoke`'s.
 """
 
 import fcntl
@@ -55,7 +55,7 @@ def terminal_svg(said: str) -> str:
     console.print(Text.assemble(("$ ", "bold"), " \\\n    ".join(COMMAND)))
     console.print(Text.from_ansi(said.replace("\r\n", "\n").strip("\n")))
     svg = console.export_svg(title="ssd gate")
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
 
 
 def gate_example(folder: Path) -> str:
@@ -80,7 +80,7 @@ def main(run: Path) -> None:
     """Write the three pictures of README."""
     report = run / "report/index.html"
     if not report.is_file():
-        sys.exit(f"screenshots: {report} is missing; make it with: make demo")
+        sys.exit(f"screenshots: {report} is missing; make it with: make smoke")
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         said = gate_example(Path(scratch))
@@ -90,4 +90,4 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "runs/demo"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "runs/smoke"))
