@@ -57,6 +57,11 @@ wheel: $(STAMP)
 	rm -rf dist
 	$(BIN)/python .ci/wheel.py dist
 
+# README's pictures, of `make smoke`'s run and of docs/ci.md's example. Needs Chromium (Debian: apt-get install chromium).
+.PHONY: screenshots
+screenshots: $(STAMP)
+	$(BIN)/python benchmarks/screenshots.py $(RUNS)/smoke
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

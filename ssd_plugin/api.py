@@ -155,8 +155,10 @@ def promote(
     *,
     name: str = "model",
     policy: str | None = None,
+    sign: Place | None = None,
 ) -> "Promotion":
-    """Copy a model into a registry and move the alias "champion" to it, on a valid GO only.
+    """Copy a model into a registry and move the alias "champion" to it, on a valid GO only. `sign`: an ECDSA private key that
+    also signs the model for other tools (OpenSSF Model Signing).
 
     Raises:
         TrustError: refused, and why; the alias is where it was. RegistryError: the registry failed.
@@ -164,7 +166,8 @@ def promote(
     from ssd_plugin.trust.promotion import promote as move
     from ssd_plugin.trust.registry.uri import open_registry
 
-    return move(Path(verdict), Path(model), open_registry(registry, name), _trusted(trust), policy=_policy(policy))
+    target, signer = open_registry(registry, name), None if sign is None else Path(sign)
+    return move(Path(verdict), Path(model), target, _trusted(trust), policy=_policy(policy), signer=signer)
 
 
 def simulate(seed: int = 0) -> Mapping[str, Any]:

@@ -3,17 +3,12 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from ssd_plugin.cli.options import TASKS_HELP, json_option
+from ssd_plugin.cli.options import TASKS_HELP, json_option, verbose_option
 from ssd_plugin.core.text import visible
-
-if TYPE_CHECKING:
-    from ssd_plugin.gating.isolation import Answer
-    from ssd_plugin.gating.verdict import PowerRow
 
 _PATH = click.Path(path_type=Path)
 
@@ -47,6 +42,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--check-policy", is_flag=True, help="Only validate the policies named as arguments.")
 @click.argument("policies", nargs=-1)
+@verbose_option
 @json_option
 def command(
     policy: str,
@@ -65,6 +61,7 @@ def command(
     out: Path | None,
     check_policy: bool,
     policies: tuple[str, ...],
+    verbose: bool,
     as_json: bool,
 ) -> int:
     """Judge a candidate. Exit status: 0 GO, 1 NO-GO, 2 INCONCLUSIVE, 3 ERROR.
@@ -89,9 +86,11 @@ def command(
         )
     if sigstore_config and not keyless:
         raise click.UsageError("--sigstore-config goes with --keyless")
+    from ssd_plugin.cli.gate_progress import GateProgress
     from ssd_plugin.evidence.gate_run import judge_and_record
+    from ssd_plugin.gating.policy import load_policy
     from ssd_plugin.gating.request import GateRequest, benchmark_options
-    from ssd_plugin.report.gating import print_power, print_verdict
+    from ssd_plugin.report.gating import print_verdict
     from ssd_plugin.trust.keyless import Keyless
 
     request = GateRequest(
@@ -108,21 +107,15 @@ def command(
         out=out,
     )
 
-    def say_power(rows: "Sequence[PowerRow]") -> None:
-        if not as_json:
-            print_power(rows)
-
-    def say_gate(name: str, answer: "Answer") -> None:
-        click.echo(
-            f"{visible(name)}: {visible(answer.failure) or answer.results[0].status} ({answer.seconds:.1f} s)", err=True
-        )
-
     signer = Keyless(config=sigstore_config) if keyless else None
-    verdict = judge_and_record(request, sign, keyless=signer, on_power=say_power, on_gate=say_gate)
+    with GateProgress(len(load_policy(policy).gates), verbose=verbose, quiet=as_json) as progress:
+        verdict = judge_and_record(
+            request, sign, keyless=signer, on_power=progress.say_power, on_gate=progress.say_gate
+        )
     if as_json:
         click.echo(json.dumps(verdict.to_json(), sort_keys=True))
     else:
-        print_verdict(verdict, out)
+        print_verdict(verdict, out, verbose=verbose)
     return verdict.outcome.exit_code
 
 

@@ -21,6 +21,10 @@ json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document at the end."
 )
 
+verbose_option: Callable[[Any], Any] = click.option(
+    "--verbose", is_flag=True, help="Show every gate with its whole reason, and all tables."
+)
+
 run_dir_option: Callable[[Any], Any] = click.option(
     "--run-dir", type=click.Path(path_type=Path), required=True, help="An existing run directory."
 )
@@ -60,8 +64,8 @@ def pipeline_command(name: str, *, until: str, about: str) -> click.Command:
     return command
 
 
-def print_outcome(run_dir: Path, as_json: bool) -> None:
-    """The end of a run: its table and where things lie; or the stages' facts as JSON."""
+def print_outcome(run_dir: Path, as_json: bool, *, verbose: bool = False) -> None:
+    """The end of a run on one screen, or all of it (`verbose`); or the stages' facts as JSON."""
     if as_json:
         records = manifest.load(run_dir / layout.MANIFEST)
         stages = {name: {"summary": r.summary, "seconds": r.seconds, "facts": r.facts} for name, r in records.items()}
@@ -69,4 +73,4 @@ def print_outcome(run_dir: Path, as_json: bool) -> None:
         return
     from ssd_plugin.report.terminal import print_table
 
-    print_table(run_dir)
+    print_table(run_dir, verbose=verbose)

@@ -9,9 +9,10 @@ from ssd_plugin.cli.options import json_option
 from ssd_plugin.cli.trust_options import exit_untrusted, trust_options
 from ssd_plugin.errors import TrustError
 from ssd_plugin.gating.verdict import PolicyRef
+from ssd_plugin.trust.keyless import Identity, Keyless, Trust
+from ssd_plugin.trust.model_signature import Signer, require_signer
 from ssd_plugin.trust.promotion import Promotion, promote, roll_back
 from ssd_plugin.trust.registry.uri import open_registry
-from ssd_plugin.trust.verification import Trust
 
 
 @click.command("promote")
@@ -22,6 +23,14 @@ from ssd_plugin.trust.verification import Trust
 @click.option("--registry", required=True, help="A directory, or an MLflow tracking URI.")
 @click.option("--name", default="model", show_default=True, help="The model's name in the registry.")
 @click.option("--rollback", is_flag=True, help="Go back to the version that the champion replaced.")
+@click.option(
+    "--sign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="ECDSA private key (ssd keys new --kind ecdsa-p256) that also signs the model for other tools (OpenSSF Model Signing).",
+)
+@click.option(
+    "--keyless", is_flag=True, help="Sign the model so with this CI job's or user's OIDC identity (sigstore)."
+)
 @trust_options
 @json_option
 def command(
@@ -30,6 +39,8 @@ def command(
     registry: str,
     name: str,
     rollback: bool,
+    sign: Path | None,
+    keyless: bool,
     trust: Trust,
     policy: PolicyRef | None,
     as_json: bool,
@@ -44,19 +55,34 @@ def command(
     Example: ssd promote --verdict out/verdict.json --model runs/my-run/train/model \\
                --registry registry --trust keys/ssd.pub --policy policies/production.toml
     """
-    if rollback and (verdict or model or policy):
-        raise click.UsageError("--rollback takes no --verdict, --model or --policy: it goes back to what was champion")
+    if rollback and (verdict or model or policy or sign or keyless):
+        raise click.UsageError(
+            "--rollback takes no --verdict, --model, --policy or signer: it goes back to what was champion"
+        )
+    signer = _signer(sign, keyless, trust)
     target = open_registry(registry, name)
     try:
         if rollback:
             done = roll_back(target, trust)
         elif verdict and model:
-            done = promote(verdict, model, target, trust, policy=policy)
+            done = promote(verdict, model, target, trust, policy=policy, signer=signer)
         else:
             raise click.UsageError("give --verdict and --model, or --rollback")
     except TrustError as error:
         exit_untrusted(error, as_json)
     _report(done, "rolled back" if rollback else "promoted", as_json)
+
+
+def _signer(key: Path | None, keyless: bool, trust: Trust) -> Signer | None:
+    """Who signs the model: whoever it is must be among those that are trusted, since the registry's copy is checked."""
+    if key and keyless:
+        raise click.UsageError("give --sign or --keyless, not both")
+    if (key and isinstance(trust, Identity)) or (keyless and not isinstance(trust, Identity)):
+        raise click.UsageError("--sign goes with --trust, --keyless with --identity and --issuer")
+    signer = Keyless(config=trust.config) if isinstance(trust, Identity) and keyless else key
+    if signer:
+        require_signer(signer)
+    return signer
 
 
 def _report(done: Promotion, action: str, as_json: bool) -> None:

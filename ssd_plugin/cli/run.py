@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ssd_plugin.cli.options import json_option, own_settings, print_outcome
+from ssd_plugin.cli.options import json_option, own_settings, print_outcome, verbose_option
 from ssd_plugin.config.overrides import apply_overrides, apply_toml
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import run_layout as layout
@@ -29,8 +29,11 @@ def starting_point(recipe: str, run_dir: Path) -> RunConfig:
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a setting; may be repeated."
 )
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings, under --set.")
+@verbose_option
 @json_option
-def command(recipe: str, run_dir: Path | None, overrides: tuple[str, ...], config: Path | None, as_json: bool) -> None:
+def command(
+    recipe: str, run_dir: Path | None, overrides: tuple[str, ...], config: Path | None, verbose: bool, as_json: bool
+) -> None:
     """Run the whole pipeline, or continue a run directory; the exit status is the verdict's.
 
     Example: ssd run ssd_smollm2_135m --set prompts.limit=64 --run-dir runs/small
@@ -41,5 +44,5 @@ def command(recipe: str, run_dir: Path | None, overrides: tuple[str, ...], confi
         settings = apply_toml(settings, config)
     settings = apply_overrides(settings, overrides)
     status, _ = run_and_track(settings, directory)
-    print_outcome(directory, as_json)
+    print_outcome(directory, as_json, verbose=verbose)
     sys.exit(status)

@@ -11,9 +11,8 @@ import click
 from ssd_plugin.core.text import visible
 from ssd_plugin.errors import TrustError
 from ssd_plugin.gating.policy import load_policy
-from ssd_plugin.trust.keyless import Identity
+from ssd_plugin.trust.keyless import Identity, Trust
 from ssd_plugin.trust.signing import load_trusted
-from ssd_plugin.trust.verification import Trust
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OPTIONS = (

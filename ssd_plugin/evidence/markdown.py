@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from ssd_plugin.core.text import markdown
 from ssd_plugin.gating.verdict import JudgedGate, Looks, Verdict, in_short
-from ssd_plugin.trust.evidence_files import SARIF
+from ssd_plugin.trust.evidence_files import PICTURE, SARIF
 
 _MAX_FINDING_ROWS = 20
 
@@ -17,6 +17,8 @@ def summary(verdict: Verdict, left_out: int, signed: bool) -> str:
         f"# {verdict.outcome}",
         "",
         markdown(in_short(verdict), 2000),
+        "",
+        f"![{verdict.outcome}: every gate with its interval and margin]({PICTURE})",
         "",
         f"Policy {policy}; {_grading(verdict)}; {_looks(verdict.looks)}; "
         f"made {markdown(verdict.created)}, valid until {markdown(verdict.expires)}; "

@@ -9,6 +9,7 @@ from ssd_plugin.core.jsonl import JsonObject, dumps, sha256_file, write_text
 from ssd_plugin.evidence.junit import junit_xml
 from ssd_plugin.evidence.markdown import summary
 from ssd_plugin.evidence.mlbom import mlbom
+from ssd_plugin.evidence.picture import picture
 from ssd_plugin.evidence.programs import ProgramKey, key_of, write_programs
 from ssd_plugin.evidence.sarif import sarif_log, select
 from ssd_plugin.gating.verdict import Verdict
@@ -46,6 +47,7 @@ def write_evidence(
         files.SARIF: dumps(log),  # one line: indenting 25,000 results is slow
         files.JUNIT: junit_xml(verdict),
         files.SUMMARY: summary(verdict, left_out, signed=bool(key or keyless)),
+        files.PICTURE: picture(verdict),
         files.BOM: _json(mlbom(verdict)),
         files.VERDICT: _json(verdict.to_json()),
     }

@@ -3,13 +3,12 @@
 The drawing is 460 units wide so that its 12-unit text stays readable on a phone; `.s0` to `.s3` colour the series.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from ssd_plugin.core.text import visible
+from ssd_plugin.core.svg import caption, clean, join, line, scale, tag, ticks
 
 WIDTH = 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 40
@@ -40,41 +39,9 @@ class IntervalRow:
     tone: str = ""
 
 
-def clean(text: str) -> str:
-    """Text with tabs expanded and every other control, bidirectional override and unpaired surrogate spelled out."""
-    return "\n".join(visible(line.expandtabs(4), len(line) * 4) for line in text.split("\n"))
-
-
-def tag(name: str, content: str = "", **attributes: str | float) -> Markup:
-    """An SVG element; underscores in attribute names become hyphens, a trailing one is dropped."""
-    parts = [name]
-    for key, value in attributes.items():
-        text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-        parts.append(f'{key.rstrip("_").replace("_", "-")}="{escape(clean(text))}"')
-    inner = content if isinstance(content, Markup) else escape(clean(content))
-    return Markup(f"<{' '.join(parts)}>{inner}</{name}>")  # noqa: S704 (every part is escaped above)
-
-
-def _join(parts: Sequence[Markup]) -> Markup:
-    return Markup("").join(parts)
-
-
 def _svg(title: str, height: float, parts: Sequence[Markup]) -> Markup:
     box = f"0 0 {WIDTH} {height:g}"
-    return tag("svg", _join([tag("title", title), *parts]), viewBox=box, role="img", aria_label=title, class_="chart")
-
-
-def _text(x: float, y: float, content: str, anchor: str = "middle", class_: str = "tick") -> Markup:
-    return tag("text", content, x=x, y=y, text_anchor=anchor, class_=class_)
-
-
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers that span [low, high]: steps of 1, 2 or 5 times a power of ten."""
-    span = (high - low) or abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / about))
-    step = next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= about)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+    return tag("svg", join([tag("title", title), *parts]), viewBox=box, role="img", aria_label=title, class_="chart")
 
 
 def number(value: float) -> str:
@@ -87,11 +54,6 @@ def percent(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    span = (high - low) or 1.0
-    return lambda value: start + (value - low) / span * (end - start)
-
-
 def _path(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{'L' if i else 'M'}{x:.1f},{y:.1f}" for i, (x, y) in enumerate(points))
 
@@ -100,16 +62,12 @@ def _rotated(y: float, content: str) -> Markup:
     return tag("text", content, transform=f"translate(11 {y:g}) rotate(-90)", class_="axis", text_anchor="middle")
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
-
-
 def _legend(series: Sequence[Series]) -> Markup:
     items = [
-        tag("span", _join([tag("i", class_=f"key s{one.colour}"), escape(clean(one.label))]), class_="legend-item")
+        tag("span", join([tag("i", class_=f"key s{one.colour}"), escape(clean(one.label))]), class_="legend-item")
         for one in series
     ]
-    return tag("div", _join(items), class_="legend")
+    return tag("div", join(items), class_="legend")
 
 
 def _draw_series(
@@ -148,17 +106,17 @@ def line_chart(
     ys = [y for one in drawn for _, y in one.points] + [edge for one in drawn for _, *band in one.band for edge in band]
     xs = [x for one in drawn for x, _ in one.points]
     y_ticks = ticks(0.0 if from_zero else min(ys), max(ys))
-    x_at = _scale(min(xs), max(xs), LEFT + 6, WIDTH - RIGHT - 6)
-    y_at = _scale(y_ticks[0], y_ticks[-1], height - BOTTOM, TOP)
-    parts = [_line(LEFT, y_at(y), WIDTH - RIGHT, y_at(y), "grid") for y in y_ticks]
-    parts += [_text(LEFT - 6, y_at(y) + 4, y_text(y), "end") for y in y_ticks]
+    x_at = scale(min(xs), max(xs), LEFT + 6, WIDTH - RIGHT - 6)
+    y_at = scale(y_ticks[0], y_ticks[-1], height - BOTTOM, TOP)
+    parts = [line(LEFT, y_at(y), WIDTH - RIGHT, y_at(y), "grid") for y in y_ticks]
+    parts += [caption(LEFT - 6, y_at(y) + 4, y_text(y), "end") for y in y_ticks]
     whole = all(x == int(x) for x in xs)
     shown = [x for x in ticks(min(xs), max(xs), 6) if min(xs) <= x <= max(xs) and not (whole and x != int(x))]
-    parts += [_text(x_at(x), height - BOTTOM + 16, number(x)) for x in shown]
-    parts += [_text((LEFT + WIDTH) / 2, height - 6, x_label, class_="axis"), _rotated(height / 2 - 12, y_label)]
+    parts += [caption(x_at(x), height - BOTTOM + 16, number(x)) for x in shown]
+    parts += [caption((LEFT + WIDTH) / 2, height - 6, x_label, class_="axis"), _rotated(height / 2 - 12, y_label)]
     for one in drawn:
         parts += _draw_series(one, x_at, y_at, y_text)
-    return _join([_svg(title, height, parts), _legend(drawn)])
+    return join([_svg(title, height, parts), _legend(drawn)])
 
 
 def heat_map(
@@ -177,11 +135,11 @@ def heat_map(
         return Markup("")
     height = TOP + ROW_HEIGHT * len(rows) + BOTTOM
     width = (WIDTH - LEFT - RIGHT) / len(columns)
-    shade = _scale(min(known), max(known), 0.0, 1.0)
+    shade = scale(min(known), max(known), 0.0, 1.0)
     parts = [_rotated((height - BOTTOM) / 2, row_label)]
     for i, (name, row) in enumerate(zip(rows, values, strict=True)):
         y = TOP + ROW_HEIGHT * i
-        parts.append(_text(LEFT - 6, y + 17, name, "end"))
+        parts.append(caption(LEFT - 6, y + 17, name, "end"))
         for j, value in enumerate(row):
             if value is None:
                 continue
@@ -190,9 +148,9 @@ def heat_map(
             box = {"x": x, "y": y, "width": width - 1, "height": ROW_HEIGHT - 1}
             parts.append(tag("rect", note, **box, class_="cell", fill_opacity=0.06 + 0.94 * strength))
             on_cell = "on-cell" if strength > 0.6 else "axis"
-            parts.append(_text(x + width / 2, y + 17, text(value).removesuffix(" %"), class_=on_cell))
-    parts += [_text(LEFT + width * (j + 0.5), height - BOTTOM + 16, name) for j, name in enumerate(columns)]
-    parts.append(_text((LEFT + WIDTH) / 2, height - 6, column_label, class_="axis"))
+            parts.append(caption(x + width / 2, y + 17, text(value).removesuffix(" %"), class_=on_cell))
+    parts += [caption(LEFT + width * (j + 0.5), height - BOTTOM + 16, name) for j, name in enumerate(columns)]
+    parts.append(caption((LEFT + WIDTH) / 2, height - 6, column_label, class_="axis"))
     return _svg(title, height, parts)
 
 
@@ -205,19 +163,19 @@ def interval_chart(
     left, height = 24, TOP + LABELLED_ROW * len(rows) + BOTTOM
     edges = [edge for row in rows for edge in (row.low, row.high, 0.0, row.margin or 0.0)]
     marks = ticks(min(edges), max(edges), 4)
-    at = _scale(marks[0], marks[-1], left, WIDTH - RIGHT - 12)
-    parts = [_line(at(mark), TOP, at(mark), height - BOTTOM, "zero" if mark == 0 else "grid") for mark in marks]
-    parts += [_text(at(mark), height - BOTTOM + 16, x_text(mark)) for mark in marks]
+    at = scale(marks[0], marks[-1], left, WIDTH - RIGHT - 12)
+    parts = [line(at(mark), TOP, at(mark), height - BOTTOM, "zero" if mark == 0 else "grid") for mark in marks]
+    parts += [caption(at(mark), height - BOTTOM + 16, x_text(mark)) for mark in marks]
     for index, row in enumerate(rows):
         y = TOP + LABELLED_ROW * index + 26
         label = row.label if len(row.label) <= 60 else row.label[:59] + "…"
-        parts.append(_text(4, y - 14, label, "start"))
+        parts.append(caption(4, y - 14, label, "start"))
         if row.margin is not None:
-            parts.append(_line(at(row.margin), y - 8, at(row.margin), y + 8, "margin"))
+            parts.append(line(at(row.margin), y - 8, at(row.margin), y + 8, "margin"))
         note = tag("title", f"{row.label}: {x_text(row.estimate)} [{x_text(row.low)}, {x_text(row.high)}]")
-        parts.append(_line(at(row.low), y, at(row.high), y, f"interval {row.tone}"))
+        parts.append(line(at(row.low), y, at(row.high), y, f"interval {row.tone}"))
         parts.append(tag("circle", note, cx=at(row.estimate), cy=y, r=4, class_=f"estimate {row.tone}"))
-    parts.append(_text((left + WIDTH) / 2, height - 6, x_label, class_="axis"))
+    parts.append(caption((left + WIDTH) / 2, height - 6, x_label, class_="axis"))
     return _svg(title, height, parts)
 
 
@@ -226,11 +184,11 @@ def bar_chart(rows: Sequence[tuple[str, float, str]], *, title: str) -> Markup:
     if not rows:
         return Markup("")
     left, height = 150, 2 * TOP + ROW_HEIGHT * len(rows)
-    at = _scale(0.0, max(value for _, value, _ in rows), 0.0, WIDTH - left - 90)
+    at = scale(0.0, max(value for _, value, _ in rows), 0.0, WIDTH - left - 90)
     parts = []
     for index, (label, value, text) in enumerate(rows):
         y = TOP + ROW_HEIGHT * index
-        parts.append(_text(left - 8, y + 17, label, "end"))
+        parts.append(caption(left - 8, y + 17, label, "end"))
         parts.append(tag("rect", x=left, y=y + 4, width=max(at(value), 1.0), height=ROW_HEIGHT - 8, class_="bar"))
-        parts.append(_text(left + max(at(value), 1.0) + 6, y + 17, text, "start"))
+        parts.append(caption(left + max(at(value), 1.0) + 6, y + 17, text, "start"))
     return _svg(title, height, parts)

@@ -11,10 +11,8 @@ from rich.text import Text
 from ssd_plugin.core.text import visible
 from ssd_plugin.gating.calibration import Calibration
 from ssd_plugin.gating.discovery import LoadedGate
-from ssd_plugin.gating.verdict import GateStatus, JudgedGate, Outcome, PowerRow, Verdict, in_short
-
-_STYLES = {GateStatus.PASS: "green", GateStatus.BREACH: "bold red", GateStatus.INSUFFICIENT: "yellow"}
-_OUTCOMES = {Outcome.GO: "bold green", Outcome.NO_GO: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
+from ssd_plugin.gating.verdict import JudgedGate, Outcome, PowerRow, Verdict
+from ssd_plugin.report import one_screen
 
 
 def _table(*columns: str) -> Table:
@@ -24,9 +22,13 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def print_power(rows: Sequence[PowerRow]) -> None:
-    """What the policy can see on this baseline, before the candidate is judged."""
+def print_power(rows: Sequence[PowerRow], *, verbose: bool = True) -> None:
+    """What the policy can see on this baseline, before the candidate is judged: a table, or two lines."""
+    console = Console()
     if not rows:
+        return
+    if not verbose:
+        one_screen.print_lines(console, [*one_screen.power_lines(rows, console), Text()])
         return
     table = _table("gate", "tasks", "margin", "P(pass|equal)", "tasks for 0.8", "margin for 0.8")
     for row in rows:
@@ -39,21 +41,14 @@ def print_power(rows: Sequence[PowerRow]) -> None:
             str(row.tasks_needed or "none"),
             f"{row.detectable:.3f}",
         )
-    console = Console()
     console.print("Power on this baseline, before the candidate is looked at:")
     console.print(table)
     console.print()
 
 
 def _row(gate: JudgedGate) -> tuple[Text | str, ...]:
-    status = gate.result.status
     reason = visible(gate.result.reason) + (" (overridden)" if gate.override else "")
-    return (
-        Text(visible(gate.result.gate)),
-        gate.tier.value,
-        Text(status.value, style=_STYLES.get(status, "bold magenta")),
-        Text(reason),
-    )
+    return Text(visible(gate.result.gate)), gate.tier.value, one_screen.status_text(gate), Text(reason)
 
 
 def gates_table(verdict: Verdict) -> Table:
@@ -64,17 +59,21 @@ def gates_table(verdict: Verdict) -> Table:
     return table
 
 
-def print_verdict(verdict: Verdict, out: Path) -> None:
-    """The gates, the outcome and where the evidence lies."""
-    console = Console()
-    if verdict.gates:
+def print_judgement(verdict: Verdict, console: Console, *, verbose: bool, shown: int = one_screen.GATES_SHOWN) -> None:
+    """The outcome and what decided it, as one screen takes it; `verbose`: first every gate with its whole reason."""
+    if verbose and verdict.gates:
         console.print(gates_table(verdict))
         console.print()
-    said = f" by policy {visible(verdict.policy.name)}: {visible(in_short(verdict))}"
     if verdict.outcome is Outcome.ERROR:
-        click.echo(f"ssd: {verdict.outcome.value}{said}", err=True)
-    else:
-        console.print(Text.assemble((verdict.outcome.value, _OUTCOMES[verdict.outcome]), said))
+        click.echo(one_screen.error_line(verdict), err=True)
+    one_screen.print_lines(console, one_screen.verdict_lines(verdict, console, shown))
+
+
+def print_verdict(verdict: Verdict, out: Path, *, verbose: bool = False) -> None:
+    """The judgement, the looks and where the evidence lies."""
+    console = Console()
+    print_judgement(verdict, console, verbose=verbose)
+    console.print()
     looks = verdict.looks
     if not looks.look:
         console.print("no look was spent")
@@ -86,7 +85,7 @@ def print_verdict(verdict: Verdict, out: Path) -> None:
         )
     if verdict.outcome is Outcome.GO and not verdict.promotable:
         console.print("this policy's GO cannot promote a model")
-    console.print(Text(f"evidence: {visible(str(out))}"))
+    console.print(Text(f"evidence: {visible(str(out))} (every gate: summary.md there, or --verbose)"), soft_wrap=True)
 
 
 def print_gates(gates: Mapping[str, LoadedGate]) -> None:

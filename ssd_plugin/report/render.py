@@ -7,8 +7,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ssd_plugin.core.svg import clean
 from ssd_plugin.core.text import markdown
-from ssd_plugin.report.charts import clean
 
 TEMPLATES = files("ssd_plugin.report") / "templates"
 

@@ -1,4 +1,4 @@
-"""DSSE, the signing envelope (https://github.com/secure-systems-lab/dsse, protocol 1.0.2), with Ed25519."""
+"""DSSE, the signing envelope (https://github.com/secure-systems-lab/dsse, protocol 1.0.2)."""
 
 import base64
 import binascii
@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from ssd_plugin.core.jsonl import dumps
 from ssd_plugin.errors import TrustError
-from ssd_plugin.trust.signing import is_signed_by, key_id
+from ssd_plugin.trust.signing import PrivateKey, PublicKey, canonical, is_signed_by, key_id, sign
 
 IN_TOTO = "application/vnd.in-toto+json"
 
@@ -30,13 +28,13 @@ def pae(payload_type: str, body: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(body), body)
 
 
-def seal(body: bytes, key: Ed25519PrivateKey, payload_type: str = IN_TOTO) -> bytes:
+def seal(body: bytes, key: PrivateKey, payload_type: str = IN_TOTO) -> bytes:
     """The envelope file's bytes: `body` signed by `key`, as one line of canonical JSON."""
-    signature = {"keyid": key_id(key.public_key()), "sig": _encode(key.sign(pae(payload_type, body)))}
+    signature = {"keyid": key_id(key.public_key()), "sig": _encode(sign(key, pae(payload_type, body)))}
     return _file({"payload": _encode(body), "payloadType": payload_type, "signatures": [signature]})
 
 
-def unseal(envelope: bytes, trusted: Mapping[str, Ed25519PublicKey], payload_type: str = IN_TOTO) -> Opened:
+def unseal(envelope: bytes, trusted: Mapping[str, PublicKey], payload_type: str = IN_TOTO) -> Opened:
     """The payload of `envelope`, only if a key in `trusted` (by key id) signed it.
 
     Stricter than DSSE asks: the file must be byte for byte what `seal` writes for its content, with one signature, by the
@@ -54,9 +52,17 @@ def unseal(envelope: bytes, trusted: Mapping[str, Ed25519PublicKey], payload_typ
     if key is None:
         shown = signature["keyid"][:16]
         raise TrustError(f"is signed by key {shown!r}..., which is not trusted (give --trust its .pub file)")
-    if not is_signed_by(key, _decode(signature["sig"]), pae(payload_type, body)):
+    signed = _decode(signature["sig"])
+    if not (_is_canonical(key, signed) and is_signed_by(key, signed, pae(payload_type, body))):
         raise TrustError(f"has a signature of key {signature['keyid'][:16]}... that does not hold: it was changed")
     return Opened(payload=body, key_id=signature["keyid"])
+
+
+def _is_canonical(key: PublicKey, signature: bytes) -> bool:
+    try:
+        return canonical(key, signature) == signature
+    except ValueError:
+        return False
 
 
 def _parse(envelope: bytes) -> Any:

@@ -5,6 +5,7 @@ minutes, and the Rekor log says when it signed. All of that is in the bundle, wh
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ssd_plugin.core.files import read_input
 from ssd_plugin.errors import DependencyError, TrustError
 from ssd_plugin.trust.dsse import IN_TOTO, Opened
+from ssd_plugin.trust.signing import PublicKey
 
 _TOKEN = "SIGSTORE_IDENTITY_TOKEN"  # the variable that sigstore's own command reads
 
@@ -34,6 +36,9 @@ class Identity:
     config: Path | None = None
 
 
+Trust = Mapping[str, PublicKey] | Identity  # public keys by id, or one identity that sigstore vouches for
+
+
 def require_credential() -> str:
     """The OIDC token of this process's identity: `SIGSTORE_IDENTITY_TOKEN`, or the CI system's own.
 
@@ -47,7 +52,7 @@ def require_credential() -> str:
     try:
         token = os.environ.get(_TOKEN) or detect_credential()
     except IdentityError as error:
-        raise TrustError(f"keyless signing: the CI system gave no identity ({_line(error)})") from error
+        raise TrustError(f"keyless signing: the CI system gave no identity ({one_line(error)})") from error
     if not token:
         raise TrustError(
             "keyless signing: no identity here; run in CI with an OIDC token (GitHub: permissions id-token: write), "
@@ -73,14 +78,15 @@ def seal_keyless(body: bytes, signer: Keyless) -> bytes:
         with SigningContext.from_trust_config(config).signer(IdentityToken(token)) as signing:
             return _file(signing.sign_dsse(Statement(body)))
     except Exception as error:  # the boundary: the library lets its clients' private exception types through
-        raise TrustError(f"keyless signing failed: {_line(error)}") from error
+        raise TrustError(f"keyless signing failed: {one_line(error)}") from error
 
 
-def unseal_keyless(bundle: bytes, trusted: Identity) -> Opened:
+def unseal_keyless(bundle: bytes, trusted: Identity, *, as_written: bool = True) -> Opened:
     """The payload of `bundle`, only if `trusted` signed it. No network: the trust root is the configuration's, or the copy
     of the public one that the library keeps.
 
-    Stricter than sigstore asks: the file must be byte for byte what `seal_keyless` writes for its content.
+    Stricter than sigstore asks: the file must be byte for byte what `seal_keyless` writes for its content; not where `as_written`
+    is false, for bundles of other tools.
 
     Raises:
         DependencyError: sigstore is not installed.
@@ -98,8 +104,8 @@ def unseal_keyless(bundle: bytes, trusted: Identity) -> Opened:
         written = _file(parsed)
         kind, payload = Verifier(trusted_root=config.trusted_root).verify_dsse(parsed, policy)
     except Exception as error:  # the boundary: a hostile bundle may raise anything in the library; nothing of it passes
-        raise TrustError(f"is no bundle that {trusted.name} of {trusted.issuer} signed ({_line(error)})") from error
-    if written != bundle:
+        raise TrustError(f"is no bundle that {trusted.name} of {trusted.issuer} signed ({one_line(error)})") from error
+    if as_written and written != bundle:
         raise TrustError("is not a sigstore bundle as `ssd gate --keyless` writes it: it was changed")
     if kind != IN_TOTO:
         raise TrustError(f"is of payload type {kind!r}, not {IN_TOTO!r}")
@@ -124,12 +130,13 @@ def _trust_config(path: Path | None, *, offline: bool) -> Any:
         return ClientTrustConfig.from_json(read_input(path).decode("utf-8"))
     except Exception as error:  # the boundary: files of the user's and, online, an update of the trust root
         where = path or "the public sigstore's trust root"
-        raise TrustError(f"{where}: cannot be read as a sigstore trust configuration ({_line(error)})") from error
+        raise TrustError(f"{where}: cannot be read as a sigstore trust configuration ({one_line(error)})") from error
 
 
 def _file(bundle: Any) -> bytes:
     return str(bundle.to_json()).encode() + b"\n"
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """A library's exception, for the message of one of ours."""
     return " ".join(f"{type(error).__name__} {error}".split())[:300]

@@ -1,5 +1,8 @@
 """Move a model to its registry's alias, on a valid GO only, and back again."""
 
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,9 +10,11 @@ from pathlib import Path
 from ssd_plugin.core.digests import model_identity
 from ssd_plugin.errors import RegistryError, TrustError
 from ssd_plugin.gating.verdict import PolicyRef
-from ssd_plugin.trust.evidence_files import VERDICT
+from ssd_plugin.trust.evidence_files import MODEL_SIGNATURE, VERDICT
+from ssd_plugin.trust.keyless import Trust
+from ssd_plugin.trust.model_signature import Signer, sign_model
 from ssd_plugin.trust.registry.protocol import Registry, Release
-from ssd_plugin.trust.verification import Trust, Verified, require_model, verify, verify_signature
+from ssd_plugin.trust.verification import Verified, require_model, verify, verify_signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,7 @@ def promote(
     trusted: Trust,
     *,
     policy: PolicyRef | None = None,
+    signer: Signer | None = None,
     now: datetime | None = None,
 ) -> Promotion:
     """Copy a model and its evidence into the registry and point the alias at them.
@@ -36,7 +42,8 @@ def promote(
     What is checked in full is the registry's own copy, after it was made: whatever happens to the given files
     meanwhile, the alias only ever points at bytes that a trusted key signed for. Nothing is done where the model is the champion
     already by a verdict that holds; where that one does not (it has expired), the new one takes its place, and what it replaced
-    is still what a rollback goes to. `policy`: the one that must have judged; default any.
+    is still what a rollback goes to. `policy`: the one that must have judged; default any. `signer`: who also signs the model
+    for other tools; it must be trusted, and the signature is kept and checked with the evidence.
 
     Raises:
         TrustError: not a valid GO of a trusted key over exactly these files, a policy that cannot promote or is not the one
@@ -50,14 +57,15 @@ def promote(
         champion = registry.champion()
         judged = model_identity(verified.model())
         again = champion is not None and champion.model == judged
-        if champion and again and _holds(champion, registry, trusted, policy, now):
+        if champion and again and _holds(champion, registry, trusted, policy, signer, now):
             require_model(verified, model)
             return Promotion(where=registry.where, version=champion.version, before=champion.version)
         if champion and not again:
             _require_successor(verified, champion, registry)
         replaced = "" if champion is None else champion.replaces if again else champion.version
         draft = Release(version="", model=judged, verdict=verified.verdict_sha256, replaces=replaced)
-        release = registry.add(model, {name: verdict.parent / name for name in verified.evidence}, draft)
+        with _evidence(verified, verdict.parent, model, signer) as evidence:
+            release = registry.add(model, evidence, draft)
         try:
             _check_copy(registry, release, trusted, now)
         except TrustError as error:
@@ -93,6 +101,17 @@ def roll_back(registry: Registry, trusted: Trust) -> Promotion:
     return Promotion(where=registry.where, version=earlier.version, before=champion.version)
 
 
+@contextmanager
+def _evidence(verified: Verified, folder: Path, model: Path, signer: Signer | None) -> Iterator[Mapping[str, Path]]:
+    """The files of the evidence by their names, a new signature of the model among them."""
+    files = {name: folder / name for name in verified.evidence}
+    with tempfile.TemporaryDirectory(prefix="ssd-") as scratch:
+        if signer:
+            files[MODEL_SIGNATURE] = Path(scratch, MODEL_SIGNATURE)
+            sign_model(model, files[MODEL_SIGNATURE], signer)
+        yield files
+
+
 def _check_copy(registry: Registry, release: Release, trusted: Trust, now: datetime) -> None:
     with registry.contents(release) as (model, evidence):
         copied = verify(evidence / VERDICT, trusted, model=model, now=now)
@@ -107,14 +126,21 @@ def _require_promotable(verified: Verified, path: Path) -> None:
         raise TrustError(f"{path}: the verdict judged no model files: run ssd gate with --model")
 
 
-def _holds(champion: Release, registry: Registry, trusted: Trust, policy: PolicyRef | None, now: datetime) -> bool:
-    """Whether what the registry keeps of its champion, verdict and files, may still be relied on."""
+def _holds(
+    champion: Release,
+    registry: Registry,
+    trusted: Trust,
+    policy: PolicyRef | None,
+    signer: Signer | None,
+    now: datetime,
+) -> bool:
+    """Whether what the registry keeps of its champion, verdict and files, may still be relied on, and nothing is to be added."""
     try:
         with registry.contents(champion) as (model, evidence):
             kept = verify(evidence / VERDICT, trusted, model=model, policy=policy, now=now)
     except TrustError:
         return False
-    return kept.verdict_sha256 == champion.verdict
+    return kept.verdict_sha256 == champion.verdict and (signer is None or MODEL_SIGNATURE in kept.evidence)
 
 
 def _require_successor(verified: Verified, champion: Release, registry: Registry) -> None:

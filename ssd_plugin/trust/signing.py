@@ -1,19 +1,39 @@
-"""Ed25519 keys in files, and signatures with them. `cryptography` does the mathematics (RFC 8032)."""
+"""Keys in files, and signatures with them: Ed25519 (RFC 8032), or ECDSA on P-256 for tools that take no Ed25519 keys.
+`cryptography` does the mathematics.
+"""
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurve,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from ssd_plugin.core.files import read_input
 from ssd_plugin.errors import DataError, TrustError
 
+PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
+PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
+KINDS: Mapping[str, Callable[[], PrivateKey]] = {
+    "ed25519": Ed25519PrivateKey.generate,
+    "ecdsa-p256": lambda: generate_private_key(SECP256R1()),
+}
+
 _MOST_BYTES = 1 << 20  # a key is a few lines
+_ORDER = SECP256R1().group_order
 
 PRIVATE_NAME = "ssd.key"
 PUBLIC_NAME = "ssd.pub"
@@ -28,8 +48,8 @@ class KeyFiles:
     key_id: str
 
 
-def new_keys(out: Path) -> KeyFiles:
-    """Make a key pair in `out`: `ssd.key` (PKCS#8 PEM, mode 0600) and `ssd.pub` (PEM, for `--trust`).
+def new_keys(out: Path, kind: str = "ed25519") -> KeyFiles:
+    """Make a key pair of one of `KINDS` in `out`: `ssd.key` (PKCS#8 PEM, mode 0600) and `ssd.pub` (PEM, for `--trust`).
 
     Raises:
         TrustError: one of the two files exists (nothing is overwritten), or the directory cannot be written.
@@ -38,7 +58,7 @@ def new_keys(out: Path) -> KeyFiles:
     for path in (private, public):
         if os.path.lexists(path):
             raise TrustError(f"{path}: exists and is not overwritten; give another --out or move it away")
-    key = Ed25519PrivateKey.generate()
+    key = KINDS[kind]()
     encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
     shared = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -61,14 +81,14 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def key_id(key: Ed25519PublicKey) -> str:
+def key_id(key: PublicKey) -> str:
     """Hex SHA-256 of the key's DER SubjectPublicKeyInfo."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()
 
 
-def load_private_key(path: Path) -> Ed25519PrivateKey:
-    """Read an unencrypted PKCS#8 PEM Ed25519 key.
+def load_private_key(path: Path) -> PrivateKey:
+    """Read an unencrypted PKCS#8 PEM key, Ed25519 or ECDSA P-256.
 
     Raises:
         TrustError: unreadable, encrypted, or another kind of key.
@@ -76,16 +96,18 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(_read(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise TrustError(
-            f"{path}: not an unencrypted Ed25519 private key in PEM; make one with: ssd keys new"
-        ) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise TrustError(f"{path}: not an Ed25519 key; make one with: ssd keys new")
-    return key
+        raise TrustError(f"{path}: not an unencrypted private key in PEM; make one with: ssd keys new") from error
+    if isinstance(key, Ed25519PrivateKey) or (isinstance(key, EllipticCurvePrivateKey) and _is_p256(key.curve)):
+        return key
+    raise TrustError(f"{path}: not an Ed25519 or ECDSA P-256 key; make one with: ssd keys new")
 
 
-def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Read a PEM Ed25519 public key.
+def _is_p256(curve: EllipticCurve) -> bool:
+    return isinstance(curve, SECP256R1)
+
+
+def load_public_key(path: Path) -> PublicKey:
+    """Read a PEM public key, Ed25519 or ECDSA P-256.
 
     Raises:
         TrustError: unreadable, or another kind of key (a private key is named as such).
@@ -96,12 +118,12 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
         raise TrustError(
             f"{path}: not a public key in PEM; give the {PUBLIC_NAME} that `ssd keys new` wrote"
         ) from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise TrustError(f"{path}: not an Ed25519 public key; give the {PUBLIC_NAME} that `ssd keys new` wrote")
-    return key
+    if isinstance(key, Ed25519PublicKey) or (isinstance(key, EllipticCurvePublicKey) and _is_p256(key.curve)):
+        return key
+    raise TrustError(f"{path}: not an Ed25519 or ECDSA P-256 public key; give the {PUBLIC_NAME} of `ssd keys new`")
 
 
-def load_trusted(paths: Iterable[Path]) -> dict[str, Ed25519PublicKey]:
+def load_trusted(paths: Iterable[Path]) -> dict[str, PublicKey]:
     """The public keys in `paths`, by key id; no paths, no trust: an empty mapping.
 
     Raises:
@@ -110,10 +132,32 @@ def load_trusted(paths: Iterable[Path]) -> dict[str, Ed25519PublicKey]:
     return {key_id(key): key for key in map(load_public_key, paths)}
 
 
-def is_signed_by(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
+def sign(key: PrivateKey, message: bytes) -> bytes:
+    """The key's signature over `message`, the same each time: ECDSA's by RFC 6979, in its canonical form."""
+    if isinstance(key, Ed25519PrivateKey):
+        return key.sign(message)
+    return canonical(key.public_key(), key.sign(message, ECDSA(SHA256(), deterministic_signing=True)))
+
+
+def canonical(key: PublicKey, signature: bytes) -> bytes:
+    """The one spelling of a signature that `sign` writes. ECDSA has two values for each, s and -s: the lower one, in DER.
+
+    Raises:
+        ValueError: no ECDSA signature.
+    """
+    if isinstance(key, Ed25519PublicKey):
+        return signature
+    r, s = decode_dss_signature(signature)
+    return encode_dss_signature(r, min(s, _ORDER - s))
+
+
+def is_signed_by(key: PublicKey, signature: bytes, message: bytes) -> bool:
     """Whether `signature` is the key's over exactly `message`."""
     try:
-        key.verify(signature, message)
+        if isinstance(key, Ed25519PublicKey):
+            key.verify(signature, message)
+        else:
+            key.verify(signature, message, ECDSA(SHA256()))
     except InvalidSignature:
         return False
     return True

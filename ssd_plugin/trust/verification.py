@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from ssd_plugin.core.digests import first_difference, model_digests
 from ssd_plugin.core.files import read_input
 from ssd_plugin.core.jsonl import sha256_file
@@ -17,8 +15,9 @@ from ssd_plugin.core.locks import LOCK
 from ssd_plugin.errors import DataError, TrustError
 from ssd_plugin.gating.verdict import Outcome, PolicyRef, Verdict, decide
 from ssd_plugin.trust.dsse import unseal
-from ssd_plugin.trust.evidence_files import BUNDLE, ENVELOPE, STATEMENT, VERDICT
-from ssd_plugin.trust.keyless import Identity, unseal_keyless
+from ssd_plugin.trust.evidence_files import BUNDLE, ENVELOPE, MODEL_SIGNATURE, STATEMENT, VERDICT
+from ssd_plugin.trust.keyless import Identity, Trust, unseal_keyless
+from ssd_plugin.trust.model_signature import check_model_signature
 from ssd_plugin.trust.statement import evidence_digests, statement
 
 _DEEPEST = 8  # levels of folders in an evidence directory, which has two
@@ -42,9 +41,6 @@ class Verified:
         return {s.path: s.sha256 for s in self.verdict.subjects if s.role == role}
 
 
-Trust = Mapping[str, Ed25519PublicKey] | Identity  # public keys by id, or one identity that sigstore vouches for
-
-
 def verify(
     path: Path,
     trusted: Trust,
@@ -52,13 +48,15 @@ def verify(
     model: Path | None = None,
     policy: PolicyRef | None = None,
     promotable: bool = False,
+    model_signature: Path | None = None,
     now: datetime | None = None,
 ) -> Verified:
     """Check the verdict at `path` and the evidence beside it, then the files of `model`.
 
     `trusted`: public keys by id, as `signing.load_trusted` gives them (empty trusts nobody), or an identity. `policy`: the one
-    that must have judged; default any. `promotable`: demand that the policy may promote a model. `now`: default
-    the clock; a moment in the past asks whether the verdict held then.
+    that must have judged; default any. `promotable`: demand that the policy may promote a model. `model_signature`: an OpenSSF
+    Model Signing bundle that must be there and hold, too; the one beside the verdict must hold wherever there is one. `now`:
+    default the clock; a moment in the past asks whether the verdict held then.
 
     Raises:
         TrustError: anything but a valid GO whose digests match; the message names the file and what is wrong with it.
@@ -70,6 +68,8 @@ def verify(
         _require_policy(verdict.policy, policy, path)
     if promotable and not verdict.promotable:
         raise TrustError(f"{path}: its policy, {verdict.policy.name}, cannot promote a model")
+    if model_signature is not None:
+        check_model_signature(model_signature, trusted, _judged_model(verified), model)
     unchecked = _check_inputs(verdict, path.parent)
     if model is not None:
         require_model(verified, model)
@@ -81,8 +81,8 @@ def verify(
 
 
 def verify_signature(path: Path, trusted: Trust) -> Verified:
-    """Check only the signature, the evidence files (none missing, none extra) and that the verdict follows from its gates;
-    not outcome or age.
+    """Check only the signature, the evidence files (none missing, none extra), that the verdict follows from its gates, and a
+    model signature beside it; not outcome or age.
 
     Raises:
         TrustError: as `verify`.
@@ -114,9 +114,13 @@ def verify_signature(path: Path, trusted: Trust) -> Verified:
     _check_evidence(path.parent, digests)
     _refuse_others(path.parent, digests, verdict)
     evidence = (*sorted(digests), envelope.name)
-    return Verified(
+    verified = Verified(
         verdict=verdict, verdict_sha256=digests[VERDICT], key_id=opened.key_id, evidence=evidence, unchecked=()
     )
+    if os.path.lexists(signature := path.parent / MODEL_SIGNATURE):
+        check_model_signature(signature, trusted, _judged_model(verified))
+        verified = replace(verified, evidence=(*evidence, MODEL_SIGNATURE))
+    return verified
 
 
 def require_model(verified: Verified, directory: Path) -> None:
@@ -125,11 +129,15 @@ def require_model(verified: Verified, directory: Path) -> None:
     Raises:
         TrustError: names the first file that differs.
     """
+    if difference := first_difference(_judged_model(verified), model_digests(directory)):
+        raise TrustError(f"{directory}: {difference}")
+
+
+def _judged_model(verified: Verified) -> dict[str, str]:
     judged = verified.model()
     if not judged:
         raise TrustError("the verdict judged no model files: run ssd gate with --model")
-    if difference := first_difference(judged, model_digests(directory)):
-        raise TrustError(f"{directory}: {difference}")
+    return judged
 
 
 def _check_evidence(folder: Path, digests: Mapping[str, str]) -> None:
@@ -144,7 +152,7 @@ def _check_evidence(folder: Path, digests: Mapping[str, str]) -> None:
 def _refuse_others(folder: Path, digests: Mapping[str, str], verdict: Verdict) -> None:
     """A file that nobody signed must not lie among those that somebody did. Judged files may: they are checked by digest."""
     judged = {Path(os.path.normpath(s.path)) for s in verdict.subjects if s.role not in ("model", "baseline_model")}
-    known = {*map(Path, digests), Path(ENVELOPE), Path(BUNDLE), *judged}
+    known = {*map(Path, digests), Path(ENVELOPE), Path(BUNDLE), Path(MODEL_SIGNATURE), *judged}
     lock = folder / LOCK  # the gate run's own (`gating/output_lock.py`), as long as nothing is in it
     if lock.is_file() and not lock.is_symlink() and lock.stat().st_size == 0:
         known.add(Path(LOCK))

@@ -42,7 +42,8 @@ def stub(tmp_path: Path) -> Path:
         "                           for p in ('self', os.getppid()))}\n"
         "json.dump(seen, open('seen.json', 'w'))\n"
         "out = a[a.index('--out') + 1]; os.makedirs(out, exist_ok=True)\n"
-        "if os.environ['STUB_STATUS'] != '3': open(out + '/summary.md', 'w').write('# new')\n"
+        "page = '# new\\n\\n![GO: every gate](summary.svg)\\n'\n"
+        "if os.environ['STUB_STATUS'] != '3': open(out + '/summary.md', 'w').write(page)\n"
         "sys.exit(int(os.environ['STUB_STATUS']))\n"
     )
     program.chmod(0o755)
@@ -83,7 +84,19 @@ def test_the_github_action_hands_on_status_outcome_and_page(stub: Path, status: 
     assert done.returncode == status, done.stderr
     assert (stub / "output").read_text() == f"outcome={outcome}\n"
     page = (stub / "page.md").read_text() if (stub / "page.md").exists() else ""
-    assert page == ("# new" if status != 3 else "")
+    assert page == ("# new\n\n" if status != 3 else ""), "a page of the service has no files beside it"
+
+
+def test_the_github_action_installs_the_very_checkout_that_uses_pins(stub: Path) -> None:
+    program = stub / "bin/python"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > seen.txt\n')
+    program.chmod(0o755)
+    done = run_script(INSTALL["run"], stub, GITHUB_ACTION_PATH=str(ROOT / "hooks/github"))
+    assert done.returncode == 0, done.stderr
+    *command, source = (stub / "seen.txt").read_text().splitlines()
+    assert command == ["-m", "pip", "install"]
+    assert Path(source).resolve() == ROOT
+    assert (Path(source) / "pyproject.toml").is_file()
 
 
 def test_the_github_action_passes_every_input_as_one_argument(stub: Path) -> None:

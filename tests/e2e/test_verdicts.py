@@ -57,13 +57,13 @@ def test_one_go_and_one_no_go_on_trained_candidates(tmp_path: Path) -> None:
     write_jsonl(tasks, simple_tasks())
     status, output, verdict = run(tasks, gentle, GENTLE)
     assert (status, verdict["outcome"]) == (0, "GO"), verdict["reason"]
-    assert "verdict: GO" in output
+    assert "\nGO by policy smoke" in output
     assert not breached(verdict)
 
     shutil.copytree(gentle, harmful)
     status, output, verdict = run(tasks, harmful, HARMFUL)
     assert (status, verdict["outcome"]) == (1, "NO-GO"), verdict["reason"]
-    assert "verdict: NO-GO" in output
+    assert "NO-GO by policy smoke" in output
     assert "correctness" in breached(verdict)
     base = "evaluate/base/samples.jsonl"
     assert (harmful / base).read_bytes() == (gentle / base).read_bytes()

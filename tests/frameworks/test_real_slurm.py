@@ -165,7 +165,7 @@ def test_the_line_runs_as_jobs_that_wait_for_each_other(slurm: dict[str, str], t
         assert re.search(rf"^{stage} +(?!unchanged)", log, re.MULTILINE), log
     for stage in ("prompts", "sample", "filter", "train", "select", "evaluate"):
         assert f"{stage:9} unchanged" in logs[-1]
-    assert "verdict: INCONCLUSIVE" in logs[-1]  # four tasks decide nothing
+    assert "INCONCLUSIVE by policy " in logs[-1]  # four tasks decide nothing
     records = json.loads((tmp_path / "run/manifest.json").read_text())["stages"]
     assert records["gate"]["facts"]["exit_code"] == 2
 

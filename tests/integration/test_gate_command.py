@@ -75,7 +75,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def test_go_with_evidence(desk: Desk) -> None:
-    status, verdict, said = desk.gate(desk.write("same", lambda _: AS_GOOD))
+    status, verdict, said = desk.gate(desk.write("same", lambda _: AS_GOOD), "--verbose")
     assert (status, verdict["outcome"]) == (0, "GO"), verdict["reason"]
     assert verdict["sandbox"] in ("namespaces", "landlock")
     assert "30 reference solutions pass" in verdict["gates"][0]["result"]["reason"]
@@ -131,7 +131,7 @@ def test_benchmark_files_as_they_are_published(desk: Desk, benchmark: str) -> No
 
 
 def test_a_copy_of_the_baseline_s_samples_compares_nothing(desk: Desk) -> None:
-    status, verdict, said = desk.gate(desk.write("copy", lambda _: GOOD))
+    status, verdict, said = desk.gate(desk.write("copy", lambda _: GOOD), "--verbose")
     assert (status, verdict["outcome"], verdict["looks"]["look"]) == (2, "INCONCLUSIVE", 0)
     assert "integrity: insufficient" in said
     assert "baseline and candidate give the same answers, so nothing was compared" in verdict["reason"]
@@ -238,8 +238,9 @@ def test_a_task_file_that_is_wrong_spends_no_look(desk: Desk) -> None:
     model = desk.root / "model"
     model.mkdir()
     (model / "model.safetensors").write_bytes(b"the same candidate each time")
-    status, verdict, said = desk.gate(good, "--model", str(model))
+    status, verdict, said = desk.gate(good, "--model", str(model), "--verbose")
     assert (status, verdict["looks"]["look"]) == (3, 0)
+    assert "integrity:" in said
     assert "correctness:" not in said, "no other gate saw the candidate"
     assert {gate["result"]["status"] for gate in verdict["gates"][1:]} == {"insufficient"}
     tasks.write_text(right)

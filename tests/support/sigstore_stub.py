@@ -164,7 +164,7 @@ class Stub:
             "signingConfig": {
                 "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
                 "caUrls": [service],
-                "oidcUrls": [],
+                "oidcUrls": [service],
                 "rekorTlogUrls": [service],
                 "rekorTlogConfig": {"selector": "ANY"},
                 "tsaUrls": [],
@@ -196,6 +196,13 @@ def serving(folder: Path) -> Iterator[Path]:
                 answer = stub.entry(asked)
             text = json.dumps(answer).encode()
             self.send_response(201)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def do_GET(self) -> None:  # as clients that could also ask a person who they are read it
+            text = json.dumps({"authorization_endpoint": self.path, "token_endpoint": self.path}).encode()
+            self.send_response(200)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from ssd_plugin.report.charts import IntervalRow, Series, bar_chart, heat_map, interval_chart, line_chart, tag, ticks
+from ssd_plugin.core.svg import tag, ticks
+from ssd_plugin.report.charts import IntervalRow, Series, bar_chart, heat_map, interval_chart, line_chart
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 

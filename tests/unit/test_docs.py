@@ -142,3 +142,14 @@ def test_actions_and_urls_are_pinned_by_full_commit() -> None:
     ]
     assert len(pins) > 5
     assert [pin for pin in pins if not PINNED.fullmatch(pin)] == []
+
+
+def test_pictures_are_small_and_load_nothing_from_elsewhere() -> None:
+    pictures = sorted((ROOT / "docs/images").iterdir())
+    assert {picture.name for picture in pictures} == {"report.png", "summary.svg", "terminal.svg"}
+    for picture in pictures:
+        assert f"](docs/images/{picture.name})" in (ROOT / "README.md").read_text()
+        assert picture.stat().st_size < 200_000, picture.name
+        if picture.suffix == ".svg":
+            text = picture.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+            assert not re.search(r"http|href|@import|<script|url\((?!#)", text), picture.name

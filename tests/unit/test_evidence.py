@@ -332,7 +332,7 @@ def test_the_same_verdict_gives_the_same_bytes(judged: Any) -> None:
     before = {path: path.read_bytes() for path in judged.out.rglob("*") if path.is_file()}
     judged.sign(judged.go(created=datetime.fromisoformat(read_verdict(judged.verdict).created)))
     assert {path: path.read_bytes() for path in judged.out.rglob("*") if path.is_file()} == before
-    assert len(before) == 8
+    assert len(before) == 9
 
 
 def test_a_full_disk_while_copying_programs_leaves_no_signature(judged: Any, monkeypatch: pytest.MonkeyPatch) -> None:

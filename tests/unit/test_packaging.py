@@ -1,5 +1,6 @@
 """What is installed is what is on disk, and nothing but `ssd_plugin` reaches site-packages."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -52,17 +53,60 @@ def test_the_wheel_holds_one_top_level_package_and_its_data(tmp_path: Path) -> N
     assert on_disk <= set(members)
 
 
-@pytest.mark.timeout(300)
-def test_wheel_and_sdist_are_the_same_bytes_whoever_builds_them(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What `make wheel` builds of the last commit, twice, by people with other habits."""
+    folders = [tmp_path_factory.mktemp("release") for _ in range(2)]
     builds = [
-        subprocess.Popen([sys.executable, str(ROOT / ".ci/wheel.py"), str(tmp_path / name)], umask=umask)
-        for name, umask in (("one", 0o022), ("other", 0o077))
+        subprocess.Popen([sys.executable, str(ROOT / ".ci/wheel.py"), str(folder)], umask=umask)
+        for folder, umask in zip(folders, (0o022, 0o077), strict=True)
     ]
     assert [build.wait() for build in builds] == [0, 0]
-    one, other = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "other"))
+    return folders
+
+
+@pytest.mark.timeout(300)
+def test_wheel_and_sdist_are_the_same_bytes_whoever_builds_them(releases: list[Path]) -> None:
+    one, other = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in releases)
     assert sorted(name.partition("-")[0] for name in one) == ["SHA256SUMS", "ssd_plugin", "ssd_plugin"]
     assert one == other
-    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path / "one", check=True)
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=releases[0], check=True)
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_installs_by_its_hash_alone_as_the_readme_says(releases: list[Path], tmp_path: Path) -> None:
+    (wheel,) = releases[0].glob("*.whl")
+    sums = dict(line.split()[::-1] for line in (releases[0] / "SHA256SUMS").read_text().splitlines())
+    readme = (ROOT / "README.md").read_text()
+    (requirement,) = re.findall(r'pip install "(ssd-plugin @ https:[^"]*\.whl#sha256=)WHEEL_SHA256"', readme)
+    requirement = re.sub(r"https:[^#]*/", f"{releases[0].as_uri()}/", requirement)
+    assert wheel.name in requirement, "README names the wheel of this version"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(tmp_path / "site"),
+    ]
+    refused = subprocess.run([*pip, requirement + "0" * 64], capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "HASH" in refused.stderr.upper()
+    assert not (tmp_path / "site/ssd_plugin").exists()
+    subprocess.run([*pip, requirement + sums[wheel.name]], check=True)
+    code = "import ssd_plugin; from ssd_plugin.recipes import names; print(ssd_plugin.__file__, len(names()))"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": "site"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.startswith(str(tmp_path / "site"))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["recipes", "list"], ["recipes", "show", "ssd_qwen3"]])

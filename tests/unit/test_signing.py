@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from ssd_plugin.core.jsonl import dumps
 from ssd_plugin.errors import TrustError
 from ssd_plugin.trust.dsse import IN_TOTO, pae, seal, unseal
-from ssd_plugin.trust.signing import key_id, load_private_key, load_public_key, load_trusted, new_keys
+from ssd_plugin.trust.signing import is_signed_by, key_id, load_private_key, load_public_key, load_trusted, new_keys
 
 BODY = b'{"_type":"x"}'
 
@@ -29,6 +30,46 @@ def test_new_keys_are_private_and_fit_together(tmp_path: Path) -> None:
     trusted = load_trusted([made.public])
     assert list(trusted) == [made.key_id]
     assert unseal(seal(BODY, load_private_key(made.private)), trusted).payload == BODY
+
+
+def test_an_ecdsa_envelope_has_one_form_and_no_bit_of_it_can_be_changed(tmp_path: Path) -> None:
+    made = new_keys(tmp_path, "ecdsa-p256")
+    key, trusted = load_private_key(made.private), load_trusted([made.public])
+    envelope = seal(BODY, key)
+    assert envelope == seal(BODY, key), "the same bytes each time"
+    assert unseal(envelope, trusted).payload == BODY
+    for position in range(len(envelope)):
+        changed = bytearray(envelope)
+        changed[position] ^= 1 << position % 8
+        with pytest.raises(TrustError):
+            unseal(bytes(changed), trusted)
+
+
+def test_the_other_half_of_an_ecdsa_signature_is_refused(tmp_path: Path) -> None:
+    """Both (r, s) and (r, -s) hold for the same bytes: one of them is the file that was signed."""
+    made = new_keys(tmp_path, "ecdsa-p256")
+    key, trusted = load_private_key(made.private), load_trusted([made.public])
+    content = json.loads(seal(BODY, key))
+    r, s = decode_dss_signature(base64.b64decode(content["signatures"][0]["sig"]))
+    twin = encode_dss_signature(r, ec.SECP256R1().group_order - s)
+    assert is_signed_by(key.public_key(), twin, pae(IN_TOTO, BODY)), "mathematically it holds"
+    for other in (twin, twin + b"\0", b"", b"\x30\x06\x02\x01\x01\x02\x01\x01"):
+        content["signatures"][0]["sig"] = base64.b64encode(other).decode()
+        with pytest.raises(TrustError, match="does not hold"):
+            unseal(dumps(content).encode() + b"\n", trusted)
+
+
+def test_other_curves_are_refused(tmp_path: Path) -> None:
+    other = ec.generate_private_key(ec.SECP384R1())
+    pem = serialization.Encoding.PEM
+    private = other.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = other.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "ssd.key").write_bytes(private)
+    (tmp_path / "ssd.pub").write_bytes(public)
+    with pytest.raises(TrustError, match="not an Ed25519 or ECDSA P-256 key"):
+        load_private_key(tmp_path / "ssd.key")
+    with pytest.raises(TrustError, match="not an Ed25519 or ECDSA P-256 public key"):
+        load_public_key(tmp_path / "ssd.pub")
 
 
 @pytest.mark.parametrize("name", ["ssd.key", "ssd.pub"])

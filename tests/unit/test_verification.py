@@ -105,7 +105,7 @@ def test_an_envelope_with_a_number_of_thousands_of_digits_is_refused_in_one_line
 
 def test_any_changed_byte_in_any_file_is_refused_with_the_file(judged: Any) -> None:
     files = judged_files(judged)
-    assert len(files) == 16
+    assert len(files) == 17
 
     @settings(deadline=None, max_examples=250, suppress_health_check=list(HealthCheck))
     @given(data=st.data())

@@ -7,6 +7,7 @@ from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.evidence.gate_run import judge_and_record
 from ssd_plugin.gating.request import GateRequest, benchmark_options
+from ssd_plugin.gating.verdict import in_short
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.stages import StageReport
 from ssd_plugin.pipeline.stages.model import base_model, candidate_model
@@ -33,6 +34,6 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     with spent("gates"):
         verdict = judge_and_record(request, Path(config.gate.sign_key) if config.gate.sign_key else None)
     return StageReport(
-        summary=f"{verdict.outcome}: {verdict.reason}",
+        summary=f"{verdict.outcome}: {in_short(verdict)}",
         facts={"outcome": verdict.outcome.value, "exit_code": verdict.outcome.exit_code},
     )

@@ -30,13 +30,13 @@ def refused(factory: Any) -> Any:
     return factory.verdict(*gates)
 
 
-def test_the_verdict_s_line_names_the_gates_and_their_reasons_are_whole(
+def test_verbose_and_the_page_have_the_gates_whole_reasons(
     refused: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    print_verdict(refused, Path("out"))
+    print_verdict(refused, Path("out"), verbose=True)
     said = capsys.readouterr().out
-    assert "NO-GO by policy default: correctness (critical) breach, domain_shift (critical) breach\n" in said
+    assert "NO-GO by policy default: 2 of 3 gates breached\n" in said
     assert "more characters" not in said
     assert said.count("in domain 39") == 2
     page = summary(refused, left_out=0, signed=False)
