@@ -12,7 +12,7 @@ from ssd_plugin.gating.policy import SANDBOX_TIERS
 from ssd_plugin.gating.verdict import Finding, GateResult, GateStatus, Measurement
 from ssd_plugin.grading.grader import grade_references
 from ssd_plugin.grading.judge import Judgement
-from ssd_plugin.grading.reference_trial import Tried
+from ssd_plugin.grading.reference_trial import Tried, suites_beside
 from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.tasks.schema import Status
 
@@ -146,7 +146,7 @@ def check(context: GateContext, settings: Settings) -> GateResult:
     reason += "".join(f"; {side.role}: {side.note}" for side in sides if side.note)
     if weak:
         reason += f"; {len(weak)} tasks have a weak oracle"
-    if beside := trial.beside:
+    if beside := suites_beside(trial.tasks):
         reason += f", {len(beside)} of them a suite that runs in the program's own process, such as {beside[0]!r}"
     return GateResult(gate="integrity", status=GateStatus.PASS, reason=reason, measurements=figures)
 

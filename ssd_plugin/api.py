@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ssd_plugin.gating.verdict import Verdict
     from ssd_plugin.grading.grader import GradeOptions, ScoreSummary
     from ssd_plugin.pipeline.generate import Generated
+    from ssd_plugin.tasks.schema import Task
     from ssd_plugin.trust.promotion import Promotion
     from ssd_plugin.trust.verification import Verified
 
@@ -47,15 +48,25 @@ TYPES = {
     "Measurement": "ssd_plugin.gating.verdict",
     "Outcome": "ssd_plugin.gating.verdict",
     "Verdict": "ssd_plugin.gating.verdict",
-    "GradeOptions": "ssd_plugin.grading.grader",
+    "Feedback": "ssd_plugin.grading.feedback",
+    "GradeOptions": "ssd_plugin.grading.in_memory",
+    "Grader": "ssd_plugin.grading.in_memory",
+    "Judged": "ssd_plugin.grading.in_memory",
+    "Judgement": "ssd_plugin.grading.judgement",
     "TrackedRun": "ssd_plugin.integrations.tracking.tracker",
     "Tracker": "ssd_plugin.integrations.tracking.tracker",
     "Request": "ssd_plugin.sampling.protocol",
     "Sampler": "ssd_plugin.sampling.protocol",
     "SamplingParams": "ssd_plugin.sampling.protocol",
+    "AssertCheck": "ssd_plugin.tasks.schema",
+    "FunctionCheck": "ssd_plugin.tasks.schema",
+    "Sample": "ssd_plugin.tasks.schema",
+    "Status": "ssd_plugin.tasks.schema",
+    "StdioCheck": "ssd_plugin.tasks.schema",
+    "Task": "ssd_plugin.tasks.schema",
     "Trainer": "ssd_plugin.training.protocol",
 }
-VERBS = ("recipe", "run", "generate", "score", "gate", "verify", "promote", "simulate")
+VERBS = ("recipe", "run", "generate", "score", "reward", "gate", "verify", "promote", "simulate")
 __all__ = [*VERBS, *TYPES]
 
 
@@ -120,6 +131,24 @@ def score(tasks: Place, samples: Place, out: Place, *, options: "GradeOptions | 
     from ssd_plugin.grading.grader import score_file
 
     return score_file(Path(tasks), Path(samples), Path(out), options=options)
+
+
+def reward(
+    tasks: "Sequence[Task | Mapping[str, Any]]",
+    completions: Sequence[str],
+    *,
+    partial: bool = False,
+    options: "GradeOptions | None" = None,
+) -> list[float]:
+    """One reward for each completion, graded in the sandbox against the task in its place (a `Task`, or a row of a task file): 1
+    if its program passes all tests, else 0; with `partial` the share of cases that it passes.
+
+    Raises:
+        DataError: a task has no tests or cannot be graded. SandboxError: no isolation that can be trusted.
+    """
+    from ssd_plugin.integrations.rewards.batch import reward as rewarded
+
+    return rewarded(tasks, completions, partial=partial, options=options)
 
 
 def gate(request: "GateRequest", *, sign: Place | None = None) -> "Verdict":

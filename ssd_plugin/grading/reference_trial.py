@@ -8,7 +8,7 @@ or gives no value for an input, or the suite passes wrong programs. A reference 
 file is not published: what is broken there is a mistake to mend.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,10 +35,10 @@ class Tried:
     unproven: Mapping[str, str]
     references: Mapping[str, Judgement]
 
-    @property
-    def beside(self) -> list[str]:
-        """The tasks whose suites run in the program's own process."""
-        return [task.task_id for task in self.tasks if isinstance(task.check, AssertCheck) and task.check.beside]
+
+def suites_beside(tasks: Iterable[Task]) -> list[str]:
+    """The tasks whose suites run in the program's own process, by id."""
+    return [task.task_id for task in tasks if isinstance(task.check, AssertCheck) and task.check.beside]
 
 
 @dataclass(frozen=True, kw_only=True)

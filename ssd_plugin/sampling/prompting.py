@@ -30,8 +30,9 @@ def open_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
 
 class PromptEncoder:
     """Renders a task as the user's turn, after the system message if there is one. `reasoning_effort`: for templates that have
-    a place for it; "default" leaves it to the template. `opens_thought`: the template ends its prompts inside a thought,
-    and a completion's text shows where that ends (it would not if the tag were a special token).
+    a place for it; "default" leaves it to the template. `control_ids`: tokens that no text should hold. `opens_thought`: the
+    template ends its prompts inside a thought, and a completion's text shows where that ends (it would not if the tag were a
+    special token).
 
     Raises:
         ModelError: no chat template, the template refuses the turns, or the prompt's last token would merge with a
@@ -47,6 +48,8 @@ class PromptEncoder:
         self._template = _on_fixed_date(self._tokenizer.chat_template)
         self._model_dir = model_dir
         self._system_message = system_message
+        added = self._tokenizer.added_tokens_decoder
+        self.control_ids = frozenset(token for token, known in added.items() if known.special)
         self._variables: dict[str, Any] = {"date_string": TEMPLATE_DATE.strftime("%d %b %Y")}
         if reasoning_effort != "default":
             self._variables["reasoning_effort"] = reasoning_effort
