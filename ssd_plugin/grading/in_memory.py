@@ -107,6 +107,7 @@ class Grader:
         self._end: weakref.finalize[[], Grader] | None = None
         self._boundary: Boundary | None = None
         self._calibrated: dict[str, Limits] = {}
+        self._public: dict[str, Task] = {}
         self.tasks: dict[str, Task] = {}
         self.set_aside: dict[str, str] = {}
         self.unproven: dict[str, str] = {}
@@ -204,6 +205,11 @@ class Grader:
         trial = tried(pool, tasks, self.options.limits)
         self.unproven |= trial.unproven
         self.left_out |= _left_out(self._given | {task.task_id: task for task in tasks}, trial.tasks)
+        if self._feedback:
+            own = patient(self.options.limits)
+            self._public |= dict(
+                pool.run((task.task_id, functools.partial(public_part, task, own)) for task in trial.tasks)
+            )
         self.set_aside |= trial.set_aside
         self.tasks |= {task.task_id: task for task in trial.tasks}
 
@@ -282,7 +288,7 @@ class Grader:
         found = judge(worker, task, program, limits, self._asked)
         if not self._feedback or found.status is Status.PASS or (found.again and limits is self.options.limits):
             return found
-        shown = judge(worker, public_part(task), program, limits, Asked(quote=True))
+        shown = judge(worker, self._public[task.task_id], program, limits, Asked(quote=True))
         return found if shown.status is Status.PASS else replace(found, feedback=shown.feedback)
 
     def _judged(self, number: int, sample: Sample, program: str, judgement: Judgement) -> Judged:

@@ -30,9 +30,8 @@ def open_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
 
 class PromptEncoder:
     """Renders a task as the user's turn, after the system message if there is one. `reasoning_effort`: for templates that have
-    a place for it; "default" leaves it to the template. `control_ids`: tokens that no text should hold. `opens_thought`: the
-    template ends its prompts inside a thought, and a completion's text shows where that ends (it would not if the tag were a
-    special token).
+    a place for it; "default" leaves it to the template. `opens_thought`: the template ends its prompts inside a thought,
+    and a completion's text shows where that ends (it would not if the tag were a special token).
 
     Raises:
         ModelError: no chat template, the template refuses the turns, or the prompt's last token would merge with a
@@ -49,7 +48,7 @@ class PromptEncoder:
         self._model_dir = model_dir
         self._system_message = system_message
         added = self._tokenizer.added_tokens_decoder
-        self.control_ids = frozenset(token for token, known in added.items() if known.special)
+        self._control_ids = frozenset(token for token, known in added.items() if known.special)
         self._variables: dict[str, Any] = {"date_string": TEMPLATE_DATE.strftime("%d %b %Y")}
         if reasoning_effort != "default":
             self._variables["reasoning_effort"] = reasoning_effort
@@ -76,6 +75,11 @@ class PromptEncoder:
     def encode(self, prompt: str) -> tuple[int, ...]:
         """Token ids of `render(prompt)`; the template already holds the special tokens."""
         return tuple(self._ids(self.render(prompt)))
+
+    def spells_control(self, text: str) -> bool:
+        """Whether a text holds the name of a control token, such as the one that ends a turn: what follows it would not be the
+        user's any more."""
+        return not self._control_ids.isdisjoint(self._ids(text))
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -27,7 +27,6 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         origin=Path(config.gate.origin) if config.gate.origin else None,
         model=candidate_model(run),
         baseline_model=base_model(run, config).path,
-        training=(run / layout.TRAIN_PROMPTS, run / layout.EXAMPLES),
         benchmarks=benchmark_options(config.gate.benchmarks),
         out=run / layout.GATE,
     )
