@@ -1,17 +1,11 @@
 """Grade samples files in the sandbox: `score_file` (one) and `Grading` (several of the same tasks) write the result file and
-its sidecar, `read_graded` reads them.
-
-One worker a core, each with a zygote of its own. A program that ran out of time is tried once more at the end, alone,
-with a CPU limit calibrated on the task's reference, before the timeout counts.
+its sidecar, `read_graded` reads them. What is graded, and how, is `Grader`'s (`in_memory`).
 """
 
-import functools
 import hashlib
-import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,40 +15,22 @@ from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.errors import DataError, SandboxError
 from ssd_plugin.grading.broken_tasks import usable
-from ssd_plugin.grading.canaries import run_canaries
 from ssd_plugin.grading.grading_key import grading_key
-from ssd_plugin.grading.judge import Judgement, judge, limits_for, slowest_reference, weak_oracle_tasks
+from ssd_plugin.grading.in_memory import GradeOptions, Grader, Judged, patient
+from ssd_plugin.grading.judge import Judgement, judge, limits_for, weak_oracle_tasks
 from ssd_plugin.grading.preload import worth_loading
 from ssd_plugin.grading.proof import unproven
-from ssd_plugin.grading.refusals import check_forms, check_prelude, make_place, validate
+from ssd_plugin.grading.refusals import make_place, validate
 from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, sidecar
-from ssd_plugin.grading.rows import program_of, require_own
+from ssd_plugin.grading.rows import require_own
 from ssd_plugin.sandbox.limits import Limits
 from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
 from ssd_plugin.sandbox.worker import Worker
 from ssd_plugin.tasks.benchmarks import load_tasks
-from ssd_plugin.tasks.schema import FunctionCheck, Result, Sample, Status, Task, read_samples
+from ssd_plugin.tasks.schema import Result, Sample, Status, Task, read_samples
 
 __all__ = ["GradeOptions", "GradedRun", "Grading", "ScoreSummary", "grade_references", "read_graded", "score_file"]
-
-_PATIENCE = 10.0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class GradeOptions:
-    """`tier`: None takes the strongest boundary that works. `cpu_multiple`: a program may use this many times its
-    reference's CPU time, and never less than `limits.cpu_seconds`. `progress` is called after each graded sample."""
-
-    tier: SandboxTier | None = None
-    workers: int = field(default_factory=_cores)
-    limits: Limits = field(default_factory=Limits)
-    cpu_multiple: float = 10.0
-    progress: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,32 +64,23 @@ class Grading:
         Raises:
             DataError: malformed or empty tasks, one without tests among them.
         """
-        self.path, self._options = tasks, options or GradeOptions()
-        self._tasks = {task.task_id: task for task in load_tasks(tasks)}
-        for task in self._tasks.values():
-            if task.check is None:
-                raise DataError(
-                    f"{tasks}: task {task.task_id!r} has no tests (kind, inputs and expected); it cannot be graded"
-                )
-            check_forms(task, tasks)
-            check_prelude(task, tasks)
-        self._stack = ExitStack()
-        self._boundary: _Boundary | None = None
+        self.path, self._tasks = tasks, {task.task_id: task for task in load_tasks(tasks)}
+        self._grader = Grader(self._tasks.values(), options, source=tasks)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self._grader.close()
 
     def score(self, samples: Path, out: Path, *, resume: bool = True) -> ScoreSummary:
         """See `score_file`."""
         given = validate(self._tasks, self.path, samples)
         make_place(out)
-        boundary = self._boundary = self._boundary or self._raise_boundary()
-        total = sum(count for task, count in given.items() if task in boundary.tasks)
+        boundary, grader = self._grader.open(), self._grader
+        total = sum(count for task, count in given.items() if task in grader.tasks)
         if not total:
-            raise DataError(f"{samples}: all its samples are for tasks that are broken: {_first(boundary.set_aside)}")
+            raise DataError(f"{samples}: all its samples are for tasks that are broken: {_first(grader.set_aside)}")
         meta: JsonObject = {
             "schema": SCHEMA,
             "grader": __version__,
@@ -121,18 +88,19 @@ class Grading:
             "tier": boundary.tier.value,
             "tasks_sha256": sha256_file(self.path),
             "samples_sha256": sha256_file(samples),
-            "limits": self._options.limits.to_json() | {"cpu_multiple": self._options.cpu_multiple},
-            "weak_oracle_tasks": weak_oracle_tasks(list(boundary.tasks.values())),
-            "set_aside": dict(boundary.set_aside),
-            "inputs_left_out": dict(boundary.left_out),
+            "limits": grader.options.limits.to_json() | {"cpu_multiple": grader.options.cpu_multiple},
+            "weak_oracle_tasks": weak_oracle_tasks(list(grader.tasks.values())),
+            "set_aside": dict(grader.set_aside),
+            "inputs_left_out": dict(grader.left_out),
         }
         key = grading_key() if resume else secrets.token_bytes(32)  # what another key wrote is thrown away
         with PartialFile(out, sha256_json([meta, str(out.resolve())]), total, key) as partial:
             resumed = len(partial)
             with spent("programs"):
-                _grade(boundary, samples, partial, self._options)
-            counts, digest = _write_rows(out, partial, samples, boundary.tasks, total)
-        meta |= {"tier_notes": list(boundary.notes)}
+                _grade(grader, samples, partial)
+            counts, digest = _write_rows(out, partial, samples, grader.tasks, total)
+        notes = (*boundary.notes, *(f"{name}: {why}" for name, why in grader.left_out.items()))
+        meta |= {"tier_notes": list(notes)}
         meta |= {"canaries": {"passed": boundary.canaries, "total": boundary.canaries}}
         meta |= {"counts": counts, "results_sha256": digest}
         write_json(sidecar(out), meta)
@@ -140,48 +108,16 @@ class Grading:
         return ScoreSummary(
             out=out,
             tier=boundary.tier,
-            tier_notes=boundary.notes,
+            tier_notes=notes,
             samples=total,
-            tasks=len(boundary.tasks),
+            tasks=len(grader.tasks),
             counts=counts,
             resumed=resumed,
             canaries=boundary.canaries,
             weak_oracle_tasks=meta["weak_oracle_tasks"],
-            set_aside=boundary.set_aside,
+            set_aside=dict(grader.set_aside),
             meta=meta,
         )
-
-    def _raise_boundary(self) -> "_Boundary":
-        chosen, tasks = choose(self._options.tier), list(self._tasks.values())
-        pool = self._stack.enter_context(_pool(chosen.tier, tasks, self._options))
-        canaries = run_canaries(pool, chosen.tier)
-        tasks, set_aside = usable(pool, tasks, self._options.limits)
-        left_out = _left_out(self._tasks, tasks)
-        return _Boundary(
-            unproven=unproven(pool, tasks, self._options.limits),
-            pool=pool,
-            tier=chosen.tier,
-            notes=(*chosen.notes, *(f"{name}: {why}" for name, why in left_out.items())),
-            left_out=left_out,
-            canaries=canaries,
-            tasks={task.task_id: task for task in tasks},
-            set_aside=set_aside,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Boundary:
-    """The workers, what they passed, the tasks with all their expected values, why others cannot be graded, why some
-    suites are not believed, and which tasks lost inputs."""
-
-    pool: Pool
-    tier: SandboxTier
-    notes: tuple[str, ...]
-    canaries: int
-    tasks: Mapping[str, Task]
-    set_aside: Mapping[str, str]
-    unproven: Mapping[str, str]
-    left_out: Mapping[str, str]
 
 
 def score_file(
@@ -220,10 +156,6 @@ def _write_rows(
     return counts, digest.hexdigest()
 
 
-def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
-    return Pool(tier, options.workers, options.limits, worth_loading(tasks))
-
-
 def grade_references(
     tasks: Path, *, options: GradeOptions | None = None
 ) -> tuple[dict[str, Judgement], dict[str, str]]:
@@ -234,40 +166,25 @@ def grade_references(
     """
     options = options or GradeOptions()
     loaded = [task for task in load_tasks(tasks) if task.reference]
-    with _pool(choose(options.tier).tier, loaded, options) as pool:
+    tier = choose(options.tier).tier
+    with Pool(tier, options.workers, options.limits, worth_loading(loaded)) as pool:
         found, set_aside = usable(pool, loaded, options.limits)
-        patient = [(task, _patient(limits_for(task, options.limits))) for task in found]
-        judgements = dict(pool.run((task.task_id, _job(task, task.reference, limits)) for task, limits in patient))
-        for task, limits in patient:
-            if judgements[task.task_id].again:  # slow is not wrong: alone, where no other program takes its time
-                judgements[task.task_id] = pool.alone(_job(task, task.reference, limits))
+        jobs = {task.task_id: _reference_job(task, patient(limits_for(task, options.limits))) for task in found}
+        judgements = dict(pool.run(jobs.items()))
+        for name, job in jobs.items():
+            if judgements[name].again:  # slow is not wrong: alone, where no other program takes its time
+                judgements[name] = pool.alone(job)
         for name, why in unproven(pool, found, options.limits).items():
             judgements[name] = Judgement(status=Status.INFRA, detail=why)
     return judgements, set_aside
 
 
+def _reference_job(task: Task, limits: Limits) -> Callable[[Worker], Judgement]:
+    return lambda worker: judge(worker, task, task.reference, limits)
+
+
 def _first(set_aside: Mapping[str, str]) -> str:
     return next((f"{task!r}: {why}" for task, why in set_aside.items()), "")
-
-
-def _left_out(given: Mapping[str, Task], filled: Iterable[Task]) -> dict[str, str]:
-    """Which tasks are graded on fewer inputs than they have, by id: never silently."""
-    found: dict[str, str] = {}
-    for task in filled:
-        one, other = given[task.task_id].check, task.check
-        if isinstance(one, FunctionCheck) and isinstance(other, FunctionCheck) and len(other.inputs) < len(one.inputs):
-            lost = len(one.inputs) - len(other.inputs)
-            found[task.task_id] = f"{lost} of {len(one.inputs)} inputs left out, the reference's result is too large"
-    return found
-
-
-def _patient(limits: Limits) -> Limits:
-    """What a reference may use: a slow one is not a wrong one."""
-    return replace(limits, cpu_seconds=_PATIENCE * limits.cpu_seconds, wall_seconds=_PATIENCE * limits.wall_seconds)
-
-
-def _job(task: Task, program: str, limits: Limits) -> Callable[[Worker], Judgement]:
-    return lambda worker: judge(worker, task, program, limits)
 
 
 def _pending(samples: Path, tasks: Mapping[str, Task], skip: Callable[[int], bool]) -> Iterator[tuple[int, Sample]]:
@@ -277,62 +194,33 @@ def _pending(samples: Path, tasks: Mapping[str, Task], skip: Callable[[int], boo
             yield number, sample
 
 
-def _row(sample: Sample, program: str | None, judgement: Judgement) -> JsonObject:
+def _row(judged: Judged) -> JsonObject:
+    sample, judgement = judged.sample, judged.judgement
     return Result(
         task_id=sample.task_id,
         sample_id=sample.sample_id,
         completion=sample.completion,
         status=judgement.status,
-        program=program or "",
+        program=judged.program,
         detail=judgement.detail,
         finish_reason=sample.finish_reason,
         thinking=sample.thinking,
     ).to_json()
 
 
-def _grade(boundary: _Boundary, samples: Path, partial: PartialFile, options: GradeOptions) -> None:
-    """First all samples on all workers; then those that ran out of time, one by one."""
-    pool, by_id = boundary.pool, boundary.tasks
+def _grade(grader: Grader, samples: Path, partial: PartialFile) -> None:
+    """First all samples on all workers; then those that ran out of time, one by one, read again rather than kept."""
     again: set[int] = set()
 
-    def record(number: int, sample: Sample, program: str | None, judgement: Judgement) -> None:
-        partial.append(number, _row(sample, program, judgement))
-        if options.progress:
-            options.progress()
+    def record(judged: Judged) -> None:
+        partial.append(judged.number, _row(judged))
+        if grader.options.progress:
+            grader.options.progress()
 
-    def jobs() -> Iterator[tuple[Any, Callable[[Worker], Judgement]]]:
-        for number, sample in _pending(samples, by_id, partial.__contains__):
-            program = program_of(sample, by_id[sample.task_id])
-            if why := boundary.unproven.get(sample.task_id):
-                record(number, sample, program, Judgement(status=Status.INFRA, detail=why))
-            elif program is None:
-                record(number, sample, None, Judgement(status=Status.NO_CODE, detail="no code in the completion"))
-            else:
-                yield (number, sample, program), _job(by_id[sample.task_id], program, options.limits)
-
-    for (number, sample, program), judgement in pool.run(jobs()):
-        if judgement.again and not _is_final(judgement, by_id[sample.task_id]):
-            again.add(number)
+    for judged in grader.first_tries(_pending(samples, grader.tasks, partial.__contains__)):
+        if judged.judgement.again:
+            again.add(judged.number)
         else:
-            record(number, sample, program, judgement)
-    calibrated: dict[str, Limits] = {}
-    for number, sample in _pending(samples, by_id, lambda number: number not in again):
-        task = by_id[sample.task_id]
-        program = program_of(sample, task) or ""
-        if task.task_id not in calibrated:
-            calibrated[task.task_id] = pool.alone(functools.partial(_calibrate, task, options))
-        limits = calibrated[task.task_id]
-        record(number, sample, program, pool.alone(_job(task, program, limits)))
-
-
-def _is_final(judgement: Judgement, task: Task) -> bool:
-    """Whether another try is not worth it: the time a benchmark gives its tests was used up, and there is no reference by
-    which it could be too little. One by one, those tries would take longer than all else."""
-    return judgement.status is Status.TIMEOUT and task.seconds_per_test > 0 and not task.reference
-
-
-def _calibrate(task: Task, options: GradeOptions, worker: Worker) -> Limits:
-    """Limits for a task whose programs ran out of time: a multiple of what its reference needs, with the usual floor."""
-    floor = limits_for(task, options.limits)
-    cpu = max(floor.cpu_seconds, options.cpu_multiple * slowest_reference(worker, task, _patient(floor)))
-    return replace(floor, cpu_seconds=cpu, wall_seconds=max(floor.wall_seconds, 4 * cpu))
+            record(judged)
+    for number, sample in _pending(samples, grader.tasks, lambda number: number not in again):
+        record(grader.last_try(number, sample))

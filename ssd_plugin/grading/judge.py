@@ -10,10 +10,10 @@ equal to the expected one; what it writes beside that, and how it ends, can only
     crash    ended without an answer: killed by a signal, left early, scratch overfull
 """
 
+import functools
 import io
 import json
 import secrets
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,10 +21,24 @@ from typing import Any
 from ssd_plugin.core.values import encode
 from ssd_plugin.errors import DataError
 from ssd_plugin.grading.compare import comparison, same_output
+from ssd_plugin.grading.feedback import Feedback, FeedbackKind, PublicCase, of_error, shown, written, written_call
+from ssd_plugin.grading.judgement import Asked, Judgement, cut_short, failed, one_line, out_of_time
 from ssd_plugin.grading.literal_suite import literal_suite
 from ssd_plugin.sandbox.limits import Limits
-from ssd_plugin.sandbox.worker import End, Report, Worker
+from ssd_plugin.sandbox.worker import Report, Worker
 from ssd_plugin.tasks.schema import AssertCheck, FunctionCheck, Status, StdioCheck, Task
+
+__all__ = [
+    "Asked",
+    "Judgement",
+    "judge",
+    "limits_for",
+    "one_line",
+    "program_of",
+    "report_lines",
+    "slowest_reference",
+    "weak_oracle_tasks",
+]
 
 _SMALL_REPORT = 4096
 _A_CASE = 512  # room for one case's error text
@@ -32,33 +46,29 @@ _A_CASE = 512  # room for one case's error text
 _LONGER = 16
 # For tasks with a time limit of their own: all calls of a function task together, and the least address space.
 _MOST_CALL_SECONDS, _ROOMY_MIB = 60.0, 4096
+_STATUS_ALONE = Asked()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """Status and reason; `again` asks for another try, alone; `cpu` is the seconds of the slowest process."""
-
-    status: Status
-    detail: str = ""
-    again: bool = False
-    cpu: float = 0.0
-
-
-def judge(worker: Worker, task: Task, program: str, limits: Limits) -> Judgement:
+def judge(worker: Worker, task: Task, program: str, limits: Limits, asked: Asked = _STATUS_ALONE) -> Judgement:
     """Run `program` against the task's check.
 
     Raises:
         SandboxError: the sandbox failed; nothing can be said about the program.
         DataError: the task has no check.
     """
-    limits, payload = limits_for(task, limits), program_of(task, program)
+    run = _Run(worker=worker, payload=program_of(task, program), limits=limits_for(task, limits), asked=asked)
     match task.check:
         case FunctionCheck() as check:
-            return _judge_function(worker, check, payload, limits)
+            answers = _Answers(check.entry_point, check.inputs, check.values, comparison(check.rule, check.atol))
+            return _judge_calls(run, answers)
         case StdioCheck() as check:
-            return _judge_stdio(worker, check, payload, limits)
+            return _judge_stdio(run, check)
         case AssertCheck() as check:
-            return _judge_suite(worker, check, task.prompt, payload, limits)
+            if plain := literal_suite(check.test, check.entry_point):
+                return _judge_calls(
+                    run, _Answers(check.entry_point, plain.inputs, plain.expected, comparison("python"))
+                )
+            return _judge_suite(run, check, task.prompt)
         case None:
             raise DataError(f"task {task.task_id!r} has no tests (kind, inputs and expected): it cannot be graded")
 
@@ -79,42 +89,102 @@ def program_of(task: Task, program: str) -> dict[str, Any]:
     return {"program": program, "prelude": task.prelude} if task.prelude else {"program": program}
 
 
-def _judge_function(worker: Worker, check: FunctionCheck, program: dict[str, Any], limits: Limits) -> Judgement:
-    payload = program | {"entry_point": check.entry_point, "inputs": check.inputs}
-    return _judge_calls(worker, payload, _Answers(values=check.values, same=comparison(check.rule, check.atol)), limits)
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Answers:
-    """What a program's calls must give, and when a result is the same."""
+class _Run:
+    """A program on its way into a sandbox, and what is asked of its judgement."""
 
+    worker: Worker
+    payload: dict[str, Any]
+    limits: Limits
+    asked: Asked
+
+    @property
+    def program(self) -> str:
+        return str(self.payload["program"])
+
+    def wrong(self, case: PublicCase | None) -> Feedback:
+        return Feedback(kind=FeedbackKind.WRONG_ANSWER if case else FeedbackKind.HIDDEN, case=case)
+
+    def error(self, name: str, line: dict[str, Any], kind: FeedbackKind, case: PublicCase | None = None) -> Feedback:
+        return of_error(kind, name, line, self.program, case, quote=self.asked.quote)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Calls with their arguments (JSON forms), what they must give, and when a result is the same."""
+
+    entry_point: str
+    inputs: Sequence[Sequence[Any]]
     values: Sequence[object]
     same: Callable[[Any, Any], bool]
 
 
-def _judge_calls(worker: Worker, payload: dict[str, Any], expected: _Answers, limits: Limits) -> Judgement:
-    calls = len(expected.values)
-    room = _LONGER * _length(expected.values) + _A_CASE * calls + _SMALL_REPORT
-    report = worker.run("function", [payload], limits, report_bytes=room)
-    cpu = report.ends[0].cpu
+def _judge_calls(run: _Run, answers: _Answers) -> Judgement:
+    calls = len(answers.values)
+    room = _LONGER * _length(answers.values) + _A_CASE * calls + _SMALL_REPORT
+    payload = run.payload | {"entry_point": answers.entry_point, "inputs": answers.inputs}
+    report = run.worker.run("function", [payload], run.limits, report_bytes=room)
+    outcomes = _calls(run, answers, report)
+    return _summed_up(outcomes, calls, report.ends[0].cpu, every_case=run.asked.every_case)
+
+
+def _summed_up(outcomes: Iterator[Judgement | None], cases: int, cpu: float, *, every_case: bool) -> Judgement:
+    """The first failure (or a pass), with how many cases passed; None is a case that did."""
+    first, passed = None, 0
+    for failure in outcomes:
+        passed += failure is None
+        first = first or failure
+        if first and not every_case:
+            break
+    return replace(first or Judgement(status=Status.PASS, cpu=cpu), passed=passed, cases=cases)
+
+
+def _calls(run: _Run, answers: _Answers, report: Report) -> Iterator[Judgement | None]:
+    """What became of each call, up to the one at which the program ended, and whether it came to its end."""
+    end, calls = report.ends[0], len(answers.values)
     texts = _whole_lines(report.report)
-    for index, value in enumerate(expected.values):
-        text = next(texts, b"")
+    for index, value in enumerate(answers.values):
+        text, where = next(texts, b""), f"call {index + 1}"
+
+        case = functools.partial(_case, run, answers, index)
+
         # Not even read: once it is, a hostile line takes twenty times its length of memory.
         if len(text) > _SMALL_REPORT and len(text) > _LONGER * _length(value):
-            return _failed(f"call {index + 1}: its result is larger than any right answer", cpu)
+            feedback = Feedback(kind=FeedbackKind.OUTPUT, case=case())
+            yield failed(f"{where}: its result is larger than any right answer", feedback, end.cpu)
+            continue
         line = _line(text)
         if line is None:
-            return _cut_short(report, report.ends[0], limits, f"call {index + 1} of {calls}")
-        if early := _not_loaded(line):
-            return early
+            yield cut_short(report, end, run.limits, f"{where} of {calls}", case())
+            return
+        if early := _not_loaded(run, line):
+            yield early
+            return
         if "raised" in line:
-            return _failed(f"call {index + 1}: {line['raised']}", cpu)
-        if line.keys() != {"value"} or not expected.same(value, line["value"]):
-            return _failed(f"call {index + 1}: wrong result {json.dumps(line.get('value'))[:120]}", cpu)
-    if _line(next(texts, b"")) != {"done": True} or next(texts, None) is not None:
-        return _cut_short(report, report.ends[0], limits, "its last call")
-    return Judgement(status=Status.PASS, cpu=cpu)
+            feedback = run.error("raised", line, FeedbackKind.EXCEPTION, case())
+            yield failed(f"{where}: {line['raised']}", feedback, end.cpu)
+        elif line.keys() != {"value"} or not answers.same(value, line["value"]):
+            feedback = run.wrong(case(line.get("value")))
+            yield failed(f"{where}: wrong result {json.dumps(line.get('value'))[:120]}", feedback, end.cpu)
+        else:
+            yield None
+    last = next(texts, b"")
+    if not calls and (early := _not_loaded(run, _line(last) or {})):
+        yield early
+    elif _line(last) != {"done": True} or next(texts, None) is not None:
+        yield cut_short(report, end, run.limits, "its last call")
+
+
+_NOTHING = object()
+
+
+def _case(run: _Run, answers: _Answers, at: int, output: Any = _NOTHING) -> PublicCase | None:
+    """A call as feedback shows it, where it may."""
+    if not run.asked.quote:
+        return None
+    given = written_call(answers.entry_point, answers.inputs[at])
+    gave = "" if output is _NOTHING else written(output)
+    return PublicCase(input=given, output=gave, expected=written(encode(answers.values[at])))
 
 
 def _length(value: object) -> int:
@@ -125,47 +195,59 @@ def _length(value: object) -> int:
         return len(json.dumps(encode(value)))
 
 
-def _judge_stdio(worker: Worker, check: StdioCheck, program: dict[str, Any], limits: Limits) -> Judgement:
-    slowest = 0.0
+def _judge_stdio(run: _Run, check: StdioCheck) -> Judgement:
+    times = [0.0]
+    found = _summed_up(_tests(run, check, times), len(check.inputs), 0.0, every_case=run.asked.every_case)
+    return replace(found, cpu=max(times)) if found.status is Status.PASS else found
+
+
+def _tests(run: _Run, check: StdioCheck, times: list[float]) -> Iterator[Judgement | None]:
+    """What became of each test, up to one that used up a limit: those after it would too. `times`: seconds of CPU so far."""
     for index, (given, expected) in enumerate(zip(check.inputs, check.expected, strict=True)):
         room = 4 * len(expected.encode("utf-8", "surrogatepass")) + (1 << 16)
-        payload = program | {"stdin": given}
-        report = worker.run("stdio", [payload], limits, report_bytes=_SMALL_REPORT, output_bytes=room)
+        payload = run.payload | {"stdin": given}
+        report = run.worker.run("stdio", [payload], run.limits, report_bytes=_SMALL_REPORT, output_bytes=room)
         end, where = report.ends[0], f"test {index + 1} of {len(check.inputs)}"
-        slowest = max(slowest, end.cpu)
+        times.append(end.cpu)
+        output = report.output.decode("utf-8", "replace")
+        case = (
+            PublicCase(input=shown(given), output=shown(output), expected=shown(expected)) if run.asked.quote else None
+        )
         line = (report_lines(report.report) or [{}])[0]
-        if early := _not_loaded(line):
-            return early
-        if report.reason or end.code < 0:
-            return _cut_short(report, end, limits, where)
-        if end.code != 0:
-            return _failed(f"{where}: exit status {end.code}", slowest)
-        if not same_output(expected, report.output.decode("utf-8", "replace")):
-            return _failed(f"{where}: wrong output", slowest)
-    return Judgement(status=Status.PASS, cpu=slowest)
+        if early := _not_loaded(run, line, case):
+            yield early
+            if early.status is Status.SYNTAX:
+                return
+        elif report.reason or end.code < 0:
+            yield cut_short(report, end, run.limits, where, case)
+            return
+        elif end.code != 0:
+            yield failed(f"{where}: exit status {end.code}", Feedback(kind=FeedbackKind.CRASH, case=case), max(times))
+        elif not same_output(expected, output):
+            yield failed(f"{where}: wrong output", run.wrong(case), max(times))
+        else:
+            yield None
 
 
-def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: dict[str, Any], limits: Limits) -> Judgement:
-    if plain := literal_suite(check.test, check.entry_point):
-        payload = program | {"entry_point": check.entry_point, "inputs": plain.inputs}
-        answers = _Answers(values=plain.expected, same=comparison("python"))
-        return _judge_calls(worker, payload, answers, limits)
+def _judge_suite(run: _Run, check: AssertCheck, prompt: str) -> Judgement:
     token = secrets.token_hex(16)
     suite = {"entry_point": check.entry_point, "test": check.test, "preamble": _helpers(prompt), "token": token}
-    payloads = [program | {"entry_point": check.entry_point}, suite]
-    report = worker.run("assert", payloads, limits, report_bytes=_SMALL_REPORT)
+    payloads = [run.payload | {"entry_point": check.entry_point}, suite]
+    report = run.worker.run("assert", payloads, run.limits, report_bytes=_SMALL_REPORT)
     of_program, of_suite = report.ends
     cpu = max(of_program.cpu, of_suite.cpu)
     lines = report_lines(report.report)
     line = lines[0] if lines else {}
     if line == {"token": token} and len(lines) == 1 and of_suite.code == 0:
-        return Judgement(status=Status.PASS, cpu=cpu)
-    if early := _not_loaded(line):
-        return early
+        return Judgement(status=Status.PASS, cpu=cpu, passed=1, cases=1)
+    if early := _not_loaded(run, line):
+        return replace(early, cases=1)
     if "raised" in line:
-        return _failed(f"suite: {line['raised']}", cpu)
-    ended = of_suite if _out_of_time(of_suite, limits) else of_program
-    return _cut_short(report, ended, limits, "its suite was over")
+        # An error without a line of the program is the suite's own: an assertion.
+        feedback = run.error("raised", line, FeedbackKind.EXCEPTION) if "line" in line else run.wrong(None)
+        return replace(failed(f"suite: {line['raised']}", feedback, cpu), cases=1)
+    ended = of_suite if out_of_time(of_suite, run.limits) else of_program
+    return replace(cut_short(report, ended, run.limits, "its suite was over"), cases=1)
 
 
 def _helpers(prompt: str) -> str:
@@ -206,45 +288,15 @@ def _line(text: bytes) -> dict[str, Any] | None:
     return line if isinstance(line, dict) else None
 
 
-def _not_loaded(line: dict[str, Any]) -> Judgement | None:
+def _not_loaded(run: _Run, line: dict[str, Any], case: PublicCase | None = None) -> Judgement | None:
     if "syntax" in line:
-        return Judgement(status=Status.SYNTAX, detail=one_line(line["syntax"]))
+        feedback = run.error("syntax", line, FeedbackKind.SYNTAX)
+        return Judgement(status=Status.SYNTAX, detail=one_line(line["syntax"]), feedback=feedback)
     if "load" in line:
-        return _failed(f"while loading: {line['load']}")
+        return failed(f"while loading: {line['load']}", run.error("load", line, FeedbackKind.EXCEPTION, case))
     if "entry" in line:
-        return _failed(f"entry point: {line['entry']}")
+        return failed(f"entry point: {line['entry']}", run.error("entry", line, FeedbackKind.MISSING))
     return None
-
-
-def _failed(detail: str, cpu: float = 0.0) -> Judgement:
-    return Judgement(status=Status.FAIL, detail=one_line(detail), cpu=cpu)
-
-
-def _out_of_time(end: End, limits: Limits) -> bool:
-    # Ended by the kernel, whose limit is the second after ours; its clock ticks can run ahead of the time it reports.
-    return end.code in (-signal.SIGKILL, -signal.SIGXCPU) and end.cpu >= 0.7 * limits.cpu_seconds
-
-
-def _cut_short(report: Report, end: End, limits: Limits, where: str) -> Judgement:
-    """What it means that the answer is incomplete."""
-    if report.reason == "output":
-        return _failed(f"before {where}: its output is larger than any right answer", end.cpu)
-    if report.reason in ("cpu", "wall") or _out_of_time(end, limits):
-        limit = f"{limits.wall_seconds:g} s" if report.reason == "wall" else f"{limits.cpu_seconds:g} s of CPU"
-        return Judgement(status=Status.TIMEOUT, detail=f"before {where}: {limit} used up", again=True, cpu=end.cpu)
-    if report.reason == "scratch":
-        return Judgement(status=Status.CRASH, detail=f"before {where}: wrote more than {limits.scratch_mib} MiB")
-    if end.killed:
-        return Judgement(status=Status.CRASH, detail=f"before {where}: left without an answer", cpu=end.cpu)
-    if end.code == -signal.SIGKILL:
-        return Judgement(status=Status.CRASH, detail=f"before {where}: killed (out of memory)", again=True, cpu=end.cpu)
-    how = f"signal {-end.code} ({signal.strsignal(-end.code)})" if end.code < 0 else f"exit status {end.code}"
-    return Judgement(status=Status.CRASH, detail=f"before {where}: ended with {how}", cpu=end.cpu)
-
-
-def one_line(text: object, length: int = 300) -> str:
-    """Hostile text made harmless for a terminal and a log: printable, one line, bounded."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(text)[:length]).strip()
 
 
 def slowest_reference(worker: Worker, task: Task, limits: Limits) -> float:

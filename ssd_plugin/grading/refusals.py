@@ -44,7 +44,7 @@ def validate(by_id: Mapping[str, Task], tasks: Path, samples: Path) -> Counter[s
     return total
 
 
-def check_forms(task: Task, tasks: Path) -> None:
+def check_forms(task: Task, tasks: object) -> None:
     """Refuse inputs and expected values that are not the JSON form of any value: no program could be judged by them."""
     if isinstance(task.check, FunctionCheck):
         try:
@@ -55,7 +55,7 @@ def check_forms(task: Task, tasks: Path) -> None:
             ) from error
 
 
-def check_prelude(task: Task, tasks: Path) -> None:
+def check_prelude(task: Task, tasks: object) -> None:
     """Refuse a prelude that does not compile: each program would be said to have the syntax error."""
     try:
         _compile(task.prelude)

@@ -21,7 +21,9 @@ from ssd_plugin.core.values import decode, encode
 from ssd_plugin.sandbox import streams
 
 REPORT, PEER = 3, 4  # descriptors: the report to the parent; the other process of an assert suite
+PROGRAM = "<program>"  # its file's name in tracebacks
 _MESSAGE = 300
+_traceback_of = vars(BaseException)["__traceback__"].__get__  # whatever the error's own class says
 # A script has these from the module `site`, which the bare interpreter leaves out.
 _LEAVE = {name: Quitter(name, "Ctrl-D (i.e. EOF)") for name in ("exit", "quit")}
 
@@ -37,6 +39,16 @@ def describe(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001 - the message is the graded program's own code
         text = "(its message cannot be shown)"
     return f"{type(error).__name__}: {text}"[:_MESSAGE]
+
+
+def raised(error: BaseException, name: str = "raised") -> dict[str, Any]:
+    """The line of a report for an error: what it says, and the last line of the program on its way (0: none)."""
+    line, step = 0, _traceback_of(error)
+    while step:
+        if step.tb_frame.f_code.co_filename == PROGRAM:
+            line = step.tb_lineno or line
+        step = step.tb_next
+    return {name: describe(error)} | ({"line": line} if line else {})
 
 
 def send(descriptor: int, message: dict[str, Any]) -> None:
@@ -55,9 +67,10 @@ def load(source: str, name: str, prelude: str = "") -> dict[str, Any]:
         ProgramLoadError: with `{"syntax": ...}` or `{"load": ...}`.
     """
     try:
-        code = compile(source.removeprefix("\ufeff"), "<program>", "exec", dont_inherit=True)
+        code = compile(source.removeprefix("\ufeff"), PROGRAM, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError) as error:
-        raise ProgramLoadError({"syntax": describe(error)}) from error
+        line = getattr(error, "lineno", None)
+        raise ProgramLoadError({"syntax": describe(error)} | ({"line": line} if line else {})) from error
     module = types.ModuleType(name)
     sys.modules[name] = module
     vars(builtins).update(_LEAVE)
@@ -66,7 +79,7 @@ def load(source: str, name: str, prelude: str = "") -> dict[str, Any]:
             exec(compile(prelude, "<prelude>", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the task's own
         exec(code, module.__dict__)  # noqa: S102 - this process exists to run it
     except BaseException as error:
-        raise ProgramLoadError({"load": describe(error)}) from error
+        raise ProgramLoadError(raised(error, "load")) from error
     return module.__dict__
 
 
@@ -103,7 +116,7 @@ def run_function(job: dict[str, Any]) -> None:
             line = {"value": encode(function(*decode(arguments, _as_written)))}
             text = json.dumps(line)
         except BaseException as error:  # noqa: BLE001 - whatever the program raises is its answer
-            text = json.dumps({"raised": describe(error)})
+            text = json.dumps(raised(error))
         data = text.encode() + b"\n"
         while data:
             data = data[os.write(REPORT, data) :]
@@ -210,7 +223,7 @@ class _Server:
 
     def _raised(self, error: BaseException) -> dict[str, Any]:
         kind = type(error)
-        answer: dict[str, Any] = {"raised": describe(error), "type": kind.__name__}
+        answer: dict[str, Any] = raised(error) | {"type": kind.__name__}
         if isinstance(error, StopIteration):
             answer["stop"] = True
         answer["bases"] = [base.__name__ for base in kind.__mro__]

@@ -84,7 +84,9 @@ class Program:
             return arguments[self._index(found["argument"], len(arguments))]
         if "value" in found:
             return self._decoded(found["value"])
-        raise self._same_error(found)
+        same = self._same_error(found)
+        vars(same).update(_program=_line_of(found))
+        raise same
 
     def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and give the program what it asks of the suite's functions until it answers."""
@@ -154,6 +156,11 @@ class Program:
             return kind(*self._decoded(found.get("args", [found.get("raised")])))
         except (TypeError, ValueError):
             return kind(str(found.get("raised")))
+
+
+def _line_of(answer: dict[str, Any]) -> dict[str, int]:
+    """The program's line that an answer names, if it is a number."""
+    return {"line": answer["line"]} if type(answer.get("line")) is int else {}
 
 
 def _missing_names(test: ast.Module, namespace: dict[str, Any]) -> set[str]:
@@ -226,7 +233,9 @@ def run_suite(job: dict[str, Any]) -> None:
     try:
         first = program.answer()
         if "ready" not in first:
-            send(REPORT, {key: str(first[key]) for key in ("syntax", "load", "entry") if key in first})
+            send(
+                REPORT, {key: str(first[key]) for key in ("syntax", "load", "entry") if key in first} | _line_of(first)
+            )
             return
         _draw_anew()
         namespace: dict[str, Any] = {"__name__": "suite"}
@@ -241,6 +250,6 @@ def run_suite(job: dict[str, Any]) -> None:
         _run_tests({name: v for name, v in namespace.items() if given.get(name) is not v}, candidate)
     except BaseException as error:  # noqa: BLE001 - every way out but the last line is a failed suite
         gone = isinstance(error, ProgramGoneError)
-        send(REPORT, {"gone" if gone else "raised": describe(error)})
+        send(REPORT, {"gone" if gone else "raised": describe(error)} | getattr(error, "_program", {}))
         return
     send(REPORT, {"token": job["token"]})

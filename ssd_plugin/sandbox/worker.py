@@ -113,6 +113,10 @@ class Worker:
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
 
+    def forget(self) -> None:
+        """Let go of the zygote without a word to it: it is the parent's of this forked process, as is its directory."""
+        self._control.close()
+
     def close(self) -> None:
         """End the zygote and remove its directory."""
         self._control.close()

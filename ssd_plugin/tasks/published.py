@@ -137,7 +137,8 @@ def mbpp(row: Row, where: str) -> Task:
 def livecodebench(row: Row, where: str) -> Task:
     """LiveCodeBench's code generation rows, public and private tests together. A statement that comes without code to start
     from does not say how its tests talk to the program; the benchmark's own prompt does, and so does this one."""
-    tests = [*_tests(row, "public_test_cases", where), *_tests(row, "private_test_cases", where)]
+    public = _tests(row, "public_test_cases", where)
+    tests = [*public, *_tests(row, "private_test_cases", where)]
     if not tests:
         raise DataError(f"{where}: holds no tests")
     statement, check = text(row, "question_content", where), _livecodebench_check(row, tests, where)
@@ -151,6 +152,7 @@ def livecodebench(row: Row, where: str) -> Task:
         prelude=_PRELUDE,
         seconds_per_test=_SECONDS_PER_TEST,
         published=True,
+        public_cases=len(public),
     )
 
 

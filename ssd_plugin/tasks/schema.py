@@ -78,6 +78,7 @@ class Task:
     `prelude` is run in the program's namespace before the program, for a benchmark that lets its programs leave imports
     out; what was graded is still the model's text alone. `seconds_per_test`: 0 is the grader's own limit. `published`: it
     comes from a benchmark that others made, so a reference that fails by the task's own tests breaks this task alone.
+    `public_cases`: how many of its first tests the model may be shown, beside those that stand in the prompt.
     """
 
     task_id: str
@@ -90,11 +91,20 @@ class Task:
     prelude: str = ""
     seconds_per_test: float = 0
     published: bool = False
+    public_cases: int = 0
 
     def to_json(self) -> JsonObject:
         """The task-file row; `task_from_json(task.to_json()) == task`."""
         row: JsonObject = {"task_id": self.task_id, "prompt": self.prompt, "domain": self.domain}
-        optional = ("difficulty", "reference", "starter_code", "prelude", "seconds_per_test", "published")
+        optional = (
+            "difficulty",
+            "reference",
+            "starter_code",
+            "prelude",
+            "seconds_per_test",
+            "published",
+            "public_cases",
+        )
         row |= {k: v for k in optional if (v := getattr(self, k))}
         match self.check:
             case FunctionCheck(entry_point=entry, inputs=inputs, expected=expected):
@@ -213,6 +223,13 @@ def _seconds(row: Mapping[str, Any], where: str) -> float:
     return value
 
 
+def _public_cases(row: Mapping[str, Any], where: str) -> int:
+    value = row.get("public_cases", 0)
+    if type(value) is not int or value < 0:
+        raise DataError(f"{where}: field 'public_cases' must be a whole number from 0, is {value!r:.60}")
+    return value
+
+
 def _rule(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     rule, atol = row.get("rule", "json"), row.get("atol", 0)
     if rule not in RULES:
@@ -268,6 +285,7 @@ def task_from_json(row: Mapping[str, Any], where: str = "task") -> Task:
         prelude=_text(row, "prelude", where, ""),
         seconds_per_test=_seconds(row, where),
         published=_flag(row, "published", where),
+        public_cases=_public_cases(row, where),
     )
 
 

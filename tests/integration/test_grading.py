@@ -203,7 +203,7 @@ def test_a_benchmarks_own_time_without_a_reference_is_not_tried_twice(
         calibrated.append(task.task_id)
         return options.limits
 
-    monkeypatch.setattr("ssd_plugin.grading.grader._calibrate", calibrate)
+    monkeypatch.setattr("ssd_plugin.grading.in_memory._calibrate", calibrate)
     own = {"seconds_per_test": 0.2}
     tasks: list[dict[str, Any]] = [
         ADD | own,
