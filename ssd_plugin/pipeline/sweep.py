@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ssd_plugin.config.checks import parse_truncation
 from ssd_plugin.config.overrides import config_to_json
 from ssd_plugin.config.parsing import build
-from ssd_plugin.config.schema import DecodeConfig, RunConfig, parse_truncation
+from ssd_plugin.config.schema import DecodeConfig, RunConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import JsonObject, read_json, write_json
 from ssd_plugin.errors import ConfigError, DataError, RunDirError

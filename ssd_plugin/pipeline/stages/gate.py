@@ -7,6 +7,7 @@ from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.evidence.gate_run import judge_and_record
 from ssd_plugin.gating.request import GateRequest
+from ssd_plugin.methods import method_of
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.stages import StageReport
 from ssd_plugin.pipeline.stages.model import base_model, candidate_model
@@ -26,7 +27,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         origin=Path(config.gate.origin) if config.gate.origin else None,
         model=candidate_model(run),
         baseline_model=base_model(run, config).path,
-        training=(run / layout.TRAIN_PROMPTS, run / layout.EXAMPLES),
+        training=(run / layout.TRAIN_PROMPTS, run / method_of(config).trained_on),
         out=run / layout.GATE,
     )
     with spent("gates"):
