@@ -10,10 +10,13 @@ from ssd_plugin.errors import ConfigError
 
 Recipe = Callable[[], RunConfig]
 
+PREFIXES = tuple(f"{name}_" for name in ("ssd", "sdft", "sdpo", "grpo", "srpo"))
+"""A recipe is named after its method; the folder's other modules are no recipes."""
+
 
 def names() -> list[str]:
     """The names of all shipped recipes, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith("ssd_"))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name.startswith(PREFIXES))
 
 
 def load(name: str) -> Recipe:

@@ -13,11 +13,13 @@ from ssd_plugin.config.checks import require
 @dataclass(frozen=True, kw_only=True)
 class RolloutConfig:
     """The completions that a method learns from, sampled from the current weights without truncation. A batch is
-    `tasks_per_batch` tasks, each answered as often as the method says."""
+    `tasks_per_batch` tasks, each answered as often as the method says. `reward`: 1 for a program that passes all cases and else
+    0, or the share of cases that it passes."""
 
     temperature: float = 1.0
     max_new_tokens: int = 512
     tasks_per_batch: int = 32
+    reward: Literal["all_cases", "share_of_cases"] = "all_cases"
 
     def __post_init__(self) -> None:
         require(0 < self.temperature <= 5, "temperature", self.temperature, "above 0, at most 5")
@@ -26,7 +28,7 @@ class RolloutConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OnPolicy:
+class OnPolicyConfig:
     """What every method that learns from rollouts has. `sampler_ratio_cap`: the largest weight of a token that the trainer
     finds more probable than the sampler did."""
 
@@ -39,7 +41,7 @@ class _OnPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DivergenceConfig(_OnPolicy):
+class DivergenceConfig(OnPolicyConfig):
     """How far the student is from the teacher, and what the teacher is: a float32 moving average of the weights
     (`teacher_rate`: how far it moves to the student after each update), the frozen base, the current weights, or the
     distribution between base and current weights (`trust_region`; `teacher_rate`: the current weights' share)."""
@@ -90,7 +92,7 @@ class SdpoConfig(DivergenceConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrpoConfig(_OnPolicy):
+class GrpoConfig(OnPolicyConfig):
     """The clipped policy gradient on each reward minus its group's mean. `divide_by_std`: and divided by the group's standard
     deviation, which weights easy and hard tasks up."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ssd_plugin.config.checks import parse_truncation, require, require_temperature, require_truncation
+from ssd_plugin.config.methods import GrpoConfig, GuardConfig, RolloutConfig, SdftConfig, SdpoConfig, SrpoConfig
 
 MAX_ROUNDS = 20
 
@@ -296,11 +297,12 @@ class ContainerConfig:
 class RunConfig:
     """One run of the pipeline: `recipes/` returns these, `overrides.py` overrides them, `config.json` keeps them.
 
-    `rounds`: how often the pipeline is repeated at most, each time from the last round's candidate.
+    `method`: how the candidate is made; SSD reads `sampling` and `filters`, the others `rollout`, `guard` and the section of
+    their name. `rounds`: how often the pipeline is repeated at most, each time from the last round's candidate.
     """
 
     recipe: str
-    method: Literal["ssd"] = "ssd"
+    method: Literal["ssd", "sdft", "sdpo", "grpo", "srpo"] = "ssd"
     seed: int = 0
     rounds: int = 1
     model: ModelConfig
@@ -309,6 +311,12 @@ class RunConfig:
     sampling: SamplingConfig
     filters: FilterConfig = field(default_factory=FilterConfig)
     train: TrainConfig
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    sdft: SdftConfig = field(default_factory=SdftConfig)
+    sdpo: SdpoConfig = field(default_factory=SdpoConfig)
+    grpo: GrpoConfig = field(default_factory=GrpoConfig)
+    srpo: SrpoConfig = field(default_factory=SrpoConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
     select: SelectConfig
     evaluate: EvaluateConfig
     gate: GateConfig = field(default_factory=GateConfig)

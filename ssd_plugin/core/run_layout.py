@@ -19,7 +19,9 @@ COMPLETIONS, TOKENIZER = "sample/completions.jsonl", "sample/tokenizer.json"
 EXAMPLES, FILTER_REPORT = "filter/kept.jsonl", "filter/report.json"
 
 TRAIN = "train"
+ROLLOUTS_NAME = "rollouts.jsonl"
 CANDIDATE_MODEL, TRAINING_LOG = f"{TRAIN}/model", f"{TRAIN}/{TRAINING_LOG_NAME}"
+ROLLOUTS = f"{TRAIN}/{ROLLOUTS_NAME}"  # what a method that learns from rollouts was trained on
 
 CHOICE = "select/choice.json"
 

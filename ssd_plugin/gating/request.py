@@ -89,7 +89,7 @@ def resolve(request: GateRequest) -> GateRequest:
     if run is not None:
         model = model or (run / layout.CANDIDATE_MODEL if (run / layout.CANDIDATE_MODEL).is_dir() else None)
         training = training or tuple(
-            run / name for name in (layout.TRAIN_PROMPTS, layout.EXAMPLES) if (run / name).is_file()
+            run / name for name in (layout.TRAIN_PROMPTS, layout.EXAMPLES, layout.ROLLOUTS) if (run / name).is_file()
         )
     return replace(
         request,

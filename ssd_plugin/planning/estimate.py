@@ -20,11 +20,12 @@ from importlib import resources
 
 from ssd_plugin.config.schema import DataConfig, EngineConfig, RunConfig
 from ssd_plugin.errors import ConfigError
-from ssd_plugin.methods import method_of
+from ssd_plugin.methods import learning_method, method_of
 from ssd_plugin.models.shape import ModelShape
 from ssd_plugin.planning.memory import OPTIMIZER, WEIGHT, sampling_memory
 
 CHECKPOINTS_KEPT = 2
+LEARNER_STATE = 16  # bytes a parameter in float32: weights, two moments, the teacher's average
 MAX_NUM_SEQS = 1024  # vLLM's default on GPUs with 70 GiB and more
 BYTES_A_SAVED_TOKEN = 12  # a completion row: its text (about 4 bytes a token) and its token ids (about 7)
 
@@ -261,6 +262,17 @@ def _evaluate(shape: ModelShape, config: RunConfig, assume: Assumptions) -> Stag
     return _sampling("evaluate", completions, shape, config, assume, f"3 sides x {samples} samples")
 
 
+def _learn(shape: ModelShape, config: RunConfig, _: Assumptions) -> StageEstimate:
+    per_task = learning_method(config).section(config).rollouts_per_task
+    rollouts = config.train.train_iters * config.rollout.tasks_per_batch * per_task
+    return StageEstimate(
+        name="learn",
+        tokens=rollouts * config.rollout.max_new_tokens,
+        disk=WEIGHT * shape.params + LEARNER_STATE * shape.params,
+        note=f"{config.train.train_iters} batches of {config.rollout.tasks_per_batch} tasks x {per_task} rollouts, at most",
+    )
+
+
 def _gate(_: ModelShape, __: RunConfig, ___: Assumptions) -> StageEstimate:
     return StageEstimate(name="gate", note="grading and gates, CPU")
 
@@ -270,6 +282,7 @@ _ESTIMATES: Mapping[str, Callable[[ModelShape, RunConfig, Assumptions], StageEst
     "sample": _sample,
     "filter": _filter,
     "train": _training,
+    "learn": _learn,
     "select": _select,
     "evaluate": _evaluate,
     "gate": _gate,

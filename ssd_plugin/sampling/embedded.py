@@ -30,9 +30,11 @@ SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
 class EmbeddedSampler:
     """Decodes up to `max_rows` requests together. Finished rows leave, waiting requests take their places."""
 
-    def __init__(self, model_dir: Path, engine: EngineConfig) -> None:
+    def __init__(self, model_dir: Path, engine: EngineConfig, model: PreTrainedModel | None = None) -> None:
+        """`model`: weights to use instead of the directory's; they are the sampler's own from here on."""
         device = pick_device()
-        self._model = _load(model_dir, pick_dtype(engine.dtype, device), device)
+        dtype = pick_dtype(engine.dtype, device)
+        self._model = _load(model_dir, dtype, device) if model is None else _ready(model, dtype, device)
         self._tokenizer = open_tokenizer(model_dir)
         self._end_tokens = end_token_ids(model_dir, self._tokenizer)
         self._max_rows = engine.max_rows or MAX_ROWS
@@ -94,9 +96,7 @@ def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrain
         model: Any = AutoModelForCausalLM.from_pretrained(
             model_dir, dtype=dtype, local_files_only=True, use_safetensors=True
         )
-        model.to(device)
-        if can_pack(dtype, device):
-            pack_linears(model)
+        model = _ready(model, dtype, device)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{model_dir}: transformers cannot load this model ({reason})") from error
@@ -109,5 +109,14 @@ def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrain
         raise SamplingError(
             f"{model_dir}: the embedded engine has no cache for {', '.join(sorted(unknown))} layers; set engine.name to vllm"
         )
-    loaded: PreTrainedModel = model.eval()
+    loaded: PreTrainedModel = model
     return loaded
+
+
+def _ready(model: PreTrainedModel, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """The model as it decodes fastest here."""
+    model.to(device=device, dtype=dtype)  # type: ignore[call-overload]
+    if can_pack(dtype, device):
+        pack_linears(model)
+    ready: PreTrainedModel = model.eval()
+    return ready

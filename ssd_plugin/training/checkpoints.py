@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,13 @@ def begin(work: Path, identity: str) -> Path | None:
         if not (checkpoint / SEAL).is_file():
             shutil.rmtree(checkpoint)
     newest = max(work.glob(f"{PREFIX}*"), key=step_of, default=None)
-    done = step_of(newest)
-    write_jsonl(
-        work / TRAINING_LOG_NAME,
-        [row for row in _whole_rows(work / TRAINING_LOG_NAME) if row["step"] <= done],
-    )
+    cut_back(work / TRAINING_LOG_NAME, step_of(newest))
     return newest
+
+
+def cut_back(file: Path, step: int) -> None:
+    """Leave the rows of steps up to this one in a file to which every step appends."""
+    write_jsonl(file, [row for row in _whole_rows(file) if row["step"] <= step])
 
 
 def seal(work: Path, step: int) -> None:
@@ -67,8 +69,13 @@ def seal(work: Path, step: int) -> None:
 
 def append_log(work: Path, row: dict[str, Any]) -> None:
     """Add the row of one step."""
-    with (work / TRAINING_LOG_NAME).open("a", encoding="utf-8") as stream:
-        stream.write(dumps(row) + "\n")
+    append_rows(work / TRAINING_LOG_NAME, [row])
+
+
+def append_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Add rows to a file of steps."""
+    with file.open("a", encoding="utf-8") as stream:
+        stream.writelines(dumps(row) + "\n" for row in rows)
 
 
 def read_log(work: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The embedded learner: packs on the CPU or one GPU, float32 weights, bfloat16 products where the device has them."""
 
+import copy
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from ssd_plugin.config.schema import TrainConfig
 from ssd_plugin.errors import TrainingError
@@ -24,13 +26,13 @@ from ssd_plugin.training.losses.objective import (
 from ssd_plugin.training.model import check_exact, load, output_layer
 from ssd_plugin.training.packing import Pack
 from ssd_plugin.training.row_packs import RowPack, pack_rows
-from ssd_plugin.training.teachers import Teacher
+from ssd_plugin.training.teachers import Teacher, Weights
 
 STATE = "state.pt"
 
 
 class EmbeddedLearner:
-    """See `Learner`. All weights are trained. `model`: the weights as they are now, for whoever samples from them."""
+    """See `Learner`. All weights are trained."""
 
     def __init__(self, base_model: Path, config: TrainConfig, objective: Objective) -> None:
         """Load the model.
@@ -41,7 +43,8 @@ class EmbeddedLearner:
         self._base_model, self._config, self._objective = base_model, config, objective
         device = pick_device()
         self._half = has_fast_bfloat16(device)
-        self.model: Any = load(base_model).to(device).train()
+        model: Any = load(base_model)
+        self.model: Any = model.to(device).train()
         self._teacher = Teacher(self.model, objective.teacher) if objective.teacher else None
         self._optimizer = _optimizer(self.model, config)
         self._batches = 0
@@ -73,6 +76,14 @@ class EmbeddedLearner:
             gap=observed.gap / observed.tokens,
         )
 
+    def snapshot(self) -> PreTrainedModel:
+        """A copy of the weights as they are now that decodes as any model does, for whoever samples from it."""
+        self._optimizer.zero_grad(set_to_none=True)  # copies would have gradients of their own
+        copied: PreTrainedModel = copy.deepcopy(self.model)
+        copied.set_attn_implementation("sdpa")
+        copied.config.use_cache = True
+        return copied.requires_grad_(False)
+
     def save(self, folder: Path) -> None:
         """See `Learner.save`."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,9 +91,13 @@ class EmbeddedLearner:
             "batches": self._batches,
             "model": [parameter.detach() for parameter in self.model.parameters()],
             "optimizer": self._optimizer.state_dict(),
-            "teacher": self._teacher.state() if self._teacher else [],
+            "teacher": self.teacher_state(),
         }
         torch.save(state, folder / STATE)
+
+    def teacher_state(self) -> Weights:
+        """What the teacher keeps of weights; nothing where there is none, or where it is the current model."""
+        return self._teacher.state() if self._teacher else []
 
     @torch.no_grad()
     def restore(self, folder: Path) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-Branch = Literal["policy", "teacher", "none"]
+from ssd_plugin.methods.routes import Branch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,10 @@ from typing import Literal
 import torch
 
 from ssd_plugin.errors import TrainingError
+from ssd_plugin.methods.routes import Branch
 from ssd_plugin.training import packing
 from ssd_plugin.training.examples import Example
-from ssd_plugin.training.learner import Branch, Row
+from ssd_plugin.training.learner import Row
 from ssd_plugin.training.losses.objective import Tokens
 from ssd_plugin.training.packing import Pack
 

@@ -229,7 +229,7 @@ def test_a_context_parallel_rank_takes_its_two_chunks_of_a_sequence() -> None:
 
 
 @pytest.mark.skipif(Version(version("megatron-bridge")) < Version("0.6"), reason="written for the newest pair")
-@pytest.mark.parametrize("recipe", [n for n in recipes.names() if n not in ("ssd_qwen3", "ssd_smollm2_135m")])
+@pytest.mark.parametrize("recipe", [n for n in recipes.names() if n != "ssd_qwen3" and not n.endswith("smollm2_135m")])
 def test_each_recipes_configuration_is_valid_on_eight_gpus(recipe: str, tmp_path: Path) -> None:
     command = [sys.executable, str(HERE / "validate.py"), recipe, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)

@@ -15,8 +15,9 @@ from tiny_models import save_model
 from ssd_plugin.config.methods import DivergenceConfig, GrpoConfig
 from ssd_plugin.config.schema import TrainConfig
 from ssd_plugin.errors import TrainingError
+from ssd_plugin.methods.routes import Branch
 from ssd_plugin.training.embedded_learner import EmbeddedLearner, learning_rate
-from ssd_plugin.training.learner import Branch, Row
+from ssd_plugin.training.learner import Row
 from ssd_plugin.training.losses.divergences import divergence
 from ssd_plugin.training.losses.objective import Objective
 from ssd_plugin.training.losses.policy import clipped_policy, sampler_weight
@@ -172,10 +173,10 @@ NOTHING = {
 def test_a_batch_that_teaches_nothing_changes_no_weight(model_dir: Path, rows: list[Row]) -> None:
     one = learner(model_dir)
     one.update(BATCH)  # so that AdamW has momentum, which would move the weights by itself
-    before, teacher = weights_of(one.model), [t.clone() for t in one._teacher.state()]
+    before, teacher = weights_of(one.model), [t.clone() for t in one.teacher_state()]
     assert not one.update(rows).updated
     assert all(map(torch.equal, weights_of(one.model), before))
-    assert all(map(torch.equal, one._teacher.state(), teacher))
+    assert all(map(torch.equal, one.teacher_state(), teacher))
 
 
 def test_a_row_that_teaches_nothing_adds_no_gradient(model_dir: Path) -> None:

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from trl.experimental.sdpo import loss_utils as trl_losses
 from trl.experimental.sdpo.sdpo_trainer import SDPOTrainer
 
@@ -25,7 +23,7 @@ from ssd_plugin.training.losses.objective import (
     policy_loss,
     teacher_loss,
 )
-from ssd_plugin.training.losses.policy import clipped_policy, group_advantages, sampler_weight
+from ssd_plugin.training.losses.policy import clipped_policy, sampler_weight
 
 TOKENS, VOCAB, WIDTH = 7, 11, 5
 NAMED = (
@@ -218,22 +216,6 @@ def test_the_clipped_policy_gradient_is_trls() -> None:
     assert float(ours) == pytest.approx(float(theirs), rel=1e-12)
     gradients = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (ours, theirs)]
     assert torch.allclose(*gradients, atol=1e-14)
-
-
-# Advantages
-
-
-def test_advantages_are_over_the_whole_group() -> None:
-    assert group_advantages([1, 0, 0, 1], divide_by_std=False) == [0.5, -0.5, -0.5, 0.5]
-    divided = group_advantages([1, 0, 0, 1], divide_by_std=True)
-    assert divided == pytest.approx([0.5 / (1 / 3) ** 0.5 * s for s in (1, -1, -1, 1)])
-
-
-@given(rewards=st.lists(st.floats(0, 1), min_size=1, max_size=8), divide=st.booleans())
-def test_advantages_sum_to_nothing_and_equal_rewards_give_exactly_none(rewards: list[float], divide: bool) -> None:
-    found = group_advantages(rewards, divide_by_std=divide)
-    assert sum(found) == pytest.approx(0, abs=1e-9)
-    assert group_advantages([rewards[0]] * 5, divide_by_std=divide) == [0.0] * 5
 
 
 # A batch

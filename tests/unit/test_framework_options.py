@@ -95,7 +95,7 @@ def test_options_of_a_framework_that_is_not_used_are_refused(texts: list[str], m
 NODE_SMOKE = Path(__file__).parents[2] / "recipes/sizes/node_smoke.toml"
 
 
-@pytest.mark.parametrize("name", [name for name in recipes.names() if name != "ssd_smollm2_135m"])
+@pytest.mark.parametrize("name", [name for name in recipes.names() if not name.endswith("smollm2_135m")])
 def test_the_smoke_run_of_a_node_changes_sizes_and_nothing_else(name: str) -> None:
     config = recipes.load(name)()
     small = apply_toml(config, NODE_SMOKE)

@@ -7,6 +7,7 @@ import pytest
 
 from ssd_plugin.config.overrides import config_from_json, config_to_json
 from ssd_plugin.errors import ConfigError
+from ssd_plugin.methods import METHODS
 from ssd_plugin.recipes import load, names
 
 # arXiv:2604.01193, table of settings and experimental setup:
@@ -50,11 +51,11 @@ PAPER = {
     ),
     "ssd_gpt_oss_20b": ("openai/gpt-oss-20b", 1.2, 0, 1.0, 1.0, 20, 0.95, (1.0, 0, 1.0), None),
 }
-EMBEDDED = "ssd_smollm2_135m"
+EMBEDDED = {f"{method}_smollm2_135m" for method in METHODS}
 
 
 def test_the_promised_names_are_all_there() -> None:
-    assert set(names()) == {*PAPER, "ssd_qwen3", EMBEDDED}
+    assert set(names()) == {*PAPER, "ssd_qwen3", *EMBEDDED}
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -93,7 +94,7 @@ def test_the_headline_recipe_is_the_30b_instruct_model() -> None:
     assert dataclasses.replace(headline, recipe=model.recipe) == model
 
 
-@pytest.mark.parametrize("name", [*PAPER, "ssd_qwen3", EMBEDDED])
+@pytest.mark.parametrize("name", [*PAPER, "ssd_qwen3", *sorted(EMBEDDED)])
 def test_a_config_survives_its_json(name: str) -> None:
     config = load(name)()
     assert config_from_json(json.loads(json.dumps(config_to_json(config)))) == config

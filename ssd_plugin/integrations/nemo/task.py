@@ -11,6 +11,7 @@ from typing import Any, Literal
 import nemo_run as run
 import yaml
 
+from ssd_plugin.config.methods import GrpoConfig, GuardConfig, RolloutConfig, SdftConfig, SdpoConfig, SrpoConfig
 from ssd_plugin.config.overrides import config_from_json, config_to_json, merged
 from ssd_plugin.config.schema import (
     ContainerConfig,
@@ -39,7 +40,7 @@ def ssd_finetune(
     *,
     run_dir: str,
     recipe: str,
-    method: Literal["ssd"],
+    method: Literal["ssd", "sdft", "sdpo", "grpo", "srpo"],
     seed: int,
     rounds: int,
     model: ModelConfig,
@@ -48,6 +49,12 @@ def ssd_finetune(
     sampling: SamplingConfig,
     filters: FilterConfig,
     train: TrainConfig,
+    rollout: RolloutConfig,
+    sdft: SdftConfig,
+    sdpo: SdpoConfig,
+    grpo: GrpoConfig,
+    srpo: SrpoConfig,
+    guard: GuardConfig,
     select: SelectConfig,
     evaluate: EvaluateConfig,
     gate: GateConfig,
@@ -56,7 +63,7 @@ def ssd_finetune(
     python: PythonConfig,
     container: ContainerConfig,
 ) -> None:
-    """Simple Self-Distillation: sample the frozen model, train it on its own completions, gate the result.
+    """Make a candidate by the method, most often Simple Self-Distillation, and gate the result.
 
     Raises:
         SystemExit: the verdict is not GO; its code is the verdict's (1 NO-GO, 2 INCONCLUSIVE, 3 ERROR).

@@ -8,6 +8,7 @@ from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.evidence.gate_run import judge_and_record
 from ssd_plugin.gating.request import GateRequest, benchmark_options
 from ssd_plugin.gating.verdict import in_short
+from ssd_plugin.methods import method_of
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.stages import StageReport
 from ssd_plugin.pipeline.stages.model import base_model, candidate_model
@@ -28,6 +29,7 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
         model=candidate_model(run),
         baseline_model=base_model(run, config).path,
         benchmarks=benchmark_options(config.gate.benchmarks),
+        training=(run / layout.TRAIN_PROMPTS, run / method_of(config).trained_on),
         out=run / layout.GATE,
     )
     with spent("gates"):
