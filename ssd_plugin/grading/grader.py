@@ -23,7 +23,7 @@ from ssd_plugin.errors import DataError, SandboxError
 from ssd_plugin.grading.canaries import run_canaries
 from ssd_plugin.grading.grading_key import grading_key
 from ssd_plugin.grading.judge import Judgement, judge, limits_for, patient, slowest_reference, weak_oracle_tasks
-from ssd_plugin.grading.preload import worth_loading
+from ssd_plugin.grading.preload import imported, worth_loading
 from ssd_plugin.grading.reference_trial import Tried, tried
 from ssd_plugin.grading.refusals import check_forms, check_prelude, make_place, validate
 from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, sidecar
@@ -218,7 +218,7 @@ def _write_rows(
 
 
 def _pool(tier: SandboxTier, tasks: list[Task], options: GradeOptions) -> Pool:
-    return Pool(tier, options.workers, options.limits, worth_loading(tasks))
+    return Pool(tier, options.workers, options.limits, worth_loading(tasks), imported(tasks))
 
 
 def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> Tried:

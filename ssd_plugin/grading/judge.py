@@ -153,7 +153,7 @@ def _judge_stdio(worker: Worker, check: StdioCheck, program: dict[str, Any], lim
 
 
 def _judge_suite(worker: Worker, check: AssertCheck, prompt: str, program: dict[str, Any], limits: Limits) -> Judgement:
-    if plain := literal_suite(check.test, check.entry_point):
+    if not check.beside and (plain := literal_suite(check.test, check.entry_point)):
         payload = program | {"entry_point": check.entry_point, "inputs": plain.inputs}
         answers = _Answers(values=plain.expected, same=comparison("python"))
         return _judge_calls(worker, payload, answers, limits)

@@ -16,14 +16,18 @@ Job = Callable[[Worker], Result]
 
 
 class Pool:
-    """`count` workers of one tier, each with a thread of its own that waits for it. Use as a context manager.
+    """`count` workers of one tier, each with a thread of its own that waits for it. Use as a context manager. `imports` and
+    `modules` as a `Worker` takes them.
 
     Raises:
         SandboxError: (on entering) a worker cannot be started.
     """
 
-    def __init__(self, tier: str, count: int, limits: Limits, imports: Sequence[str] = ()) -> None:
-        self._tier, self._count, self._limits, self._imports = str(tier), max(1, count), limits, tuple(imports)
+    def __init__(
+        self, tier: str, count: int, limits: Limits, imports: Sequence[str] = (), modules: Sequence[str] = ()
+    ) -> None:
+        self._tier, self._count, self._limits = str(tier), max(1, count), limits
+        self._imports, self._modules = tuple(imports), tuple(modules)
         self._workers: list[Worker] = []
         self._threads: list[threading.Thread] = []
         self._closing = False
@@ -89,7 +93,7 @@ class Pool:
     def _serve(self) -> None:
         """A thread's life: start its worker, say so, then job after job."""
         try:
-            worker = Worker(self._tier, self._limits, imports=self._imports)
+            worker = Worker(self._tier, self._limits, imports=self._imports, modules=self._modules)
         except SandboxError as error:
             self._done.put((None, None, error))
             return
