@@ -1,6 +1,7 @@
 """Whether the grades can be trusted at all: sandbox, canaries, reference solutions, complete pairing. Trouble here is an ERROR:
 it is the harness's or the data's, not the candidate's. Two sides with the same answers are no trouble, but compare nothing."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ssd_plugin.grading.reference_trial import Tried, suites_beside
 from ssd_plugin.hooks.specs import hookimpl
 from ssd_plugin.tasks.schema import Status
 
+_MISSING = re.compile(r"No module named '([\w.]+)'")
 _MOST_ASIDE, _TOLD = 0.1, 3  # share of the tasks that may be broken as published, and how many are named in the reason
 
 
@@ -89,7 +91,10 @@ def _set_aside_troubles(context: GateContext, found: Mapping[str, str]) -> list[
     total = len(context.tasks) + len(found)
     if len(found) > max(1, _MOST_ASIDE * total):
         name, why = next(iter(found.items()))
-        troubles.append(f"{len(found)} of {total} tasks are broken here, such as {name!r}: {why}")
+        trouble = f"{len(found)} of {total} tasks are broken here, such as {name!r}: {why}"
+        if missing := sorted({name for why in found.values() for name in _MISSING.findall(why)}):
+            trouble += f"; libraries that are not installed: {', '.join(missing)}"
+        troubles.append(trouble)
     return troubles
 
 

@@ -15,15 +15,13 @@ from ssd_plugin.core.resumable import PartialFile
 from ssd_plugin.core.stage_timing import spent
 from ssd_plugin.errors import DataError, SandboxError
 from ssd_plugin.grading.grading_key import grading_key
-from ssd_plugin.grading.in_memory import GradeOptions, Grader, Judged
+from ssd_plugin.grading.in_memory import GradeOptions, Grader, Judged, pool_for
 from ssd_plugin.grading.judge import Judgement, judge, limits_for, patient, weak_oracle_tasks
-from ssd_plugin.grading.preload import worth_loading
 from ssd_plugin.grading.reference_trial import Tried, suites_beside, tried
 from ssd_plugin.grading.refusals import make_place, validate
 from ssd_plugin.grading.result_files import SCHEMA, GradedRun, grader_code, read_graded, write_sidecar
 from ssd_plugin.grading.rows import require_own
 from ssd_plugin.sandbox.limits import Limits
-from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.tiers import SandboxTier, choose
 from ssd_plugin.sandbox.worker import Worker
 from ssd_plugin.tasks.benchmarks import load_tasks
@@ -164,7 +162,7 @@ def grade_references(tasks: Path, *, options: GradeOptions | None = None) -> Tri
     """
     options = options or GradeOptions()
     loaded = [task for task in load_tasks(tasks) if task.reference]
-    with Pool(choose(options.tier).tier, options.workers, options.limits, worth_loading(loaded)) as pool:
+    with pool_for(choose(options.tier).tier, loaded, options) as pool:
         trial = tried(pool, loaded, options.limits)
         jobs = {task.task_id: _reference_job(task, options.limits) for task in trial.tasks}
         found = dict(trial.references)

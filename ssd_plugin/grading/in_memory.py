@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -18,7 +18,7 @@ from ssd_plugin.errors import DataError
 from ssd_plugin.grading.canaries import run_canaries
 from ssd_plugin.grading.feedback import Feedback, FeedbackKind
 from ssd_plugin.grading.judge import Asked, Judgement, judge, limits_for, patient, slowest_reference
-from ssd_plugin.grading.preload import worth_loading
+from ssd_plugin.grading.preload import imported, worth_loading
 from ssd_plugin.grading.public_cases import public_part
 from ssd_plugin.grading.reference_trial import tried
 from ssd_plugin.grading.refusals import check_forms, check_prelude
@@ -161,9 +161,7 @@ class Grader:
             if self._boundary is None:
                 chosen, tasks = choose(self.options.tier), list(self._given.values())
                 with ExitStack() as stack:
-                    pool = stack.enter_context(
-                        Pool(chosen.tier, self.options.workers, self.options.limits, worth_loading(tasks))
-                    )
+                    pool = stack.enter_context(pool_for(chosen.tier, tasks, self.options))
                     canaries = run_canaries(pool, chosen.tier)
                     self._make_ready(pool, tasks)
                     # Also where nobody closes it: when it is garbage, and when the process ends.
@@ -296,6 +294,11 @@ class Grader:
         if feedback and feedback.kind in _INCOMPLETE and sample.finish_reason == "length":
             judgement = replace(judgement, feedback=replace(feedback, kind=FeedbackKind.CUT_OFF))
         return Judged(number=number, sample=sample, program=program, judgement=judgement)
+
+
+def pool_for(tier: SandboxTier, tasks: Sequence[Task], options: GradeOptions) -> Pool:
+    """Sandboxes with what the tasks import, not started yet."""
+    return Pool(tier, options.workers, options.limits, worth_loading(tasks), imported(tasks))
 
 
 def _left_out(given: Mapping[str, Task], filled: Iterable[Task]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def judge(worker: Worker, task: Task, program: str, limits: Limits, asked: Asked
         case StdioCheck() as check:
             return _judge_stdio(run, check)
         case AssertCheck() as check:
-            if plain := literal_suite(check.test, check.entry_point):
+            if not check.beside and (plain := literal_suite(check.test, check.entry_point)):
                 return _judge_calls(
                     run, _Answers(check.entry_point, plain.inputs, plain.expected, comparison("python"))
                 )

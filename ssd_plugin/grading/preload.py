@@ -5,6 +5,8 @@ programs that import it much more (numpy a tenth of a second, the others some mi
 """
 
 import re
+import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from ssd_plugin.tasks.schema import AssertCheck, Task
@@ -16,12 +18,18 @@ _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+(\w+)", re.MULTILINE)
 
 def worth_loading(tasks: Sequence[Task]) -> list[str]:
     """Standard modules that at least 2 % of the tasks import (statement, reference, prelude, suite); numpy if any suite does."""
-    users: dict[str, int] = {}
-    for task in tasks:
-        for name in set(_IMPORT.findall("\n".join((task.prompt, task.reference, task.prelude, _suite(task))))):
-            users[name] = users.get(name, 0) + 1
-    found = [name for name in sorted(_LOADABLE) if users.get(name, 0) > _LEAST_SHARE * len(tasks)]
+    users = Counter(name for task in tasks for name in _imports(task))
+    found = [name for name in sorted(_LOADABLE) if users[name] > _LEAST_SHARE * len(tasks)]
     return [*found, *(["numpy"] if any("numpy" in _suite(task) for task in tasks) else [])]
+
+
+def imported(tasks: Sequence[Task]) -> list[str]:
+    """All that the tasks import and that is not of the standard library: what has to be there for their programs too."""
+    return sorted(set().union(*map(_imports, tasks)) - sys.stdlib_module_names)
+
+
+def _imports(task: Task) -> set[str]:
+    return set(_IMPORT.findall("\n".join((task.prompt, task.reference, task.prelude, _suite(task)))))
 
 
 def _suite(task: Task) -> str:

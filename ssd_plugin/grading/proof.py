@@ -23,7 +23,8 @@ _BODIES = {
         if isinstance(value, bool):
             return not value
         if isinstance(value, (int, float, complex)):
-            return value + abs(value) + 1
+            other = value + abs(value) + 1
+            return other if other == other != value else 0
         for more in ('planted', ['planted'], ('planted',)):
             if type(value) is type(more):
                 return more + value + more
@@ -43,16 +44,17 @@ _SWALLOWED = """
 def lacks_proof(task: Task, limits: Limits, worker: Worker) -> str:
     """Why the task's suite is not believed, in a line; empty where it is, or where the task has no suite to be run.
 
+    `limits`: enough for the reference; a planted program that runs out of time does not pass.
+
     Raises:
         SandboxError: the sandbox failed.
     """
     check = task.check
-    if not isinstance(check, AssertCheck) or literal_suite(check.test, check.entry_point):
+    if not isinstance(check, AssertCheck) or (not check.beside and literal_suite(check.test, check.entry_point)):
         return ""
 
     def passes(body: str) -> bool:
-        # Anything but a failure (a timeout, a crash) does not show that the suite looked.
-        return judge(worker, task, _planted(task, check.entry_point, body), limits).status is not Status.FAIL
+        return judge(worker, task, _planted(task, check.entry_point, body), limits).status is Status.PASS
 
     passed = [name for name, body in _BODIES.items() if (task.reference or name != _CHANGED) and passes(body)]
     if task.reference and (

@@ -14,7 +14,6 @@ from functools import partial
 
 from ssd_plugin.errors import DataError
 from ssd_plugin.grading.judge import Judgement, judge, limits_for, patient
-from ssd_plugin.grading.literal_suite import literal_suite
 from ssd_plugin.grading.proof import lacks_proof
 from ssd_plugin.grading.reference_values import fill, lacks_expected
 from ssd_plugin.sandbox.limits import Limits
@@ -22,6 +21,7 @@ from ssd_plugin.sandbox.pool import Pool
 from ssd_plugin.sandbox.worker import Worker
 from ssd_plugin.tasks.schema import AssertCheck, Status, Task
 
+_TIMES_REFERENCE = 3.0  # what a planted program may use
 _BROKEN = frozenset({Status.FAIL, Status.CRASH, Status.SYNTAX})
 
 
@@ -83,12 +83,14 @@ def _try(task: Task, limits: Limits, worker: Worker) -> _Trial:
             if not task.published:
                 raise
             return _Trial(task=task, broken=str(error).partition(": ")[2])
-    judged = None
+    judged, room = None, limits_for(task, limits)
     if task.reference:
-        task, judged = _with_reference(task, patient(limits_for(task, limits)), worker)
+        task, judged = _with_reference(task, patient(room), worker)
+        cpu = max(room.cpu_seconds, _TIMES_REFERENCE * judged.cpu)
+        room = replace(room, cpu_seconds=cpu, wall_seconds=max(room.wall_seconds, 2 * cpu))
         if task.published and judged.status in _BROKEN:
             return _Trial(task=task, broken=f"its own reference fails ({judged.detail})")
-    why = lacks_proof(task, patient(limits_for(task, limits)), worker)
+    why = lacks_proof(task, room, worker)
     if why and task.published:
         return _Trial(task=task, broken=why)
     return _Trial(task=task, unproven=why, reference=judged)
@@ -97,11 +99,7 @@ def _try(task: Task, limits: Limits, worker: Worker) -> _Trial:
 def _with_reference(task: Task, limits: Limits, worker: Worker) -> tuple[Task, Judgement]:
     """The task with the way to run its suite, and what becomes of its reference there."""
     apart, check = judge(worker, task, task.reference, limits), task.check
-    if (
-        apart.status not in _BROKEN
-        or not isinstance(check, AssertCheck)
-        or literal_suite(check.test, check.entry_point)
-    ):
+    if apart.status not in _BROKEN or not isinstance(check, AssertCheck):
         return task, apart
     beside = replace(task, check=replace(check, beside=True))
     found = judge(worker, beside, task.reference, limits)

@@ -1,8 +1,7 @@
-"""What a sandboxed interpreter may read: Python's standard library, the system's shared libraries, numpy."""
+"""What a sandboxed interpreter may read: Python's standard library, the system's shared libraries, packages."""
 
 import atexit
 import functools
-import importlib.util
 import os
 import pwd
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 from ssd_plugin.core.workplace import SANDBOX, Workplace
 from ssd_plugin.errors import SandboxError
+from ssd_plugin.sandbox import packages
 from ssd_plugin.sandbox.limits import MIB, Limits
 
 # A fixed hash seed makes the order of sets the same on every run; one thread for a linear-algebra library, because
@@ -30,14 +30,14 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
 }
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
-_PACKAGES = ("numpy",)  # what published suites import beside the standard library
 _SKIPPED = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "ensurepip", "lib2to3", "tkinter", "config-*"
 )
 
 
-def prepare(place: Path, tier: str, limits: Limits, imports: Sequence[str]) -> dict[str, Any]:
-    """Make a worker's directories below `place` and return the zygote's setup message.
+def prepare(place: Path, tier: str, limits: Limits, imports: Sequence[str], modules: Sequence[str]) -> dict[str, Any]:
+    """Make a worker's directories below `place` and return the zygote's setup message. `imports` are loaded at once, and
+    of `modules` those that are installed here can be.
 
     Raises:
         SandboxError: too little disk space for the scratch directory.
@@ -58,7 +58,7 @@ def prepare(place: Path, tier: str, limits: Limits, imports: Sequence[str]) -> d
         copy = _public_copy(stdlib[0])
         moved = [str(stdlib[0]), str(copy)]
         stdlib = [copy, copy]
-    binds = _link_packages(place / "site")
+    binds = _link_packages(place / "site", modules)
     readable = dict.fromkeys(str(path) for path in (*stdlib, *map(Path, _SYSTEM)) if path.exists())
     return {
         "tier": tier,
@@ -89,16 +89,13 @@ def _public_copy(stdlib: Path) -> Path:
     return place.path / "lib"
 
 
-def _link_packages(site: Path) -> dict[str, str]:
-    """Link the packages (and the shared libraries beside them) into `site`; returns link -> directory."""
+def _link_packages(site: Path, modules: Sequence[str]) -> dict[str, str]:
+    """Link the packages (and the shared libraries beside them) into `site`; returns link -> file or directory."""
     binds: dict[str, str] = {}
-    for name in _PACKAGES:
-        spec = importlib.util.find_spec(name)
-        for home in (spec.submodule_search_locations or ()) if spec else ():
-            for source in (Path(home), Path(home).with_name(f"{name}.libs")):
-                if source.is_dir():
-                    (site / source.name).symlink_to(source)
-                    binds[str(site / source.name)] = str(source)
+    for source in packages.entries(modules):
+        if not (site / source.name).exists():
+            (site / source.name).symlink_to(source)
+            binds[str(site / source.name)] = str(source)
     return binds
 
 

@@ -32,14 +32,18 @@ class _Order:
 
 
 class Pool:
-    """`count` workers of one tier, each with a thread of its own that waits for it. Use as a context manager.
+    """`count` workers of one tier, each with a thread of its own that waits for it. Use as a context manager. `imports` and
+    `modules` as a `Worker` takes them.
 
     Raises:
         SandboxError: (on entering) a worker cannot be started.
     """
 
-    def __init__(self, tier: str, count: int, limits: Limits, imports: Sequence[str] = ()) -> None:
-        self._tier, self._count, self._limits, self._imports = str(tier), max(1, count), limits, tuple(imports)
+    def __init__(
+        self, tier: str, count: int, limits: Limits, imports: Sequence[str] = (), modules: Sequence[str] = ()
+    ) -> None:
+        self._tier, self._count, self._limits = str(tier), max(1, count), limits
+        self._imports, self._modules = tuple(imports), tuple(modules)
         self._workers: list[Worker] = []
         self._threads: list[threading.Thread] = []
         self._closing, self._gate = False, threading.Lock()
@@ -120,7 +124,7 @@ class Pool:
     def _serve(self, started: _Done) -> None:
         """A thread's life: start its worker, say so, then job after job."""
         try:
-            worker = Worker(self._tier, self._limits, imports=self._imports)
+            worker = Worker(self._tier, self._limits, imports=self._imports, modules=self._modules)
         except SandboxError as error:
             started.put((None, None, error))
             return

@@ -7,12 +7,13 @@ hold are kept the same (`shared.py`). What is not plain data stays over there, b
 
 import ast
 import builtins
+import contextlib
 import importlib
-import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ssd_plugin.core.values import encode, plain_base
@@ -29,6 +30,7 @@ from ssd_plugin.sandbox.programs import (
     type_of_form,
 )
 from ssd_plugin.sandbox.shared import Shared
+from ssd_plugin.sandbox.suite_tests import run_tests
 
 # An assertion's failure is the suite's to say, text errors take five arguments, and the end of an iteration, raised in a suite
 # that calls the program from `map`, would end its loop as if all had been compared.
@@ -223,45 +225,31 @@ def _draw_anew() -> None:
         sys.modules["numpy.random"].seed()
 
 
-def _run_tests(own: dict[str, Any], candidate: Any) -> None:
-    """Run what the suite defines as tests: `check(candidate)`, functions and classes by pytest's names, unittest's cases."""
-    if "check" in own:
-        own["check"](candidate)
-    for name, found in own.items():
-        if not name.startswith(("test", "Test")) and not _is_case(found):
-            continue
-        if _is_case(found):
-            _run_case(found)
-        elif inspect.isclass(found):
-            for method in [method for method in dir(found) if method.startswith("test")]:
-                getattr(found(), method)()
-        elif inspect.isfunction(found):
-            required = [one for one in inspect.signature(found).parameters.values() if one.default is one.empty]
-            if (
-                len(required) <= 1
-            ):  # one that needs fixtures cannot be run; then the suite has to prove itself without it
-                found(*[candidate] * len(required))
-
-
-def _is_case(found: Any) -> bool:
-    unittest: Any = sys.modules.get("unittest")
-    return unittest is not None and inspect.isclass(found) and issubclass(found, unittest.TestCase)
-
-
-def _run_case(case: Any) -> None:
-    unittest: Any = sys.modules["unittest"]
-    result = unittest.TestResult()
-    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
-    for _, text in (*result.failures, *result.errors):
-        raise AssertionError(text.strip().splitlines()[-1])
-    if not result.wasSuccessful():
-        raise AssertionError("an expected failure did not come")
-
-
 def _run_in(namespace: dict[str, Any], suite: ast.Module, candidate: Any) -> None:
     given = dict(namespace)
     exec(compile(suite, "<test>", "exec"), namespace)  # noqa: S102 - the task's own code
-    _run_tests({name: found for name, found in namespace.items() if given.get(name) is not found}, candidate)
+    run_tests({name: found for name, found in namespace.items() if given.get(name) is not found}, candidate)
+
+
+def _run_as_script(namespace: dict[str, Any], suite: ast.Module, candidate: Any) -> None:
+    """Run the suite under the name of a script, so that what it guards by that name is run; one may leave by `sys.exit(0)`."""
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    vars(module).update(namespace)
+    given = dict(vars(module))
+    with _end_of_script():
+        exec(compile(suite, "<test>", "exec"), vars(module))  # noqa: S102 - the task's own code
+    own = {name: found for name, found in vars(module).items() if given.get(name) is not found}
+    with _end_of_script():
+        run_tests(own, candidate)
+
+
+@contextlib.contextmanager
+def _end_of_script() -> Iterator[None]:
+    try:
+        yield
+    except SystemExit as error:
+        if error.code:
+            raise
 
 
 def run_beside(job: dict[str, Any]) -> None:
@@ -292,14 +280,14 @@ def run_suite(job: dict[str, Any]) -> None:
             )
             return
         _draw_anew()
-        namespace: dict[str, Any] = {"__name__": "suite"}
+        namespace: dict[str, Any] = {"__name__": "__main__"}
         _load_helpers(job["preamble"], namespace)
         candidate = program.function(job["entry_point"])
         namespace[job["entry_point"]] = candidate
         tree = ast.parse(job["test"])
         for name in _missing_names(tree, namespace):
             namespace[name] = program.named(name)
-        _run_in(namespace, tree, candidate)
+        _run_as_script(namespace, tree, candidate)
     except BaseException as error:  # noqa: BLE001 - every way out but the last line is a failed suite
         gone = isinstance(error, ProgramGoneError)
         send(REPORT, {"gone" if gone else "raised": describe(error)} | getattr(error, "_program", {}))

@@ -54,14 +54,15 @@ class Report:
 
 
 class Worker:
-    """One zygote; runs one job at a time. Use as a context manager.
+    """One zygote; runs one job at a time. Use as a context manager. `imports` are loaded in it; `modules`: what programs may
+    import beside the standard library, where it is installed.
 
     Raises:
         SandboxError: (from the constructor) the tier does not work here.
     """
 
-    def __init__(self, tier: str, limits: Limits, *, imports: Sequence[str] = ()) -> None:
-        self._tier, self._limits, self._imports = tier, limits, tuple(imports)
+    def __init__(self, tier: str, limits: Limits, *, imports: Sequence[str] = (), modules: Sequence[str] = ()) -> None:
+        self._tier, self._limits, self._imports, self._modules = tier, limits, tuple(imports), tuple(modules)
         self.notes: tuple[str, ...] = ()
         self._start()
 
@@ -83,7 +84,7 @@ class Worker:
             with contextlib.suppress(OSError):
                 libc.prctl(libc.DUMPABLE, 0)
         try:
-            setup = library.prepare(self._place, self._tier, self._limits, self._imports)
+            setup = library.prepare(self._place, self._tier, self._limits, self._imports, self._modules)
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs, (self._place / "log").open("wb") as log:
                 command = [getattr(sys, "_base_executable", sys.executable), "-S", "-s", "-P", "-B", boot.__file__]

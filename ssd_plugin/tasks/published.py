@@ -52,6 +52,8 @@ _PRELUDE = "\n".join(
     ]
 )
 _SECONDS_PER_TEST = 6
+# BigCodeBench gives each task 240 seconds, to start its libraries as well; programs that hang would take days.
+_SECONDS_PER_SUITE = 30
 _WHOLE_PROGRAM = (
     "Write a whole Python program that reads the input from standard input and prints the answer to standard output."
 )
@@ -114,6 +116,7 @@ def bigcodebench(row: Row, where: str) -> Task:
         domain="bigcodebench",
         check=AssertCheck(entry_point=text(row, "entry_point", where), test=text(row, "test", where)),
         reference=prompt + text(row, "canonical_solution", where),
+        seconds_per_test=_SECONDS_PER_SUITE,
         published=True,
     )
 

@@ -151,3 +151,69 @@ def test_a_suite_that_needs_the_programs_own_objects_runs_beside_it(tmp_path: Pa
     ]
     assert statuses(tmp_path, rows) == [Status.PASS, Status.FAIL]
     assert read_graded(tmp_path / "r.jsonl").meta["suites_beside"] == ["0", "1"]
+
+
+def test_tests_are_found_as_pytest_and_scripts_find_them(tmp_path: Path) -> None:
+    several = "import pytest\n@pytest.mark.parametrize('a, b', [(1, 2), pytest.param(2, 3)])\n"
+    suites = [
+        several + "@pytest.mark.parametrize('c', [0, (0,)])\ndef test_one(a, b, c):\n    assert f(a) == b\n",
+        "class TestF:\n    def setup_method(self):\n        self.b = 2\n    def test_one(self):\n        assert f(1) == self.b\n",
+        "async def test_one():\n    assert f(1) == 2\n",
+        "def run():\n    assert f(1) == 2\nif __name__ == '__main__':\n    run()\n",
+        "import unittest\nclass C(unittest.TestCase):\n    def test_one(self):\n        assert f(1) == 2\nunittest.main()\n",
+        "import sys\ndef check(c):\n    sys.exit(c(1) != 2)\n",
+        "import sys\nsys.exit(0 if f(1) == 2 else 3)\n",
+    ]
+    rows = [(suite, RIGHT, program) for suite in suites for program in (RIGHT, "def f(x):\n    return x\n")]
+    assert statuses(tmp_path, rows) == [Status.PASS, Status.FAIL] * len(suites)
+
+
+def test_a_program_that_leaves_does_not_end_a_suite(tmp_path: Path) -> None:
+    suite = "def check(c):\n    assert {}c(1) == 2\n"
+    leaves = "class Box: pass\nimport sys\ndef f(x):\n    sys.exit(0)\n"
+    rows = [(suite.format(more), "class Box: pass\n" + RIGHT, leaves) for more in ("", "issubclass(Box, object) and ")]
+    assert statuses(tmp_path, rows) == [Status.FAIL] * 2
+    assert read_graded(tmp_path / "r.jsonl").meta["suites_beside"] == ["1"]
+
+
+ENUM = "from enum import Enum, IntEnum\nclass C({}):\n    R = 1\n    G = 2\n"
+DATA = "from dataclasses import dataclass\n@dataclass(order=True)\nclass P:\n    a: int\n"
+NAMED = "from typing import NamedTuple\nclass P(NamedTuple):\n    a: int\n    def b(self): return self.a\n"
+LIST = "class L(list):\n    def top(self): return self[-1]\n"
+DEFAULT = "from collections import defaultdict\n"
+KINDS = {  # imports and classes; a right result; a wrong one; what the suite says of it
+    "an instance that is an int": (ENUM.format("IntEnum"), "C(x)", "C.G", "c(1) == 1"),
+    "an enum": (ENUM.format("Enum"), "C(x)", "C.G", "c(1) is C.R"),
+    "a dataclass": (DATA, "P(x)", "P(0)", "c(1) == P(1)"),
+    "an order": (DATA, "P(x)", "P(-1)", "c(1) > P(0)"),
+    "a named tuple's subclass": (NAMED, "P(x)", "P(0)", "c(1).b() == 1 and c(1) == (1,)"),
+    "a view of a buffer": ("", "memoryview(bytes([x]))", "memoryview(b'')", "c(1) == bytes([1])"),
+    "a path": ("from pathlib import Path\n", "Path(str(x))", "Path('2')", "c(1).name == '1'"),
+    "a generator": ("", "(i for i in range(x))", "(i for i in range(2))", "list(c(1)) == [0]"),
+    "a closure": ("", "lambda y: x + y", "lambda y: y", "c(1)(2) == 3"),
+    "a default of one's own": (DEFAULT, "defaultdict(lambda: 7)", "defaultdict(lambda: 8)", "c(1)[5] == 7"),
+    "not a number": ("", "float('nan')", "1.0", "c(1) != c(1)"),
+    "no end": ("", "float('inf')", "1e308", "c(1) > 1e308"),
+    "a list of one's own": (LIST, "L([x])", "L([0])", "c(1) == [1] and c(1).top() == 1"),
+}
+
+
+def test_results_of_every_kind_are_judged(tmp_path: Path) -> None:
+    rows = []
+    for head, right, wrong, said in KINDS.values():
+        programs = [f"{head}def f(x):\n    return {value}\n" for value in (right, wrong)]
+        rows += [(f"def check(c):\n    assert {said}\n", programs[0], program) for program in programs]
+    found = statuses(tmp_path, rows)
+    assert dict(zip(KINDS, zip(found[::2], found[1::2], strict=True), strict=True)) == dict.fromkeys(
+        KINDS, (Status.PASS, Status.FAIL)
+    )
+
+
+def test_a_suite_that_hangs_on_a_planted_program_does_not_pass_it(tmp_path: Path) -> None:
+    suite = "def check(c):\n    found, depth = c(3), 0\n"
+    suite += "    while found: found, depth = found[0], depth + 1\n    assert depth == 3\n"
+    right = "def f(x):\n    found = []\n    for _ in range(x): found = [found]\n    return found\n"
+    assert statuses(tmp_path, [(suite, right, right), (suite, right, right.replace("range(x)", "range(2)"))]) == [
+        Status.PASS,
+        Status.FAIL,
+    ]
