@@ -191,7 +191,7 @@ def test_a_bundle_needs_all_of_its_items(tmp_path: Path) -> None:
     shutil.copytree(DATA / "nemo_evaluator/base", tmp_path / "run")
     rows = tmp_path / "run/results.jsonl"
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(DataError, match="holds 7 results, and eval-.* says 8"):
+    with pytest.raises(DataError, match=r"holds 7 results, and eval-.* says 8"):
         read_results(files_of(tmp_path / "run"))
     rows.unlink()
     with pytest.raises(DataError, match=r"without its items; copy results\.jsonl beside it"):
