@@ -11,9 +11,9 @@ from ssd_plugin.harnesses.results import DECODING, TASK_VERSION, VERSION, Grades
 NAME = "lm-evaluation-harness"
 VERSIONS = ("0.4.",)
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+KEYS = frozenset({"doc_id", "doc", "target", "arguments", "resps", "filtered_resps"})
 # What is not a metric in a row. Rows of older versions do not list their metrics.
-_KNOWN = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"}
-_KNOWN |= {"doc_hash", "prompt_hash", "target_hash"}
+_KNOWN = KEYS | {"filter", "metrics", "doc_hash", "prompt_hash", "target_hash"}
 
 
 def beside(path: Path) -> list[Path]:
@@ -28,9 +28,14 @@ def reads(path: Path) -> bool:
     return _SAMPLES.fullmatch(path.name) is not None
 
 
-def is_aggregate(document: object) -> bool:
-    """Whether the JSON document is the summary of a run, without its items."""
-    return isinstance(document, dict) and {"results", "configs", "versions", "n-shot"} <= document.keys()
+def summary(document: object) -> str:
+    """What to give in the place of a run's figures; empty for another document."""
+    if isinstance(document, dict) and {"results", "configs", "versions", "n-shot"} <= document.keys():
+        return (
+            f"has the figures of a run of {NAME} without its items; run it with --log_samples and give "
+            "samples_TASK_TIME.jsonl, or the folder"
+        )
+    return ""
 
 
 def read(path: Path) -> list[TaskResults]:

@@ -14,8 +14,10 @@ from ssd_plugin.core.jsonl import JsonObject, read_jsonl
 from ssd_plugin.errors import DataError
 from ssd_plugin.harnesses.results import DECODING, TASK_VERSION, VERSION, Grades, TaskResults, stated
 
+NAME = "the plain form"
 _NEEDED = ("item", "harness", "harness_version", "task", "decoding")
 _OPTIONAL = ("task_version", "prompt_sha256", "sample")
+KEYS = frozenset((*_NEEDED, *_OPTIONAL))
 _SAME = ("harness", "harness_version", "task_version", "decoding")  # in all rows of a task
 
 

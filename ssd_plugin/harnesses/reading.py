@@ -4,14 +4,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from ssd_plugin.core.jsonl import read_json
+from ssd_plugin.core.jsonl import read_json, read_jsonl
 from ssd_plugin.errors import DataError
-from ssd_plugin.harnesses import lm_eval, plain
+from ssd_plugin.harnesses import evalplus, inspect_ai, livecodebench, lm_eval, nemo_evaluator, plain
 from ssd_plugin.harnesses.results import VERSION, TaskResults
 
-_READERS: tuple[ModuleType, ...] = (lm_eval, plain)
-KNOWN = ("lm-evaluation-harness", "the plain form (JSON lines or CSV)")
-_SUFFIXES = (".jsonl", ".json", ".csv")
+_FILES: tuple[ModuleType, ...] = (lm_eval, inspect_ai, plain)  # told by their names or first rows
+_DOCUMENTS: tuple[ModuleType, ...] = (inspect_ai, evalplus, livecodebench, nemo_evaluator)  # told by what is in them
+_READERS = tuple(dict.fromkeys((*_FILES, *_DOCUMENTS)))
+KNOWN = (*(reader.NAME for reader in _READERS if reader is not plain), evalplus.BIGCODEBENCH, plain.NAME)
+_SUFFIXES = (".jsonl", ".json", ".csv", ".eval")
 _MOST_FILES = 10_000
 
 
@@ -36,20 +38,26 @@ def read_results(files: Sequence[Path]) -> list[TaskResults]:
         DataError: none of them is a file of graded items of a known harness, or one is malformed.
         DependencyError: a package that reads such a file is not installed.
     """
-    readers = {path: reader for path in files if (reader := _reader_of(path))}
-    if not readers:
+    found = [one for path in files for one in _read(path)]
+    if not found:
         raise DataError(_refusal(files))
-    return _require_known_versions(found for path, reader in readers.items() for found in reader.read(path))
+    _require_known_versions(found)
+    return found
 
 
-def _reader_of(path: Path) -> ModuleType | None:
-    return next((reader for reader in _READERS if reader.reads(path)), None)
+def _read(path: Path) -> list[TaskResults]:
+    """Nothing of a file that no harness wrote."""
+    if path.suffix == ".json":
+        document = read_json(path)
+        by_content = next((reader for reader in _DOCUMENTS if reader.holds(document)), None)
+        return list(by_content.read_document(path, document)) if by_content else []
+    reader = next((reader for reader in _FILES if reader.reads(path)), None)
+    return list(reader.read(path)) if reader else []
 
 
-def _require_known_versions(results: Iterable[TaskResults]) -> list[TaskResults]:
+def _require_known_versions(results: Iterable[TaskResults]) -> None:
     known = {reader.NAME: reader.VERSIONS for reader in _READERS if hasattr(reader, "VERSIONS")}
-    found = list(results)
-    for one in found:
+    for one in results:
         version, starts = one.conditions[VERSION], known.get(one.harness, ("",))
         if version and not version.startswith(starts):
             nearest = ", ".join(f"{start}x" for start in starts)
@@ -57,16 +65,29 @@ def _require_known_versions(results: Iterable[TaskResults]) -> list[TaskResults]
                 f"{one.where}: was written by {one.harness} {version}, whose files are not known here; known: {nearest}; "
                 "write the items in the plain form instead"
             )
-    return found
 
 
 def _refusal(files: Sequence[Path]) -> str:
     """Why no file can be read: a summary without items has its own answer."""
-    first = files[0]
     for path in files:
-        if path.suffix == ".json" and lm_eval.is_aggregate(read_json(path)):
-            return (
-                f"{path}: has the figures of a run of {lm_eval.NAME} without its items; run it with --log_samples and give "
-                "samples_TASK_TIME.jsonl, or the folder"
-            )
-    return f"{first}: is not a results file of a harness that is known here; known: {'; '.join(KNOWN)}"
+        document = read_json(path) if path.suffix == ".json" else None
+        for reader in _READERS:
+            if hasattr(reader, "summary") and (hint := reader.summary(document)):
+                return f"{path}: {hint}"
+    nearest = _nearest(files[0])
+    told = f"; nearest to it is {nearest}" if nearest else ""
+    return f"{files[0]}: is not a results file of a harness that is known here{told}; known: {', '.join(KNOWN)}"
+
+
+def _nearest(path: Path) -> str:
+    """The harness whose files share most keys with this one; empty where none shares any."""
+    document = read_json(path) if path.suffix == ".json" else next((row for _, row in _rows(path)), None)
+    first = document[0] if isinstance(document, list) and document else document
+    keys = first.keys() if isinstance(first, dict) else set()
+    shared = {reader.NAME: len(reader.KEYS & keys) for reader in _READERS}
+    best = max(shared, key=lambda name: shared[name])
+    return best if shared[best] else ""
+
+
+def _rows(path: Path) -> Iterable[tuple[int, object]]:
+    return read_jsonl(path) if path.suffix == ".jsonl" else ()

@@ -1,4 +1,4 @@
-"""Two tasks for inspect_ai over the local files beside this one."""
+"""A task for inspect_ai over a local file beside this one."""
 
 import json
 from pathlib import Path
@@ -19,14 +19,19 @@ def _rows(name):
 @task
 def sums():
     samples = [
-        Sample(id=number, input=row["question"], target=row["answer"], metadata={"left": row["question"].split()[0]})
-        for number, row in enumerate(_rows("sums.jsonl"), start=1)
+        Sample(
+            id=f"sum-{number}",
+            input=f"What is {row['question'].removesuffix(' =')}? Answer with the number.",
+            target=row["answer"],
+            metadata={"left": row["question"].split()[0]},
+        )
+        for number, row in enumerate(_rows("sums.jsonl")[:6], start=1)
     ]
     return Task(
         dataset=MemoryDataset(samples),
         solver=generate(),
         scorer=[includes(), match(location="any", numeric=True)],
-        config=GenerateConfig(max_tokens=8, temperature=0.7, seed=1),
+        config=GenerateConfig(max_tokens=10, temperature=0.7, seed=1),
         epochs=Epochs(2),
         version=3,
     )
