@@ -119,9 +119,7 @@ def load_context(request: GateRequest, policy: Policy, work: Path, alpha: float,
 
 def _without_samples(work: Path, alpha: float, policy: Policy, benchmarks: Mapping[str, BenchmarkFiles]) -> GateContext:
     """A context whose sides are empty."""
-    baseline, candidate = (
-        Side(role=role, results=Path(), rows=(), meta={}, regraded=False) for role in ("baseline", "candidate")
-    )
+    baseline, candidate = (Side(role=role, results=Path(), rows=(), meta={}) for role in ("baseline", "candidate"))
     return GateContext(
         tasks=(),
         baseline=baseline,
