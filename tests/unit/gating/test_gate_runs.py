@@ -176,7 +176,8 @@ def test_the_same_answers_on_both_sides_compare_nothing(
     write_jsonl(copies[0], (row.to_json() for row in rows))
     write_jsonl(copies[1], (row.to_json() for row in reversed(rows)))
     write_jsonl(copies[2], (replace(row, sample_id=f"new-{row.sample_id}").to_json() for row in rows))
-    another = replace(rows[0], completion="pass\n", program="pass\n")
+    text = f"{rows[0].completion}# another\n"
+    another = replace(rows[0], completion=text, program=text)
     write_jsonl(copies[3], (row.to_json() for row in [another, *rows[1:]]))
     for copy in copies:
         write_sidecar(copy, world.meta(copy))
