@@ -28,9 +28,10 @@ _TEXTS = {
     "added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens",
     "chat_template", "id2label", "label2id", "vocab", "merges", "added_tokens", "stop_strings",
 }  # fmt: skip
-# Where a saver had it from. Loaders put their own path in the place of the first two and read none of the others.
-_ORIGINS = {"_name_or_path", "name_or_path", "special_tokens_map_file", "tokenizer_file"}
-_PLACE = re.compile(r"[^\s<>]*[/\\][^\s<>]*|[^\s<>]*--[\w.]+\.\w+")  # the last: REPOSITORY--module.Class
+# Where a saver had it from. Loaders put their own path in the place of the first two and do not read the last.
+_ORIGINS = {"_name_or_path", "name_or_path", "special_tokens_map_file"}
+# A path or ORG/NAME; REPOSITORY--module.Class; a URL, and a path from the root, a home or the working directory, with any spaces.
+_PLACE = re.compile(r"[^\s<>]*[/\\][^\s<>]*|[^\s<>]*--[\w.]+\.\w+|(\w+://|/|~|\.{1,2}(/|$)).*", re.DOTALL)
 _UNREAD = re.compile(r"(.*/)?(vocab|special_tokens_map|added_tokens)\.json|(.*/)?tokenizer\.json|.*\.index\.json")
 
 
@@ -54,13 +55,15 @@ def _walk(value: Any, where: str, *, top: bool = False, texts: bool = False) -> 
 def _entry(key: str, value: Any, where: str, *, top: bool, texts: bool) -> Iterator[str]:
     here = f"{where}.{key}"
     if key in _TEXTS or key.endswith("_token"):
-        return
-    if value and not (texts and isinstance(value, int)) and _RUN.fullmatch(key):
+        yield from _value(value, here, texts=True)
+    elif value and not (texts and isinstance(value, int)) and _RUN.fullmatch(key):
         yield f"{here} asks for code to be imported"
     elif not texts and _IMPLEMENTATION.fullmatch(key):
         yield from _implementations(value, here)
     elif not texts and key == "quant_method" and value is not None and value not in sorted(_QUANTIZERS):
         yield f"{here} names a quantizer that is not known to load data only ({value!r:.60})"
+    elif not texts and key.endswith("_file") and key not in _ORIGINS and isinstance(value, str) and value:
+        yield f"{here} names a file to load from ({value!r:.80}), which older loaders open wherever it is; remove it"
     elif not (top and key in _ORIGINS and isinstance(value, str)):
         yield from _value(value, here, texts=texts)
 

@@ -39,12 +39,13 @@ def read_bounded(path: Path) -> Any:
     """A JSON file of the model.
 
     Raises:
-        ValueError: too large, not UTF-8, not JSON, nested too deeply, or a name is in an object twice.
+        ValueError: too large, not UTF-8 as loaders read it (no byte-order mark), not JSON, nested too deeply, or a name is in
+            an object twice.
     """
     if path.stat().st_size > MAX_JSON:
         raise ValueError(f"larger than {MAX_JSON >> 20} MB")
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=unique_names)
+        return json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=unique_names)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

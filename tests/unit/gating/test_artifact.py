@@ -95,7 +95,7 @@ def tensor(**changes: Any) -> dict[str, Any]:
         (lambda m: (m / "config.json").write_text('{"auto_map": {"a": "b"}, "auto_map": null}'), "is there twice"),
         (
             lambda m: (m / "config.json").write_bytes('{"auto_map": {"a": "b"}}'.encode("utf-16")),
-            "config.json.auto_map",
+            "config.json: 'utf-8' codec can't decode",
         ),
         (lambda m: (m / "config.json").unlink(), "the directory has no config.json"),
         (lambda m: (m / "config.json").write_text("[]"), "names neither model_type nor architectures"),
@@ -104,6 +104,10 @@ def tensor(**changes: Any) -> dict[str, Any]:
         (
             lambda m: (m / "sub").mkdir() or (m / "model.safetensors").rename(m / "sub/model.safetensors"),
             "no .safetensors or .gguf",
+        ),
+        (
+            lambda m: (m / "config.json").write_bytes(b"\xef\xbb\xbf" + (m / "config.json").read_bytes()),
+            "Unexpected UTF-8 BOM",
         ),
         (edit_json("config.json", lambda d: d | {"use_pretrained_backbone": True}), "use_pretrained_backbone"),
         (edit_json("config.json", lambda d: d | {"attn_implementation": "evil/kernel"}), "attn_implementation"),

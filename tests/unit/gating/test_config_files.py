@@ -28,6 +28,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "implementations": {"attn_implementation": {"text_config": "sdpa", "": "eager"}, "experts_implementation": None},
     "classifier": {"id2label": {"0": "and/or"}, "label2id": {"and/or": 0}},
     "tokens": {"added_tokens_decoder": {"7": {"content": "a/b"}}, "unk_token": "//", "chat_template": "a/b"},
+    "saved by older releases": {
+        "special_tokens_map_file": "/content/x/special_tokens_map.json",
+        "tokenizer_file": None,
+    },
     "stops": {"stop_strings": ["//", "</s>"]},
 }
 
@@ -65,6 +69,16 @@ def test_published_configurations_pass(name: str) -> None:
         {"part": "a\\b"},
         {"part": "org--module.Class"},
         {"base_model_name_or_path": "org/name"},
+        {"part": "https://host.example/a b"},
+        {"part": "~/a folder"},
+        {"part": "/a folder"},
+        {"part": ".."},
+        {"tokenizer_file": "/tmp/other.json"},
+        {"tokenizer_file": "other.json"},
+        {"vocab_file": "other.txt"},
+        {"use_pretrained_backbone": True},
+        {"id2label": {"auto_map": {"AutoModel": "m.M"}}},
+        {"draft_token": {"auto_map": {"AutoModel": "m.M"}}},
     ],
 )
 def test_what_names_a_place_or_code_is_refused_at_any_depth(value: dict[str, Any], nest: Any, file: str) -> None:
