@@ -14,7 +14,7 @@ from ssd_plugin.hooks import specs
 from ssd_plugin.recipes import load, names
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 MAKE_TARGETS = set(re.findall(r"^([a-z][a-z -]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 FORBIDDEN = re.compile(
     r"\b(TODO|FIXME)\b|/work/|/root/|files\.pythonhosted|pypi\.org/simple|sandbox session", re.IGNORECASE
@@ -101,7 +101,7 @@ def test_every_hook_is_in_the_plugin_guide() -> None:
 
 SOURCES = sorted(
     path
-    for folder in ("ssd_plugin", "gates", "hooks", "recipes", "docs", "benchmarks", ".github")
+    for folder in ("ssd_plugin", "gates", "hooks", "recipes", "docs", "benchmarks", "examples", ".github")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".md", ".yml", ".toml", ".sh"}
 )
