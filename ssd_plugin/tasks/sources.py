@@ -15,7 +15,7 @@ from ssd_plugin.tasks.hub import stream_rows
 from ssd_plugin.tasks.schema import Task, task_from_json
 
 BANK = Path(__file__).parent / "bank"
-SPLITS = ("train", "dev", "heldout")
+SPLITS = ("train", "dev", "heldout", "ruler-dev", "ruler-heldout")
 FIELDS = ("prompt", "task_id", "domain", "difficulty", "reference", "starter_code")
 
 # The paper's two sets: v6 by contest date (apple/ml-ssd, evaluation/benchmark.py), v5 all that lies before it.
