@@ -123,18 +123,23 @@ class GuardConfig:
     """When a run that learns from rollouts stops by itself. `batches_without_signal`: so many batches in a row in which nothing
     could be learnt. `largest_gap`: of sampler's and trainer's log-probabilities, mean absolute difference over a batch's
     tokens (nats). `smallest_entropy`: of the model's next token, mean over a batch (nats). `shortest_share`: of the first
-    batch's mean length. `largest_repeats`: the share of a batch's completions that are copies of another in their group."""
+    batch's mean length. `largest_repeats`: the share of a batch's completions that are copies of another in their group.
+    `view_tasks`: before SDFT begins, so many training tasks are answered with and without the demonstration in view, and with
+    it the answers must pass more often by `view_gain` (0 to 1)."""
 
     batches_without_signal: int = 10
     largest_gap: float = 0.1
     smallest_entropy: float = 0.01
     shortest_share: float = 0.2
     largest_repeats: float = 0.95
+    view_tasks: int = 16
+    view_gain: float = 0.05
 
     def __post_init__(self) -> None:
         require(self.batches_without_signal >= 1, "batches_without_signal", self.batches_without_signal,
                 "a whole number from 1")  # fmt: skip
         require(self.largest_gap > 0, "largest_gap", self.largest_gap, "above 0")
         require(self.smallest_entropy >= 0, "smallest_entropy", self.smallest_entropy, "0 (off) or above")
-        for name in ("shortest_share", "largest_repeats"):
+        require(self.view_tasks >= 0, "view_tasks", self.view_tasks, "0 (off) or a whole number above it")
+        for name in ("shortest_share", "largest_repeats", "view_gain"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ssd_plugin.config.methods import DivergenceConfig, GrpoConfig, OnPolicyConfig
+from ssd_plugin.config.methods import DivergenceConfig, GrpoConfig, OnPolicyConfig, SdftConfig, SrpoConfig
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.errors import ConfigError
@@ -20,11 +20,13 @@ Routes = Callable[[RunConfig, Sequence[float], Sequence[bool]], list[Route]]
 @dataclass(frozen=True, kw_only=True)
 class LearningMethod(Method):
     """A method that learns from rollouts. `graded`: it needs rewards, so its tasks need tests; otherwise they need
-    demonstrations. `per`: what weighs the same in its loss, all tokens of a batch or all its rollouts."""
+    demonstrations. `feedback`: it also learns from what was wrong. `per`: what weighs the same in its loss, all tokens of a batch
+    or all its rollouts."""
 
     section: Callable[[RunConfig], OnPolicyConfig]
     routes: Routes
     graded: bool
+    feedback: bool = False
     per: Literal["tokens", "rows"]
 
     def teacher(self, config: RunConfig) -> DivergenceConfig | None:
@@ -37,6 +39,16 @@ class LearningMethod(Method):
         section = self.section(config)
         return section if isinstance(section, GrpoConfig) else None
 
+    def skip_tokens(self, config: RunConfig) -> int:
+        """How many of a completion's first tokens carry no loss."""
+        section = self.section(config)
+        return section.skip_tokens if isinstance(section, SdftConfig) else 0
+
+    def entropy_weight(self, config: RunConfig) -> float:
+        """How fast a teacher token's weight falls with the teacher's entropy; 0: not at all."""
+        section = self.section(config)
+        return section.entropy_weight if isinstance(section, SrpoConfig) else 0.0
+
 
 def _method(
     name: str,
@@ -44,6 +56,7 @@ def _method(
     section: Callable[[RunConfig], OnPolicyConfig],
     *,
     graded: bool,
+    feedback: bool = False,
     per: Literal["tokens", "rows"],
 ) -> LearningMethod:
     def check(config: RunConfig) -> None:
@@ -62,6 +75,7 @@ def _method(
         section=section,
         routes=routes_of,
         graded=graded,
+        feedback=feedback,
         per=per,
     )
 
@@ -101,6 +115,7 @@ SDPO = _method(
     lambda config, rewards, told: routes.taught(rewards, told, success=config.sdpo.success_reward),
     lambda config: config.sdpo,
     graded=True,
+    feedback=True,
     per="rows",
 )
 GRPO = _method(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core.jsonl import JsonObject
 from ssd_plugin.methods.learning import LearningMethod
-from ssd_plugin.methods.routes import NONE, Route
+from ssd_plugin.methods.routes import NONE, Branch, Route
 from ssd_plugin.pipeline.rollouts import Group, Rollout
 from ssd_plugin.pipeline.teacher_views import TeacherViews, advice_text, demonstration_text
 from ssd_plugin.training.learner import Row, Update
@@ -35,12 +35,15 @@ def _group_rows(group: Group, config: RunConfig, method: LearningMethod, views: 
     else:
         told = [bool(rollout.feedback) for rollout in group]
         routes = method.routes(config, known if method.graded else [0.0] * len(group), told)
-    skip = config.sdft.skip_tokens if method.section(config) is config.sdft else 0
-    return [_taken(rollout, route, group, views, skip) for rollout, route in zip(group, routes, strict=True)]
+    return [
+        _taken(rollout, route, group, views, method.skip_tokens(config))
+        for rollout, route in zip(group, routes, strict=True)
+    ]
 
 
 def _taken(rollout: Rollout, route: Route, group: Group, views: TeacherViews, skip: int) -> Taken:
-    branch, view = route.branch, ()
+    branch: Branch = route.branch
+    view: tuple[int, ...] = ()
     if branch == "teacher":
         view = views.encode(_view_text(rollout, route, group), len(rollout.completion.token_ids))
         branch = branch if view else "none"

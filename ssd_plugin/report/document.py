@@ -4,7 +4,6 @@ A part that cannot be told is None and `missing` says why: "not run", "not measu
 be), or "unreadable: ..." (what is wrong with its file). Nothing is guessed.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from ssd_plugin.analysis.forks import FIGURES as FORK_FIGURES
 from ssd_plugin.analysis.forks import SCHEMA as FORKS_SCHEMA
 from ssd_plugin.core import run_layout as layout
-from ssd_plugin.core.jsonl import JsonObject, read_json, read_jsonl
+from ssd_plugin.core.jsonl import JsonObject, read_json
 from ssd_plugin.core.stage_timing import KINDS, overhead
 from ssd_plugin.errors import DataError, SsdError
 from ssd_plugin.gating.verdict import in_short, read_verdict
@@ -29,6 +28,8 @@ from ssd_plugin.metrics.sweep_grid import SCHEMA as SWEEP_SCHEMA
 from ssd_plugin.pipeline import manifest
 from ssd_plugin.pipeline.rounds import SCHEMA as CHAIN_SCHEMA
 from ssd_plugin.report.flips import find_flips
+from ssd_plugin.report.numbers import finite
+from ssd_plugin.report.steps import read_steps
 from ssd_plugin.tasks.schema import read_results, read_tasks
 
 SCHEMA = "ssd-report/2"
@@ -42,20 +43,13 @@ class _NotMeasuredError(Exception):
     """The run was made in a way that this part cannot be measured; the message says which setting would change that."""
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is not a finite number")
-    return number
-
-
 def _bounded(row: Mapping[str, Any]) -> dict[str, float]:
-    return {key: _finite(row[key]) for key in ("estimate", "low", "high")}
+    return {key: finite(row[key]) for key in ("estimate", "low", "high")}
 
 
 def _interval(row: Mapping[str, Any]) -> dict[str, float]:
     """A single estimate where there was nothing to compute bounds from."""
-    return _bounded(row) if "low" in row or "high" in row else {"estimate": _finite(row["estimate"])}
+    return _bounded(row) if "low" in row or "high" in row else {"estimate": finite(row["estimate"])}
 
 
 def _pass_at(estimates: Mapping[int, Estimate]) -> dict[str, dict[str, float]]:
@@ -85,7 +79,7 @@ def _verdict(run_dir: Path) -> JsonObject:
 
 
 def _decode(row: Mapping[str, Any]) -> dict[str, float]:
-    return {key: _finite(row[key]) for key in ("temperature", "top_k", "top_p")}
+    return {key: finite(row[key]) for key in ("temperature", "top_k", "top_p")}
 
 
 def _evaluation(run_dir: Path) -> JsonObject:
@@ -174,7 +168,7 @@ def _diversity(run_dir: Path) -> JsonObject:
 def _selection(run_dir: Path) -> JsonObject:
     choice = read_json(run_dir / layout.CHOICE)
     grid = [
-        {"side": str(cell["side"]), **_decode(cell)} | {key: _finite(cell[key]) for key in ("pass_at_1", "low", "high")}
+        {"side": str(cell["side"]), **_decode(cell)} | {key: finite(cell[key]) for key in ("pass_at_1", "low", "high")}
         for cell in choice["grid"]
     ]
     return {"grid": grid, "base": _decode(choice["base"]), "candidate": _decode(choice["candidate"])}
@@ -190,20 +184,16 @@ def _funnel(run_dir: Path) -> JsonObject:
 
 
 def _training(run_dir: Path) -> list[JsonObject]:
-    keys = ("step", "loss", "lr", "grad_norm", "tokens", "seconds")
-    rows = [{key: _finite(row[key]) for key in keys} for _, row in read_jsonl(run_dir / layout.TRAINING_LOG)]
-    if not rows:
-        raise ValueError("the log holds no step")
-    return rows
+    return read_steps(run_dir / layout.TRAINING_LOG)
 
 
 def _stages(run_dir: Path) -> list[JsonObject]:
     records = manifest.load(run_dir / layout.MANIFEST)
     order = _method(run_dir).stage_names
     return [
-        {"name": name, "summary": str(record.summary), "seconds": _finite(record.seconds)}
-        | {"peak_memory_mib": _finite(record.peak_memory_mib), "code": str(record.code)}
-        | {"spent": {kind: _finite(record.spent.get(kind, 0.0)) for kind in KINDS}}
+        {"name": name, "summary": str(record.summary), "seconds": finite(record.seconds)}
+        | {"peak_memory_mib": finite(record.peak_memory_mib), "code": str(record.code)}
+        | {"spent": {kind: finite(record.spent.get(kind, 0.0)) for kind in KINDS}}
         | {"tools": dict(record.tools), "outputs": dict(record.outputs)}
         for name, record in sorted(records.items(), key=lambda item: order.index(item[0]))
     ]
@@ -212,8 +202,8 @@ def _stages(run_dir: Path) -> list[JsonObject]:
 def _paired(row: Mapping[str, Any], key: str) -> JsonObject:
     figure = row[key]
     return {
-        "base": _finite(figure["base"]),
-        "candidate": _finite(figure["candidate"]),
+        "base": finite(figure["base"]),
+        "candidate": finite(figure["candidate"]),
         "change": _interval(figure["change"]),
     }
 
@@ -225,8 +215,8 @@ def _fork_row(row: Mapping[str, Any]) -> JsonObject:
 
 def _token(token: Mapping[str, Any]) -> JsonObject:
     return {key: str(token[key]) for key in ("text", "kind", "class")} | {
-        "gain": _finite(token["gain"]),
-        "entropy": [_finite(token["entropy"][0]), _finite(token["entropy"][1])],
+        "gain": finite(token["gain"]),
+        "entropy": [finite(token["entropy"][0]), finite(token["entropy"][1])],
     }
 
 
@@ -236,7 +226,7 @@ def _forks(run_dir: Path) -> JsonObject:
         raise ValueError(f"schema {document['schema']!r} is not known")
     return {
         "sampling": _decode(document["sampling"]),
-        "thresholds": {key: _finite(document["thresholds"][key]) for key in FORK_THRESHOLDS},
+        "thresholds": {key: finite(document["thresholds"][key]) for key in FORK_THRESHOLDS},
         "all": _fork_row(document["all"]),
         "kinds": {str(name): _fork_row(row) for name, row in document["kinds"].items()},
         "classes": {str(name): _fork_row(row) for name, row in document["classes"].items()},
@@ -260,7 +250,7 @@ def _sweep(run_dir: Path) -> JsonObject:
 
     def grid(rows: list[Mapping[str, Any]]) -> list[JsonObject]:
         keys = ("pass_at_1", "low", "high", "t_eff")
-        return [_decode(row) | {key: _finite(row[key]) for key in keys if key in row} for row in rows]
+        return [_decode(row) | {key: finite(row[key]) for key in keys if key in row} for row in rows]
 
     return {
         "base": grid(document["base"]),
@@ -273,21 +263,21 @@ def _sweep(run_dir: Path) -> JsonObject:
 
 def _fit(row: Mapping[str, Any]) -> JsonObject:
     fit: JsonObject = {
-        side: {key: _finite(row[side][key]) for key in ("top_k", "top_p")} for side in ("train", "decode")
+        side: {key: finite(row[side][key]) for key in ("top_k", "top_p")} for side in ("train", "decode")
     }
     fit |= {"why_not": str(row["why_not"])}
     if not fit["why_not"]:
-        fit["coefficients"] = [_finite(c) for c in row["coefficients"]]
-        fit["r_squared"] = _finite(row["r_squared"])
-        fit["peak"] = None if row["peak"] is None else _finite(row["peak"])
+        fit["coefficients"] = [finite(c) for c in row["coefficients"]]
+        fit["r_squared"] = finite(row["r_squared"])
+        fit["peak"] = None if row["peak"] is None else finite(row["peak"])
     return fit
 
 
 def _optimism(selection: Mapping[str, Any]) -> JsonObject:
     if selection["why_not"]:
         return {"why_not": str(selection["why_not"])}
-    gain = {key: _finite(selection["gain"][key]) for key in ("apparent", "corrected", "optimism")}
-    return {"why_not": "", "gain": gain, "stability": _finite(selection["ssd"]["stability"])}
+    gain = {key: finite(selection["gain"][key]) for key in ("apparent", "corrected", "optimism")}
+    return {"why_not": "", "gain": gain, "stability": finite(selection["ssd"]["stability"])}
 
 
 def _chain(run_dir: Path) -> JsonObject:

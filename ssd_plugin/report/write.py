@@ -13,6 +13,7 @@ from ssd_plugin.report import figures
 from ssd_plugin.report.document import NOTHING_RUN, build_document
 from ssd_plugin.report.flips import Flip, Pair, program_pairs
 from ssd_plugin.report.render import render
+from ssd_plugin.report.steps import rollout_charts
 from ssd_plugin.report.sweep_page import fit_charts, heat_maps
 from ssd_plugin.tasks.schema import read_tasks
 
@@ -44,6 +45,7 @@ def _charts(document: JsonObject) -> dict[str, Any]:
         "domains": figures.group_chart(against_best["by_domain"], "pass@1 by domain"),
         "difficulty": figures.group_chart(against_best["by_difficulty"], "pass@1 by difficulty"),
         "loss": draw("training", figures.loss_chart),
+        "rollouts": draw("training", rollout_charts) or [],
         "funnel": draw("filter", figures.funnel_chart),
         "stages": draw("stages", figures.stage_chart),
     }

@@ -113,9 +113,9 @@ def _load(model_dir: Path, dtype: torch.dtype, device: torch.device) -> PreTrain
     return loaded
 
 
-def _ready(model: PreTrainedModel, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+def _ready(model: Any, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     """The model as it decodes fastest here."""
-    model.to(device=device, dtype=dtype)  # type: ignore[call-overload]
+    model.to(device=device, dtype=dtype)
     if can_pack(dtype, device):
         pack_linears(model)
     ready: PreTrainedModel = model.eval()

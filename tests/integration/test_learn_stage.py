@@ -29,7 +29,7 @@ METHOD_NAMES = ("sdft", "sdpo", "grpo", "srpo")
 SIZES = {
     "train.train_iters": 4, "train.save_interval": 1, "train.warmup_iters": 0, "train.max_lr": 1e-3, "train.min_lr": 1e-3,
     "train.seq_length": 256, "rollout.max_new_tokens": 8, "rollout.tasks_per_batch": 2, "engine.max_rows": 4,
-    "engine.dtype": "float32", "guard.smallest_entropy": 0,
+    "engine.dtype": "float32", "guard.smallest_entropy": 0, "guard.view_tasks": 0,
     **{f"{name}.rollouts_per_task": 3 for name in METHOD_NAMES},
 }  # fmt: skip
 
@@ -253,3 +253,31 @@ def test_nothing_of_a_hidden_test_is_in_a_teachers_view_or_a_log(
         assert str(canary) not in written
     assert len(shown) > 10
     assert not any(str(canary) in text for text in shown)
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_demonstration_that_does_not_help_ends_the_run_before_it_begins(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], helps: bool
+) -> None:
+    """The grader passes all or none of the answers that are given with the demonstration in view, and none of the others."""
+    prompts: list[int] = []
+
+    def judge(_: Coin, samples: Iterable[Sample]) -> Iterator[Judged]:
+        prompts.append(1)
+        status = Status.PASS if helps and len(prompts) == 2 else Status.FAIL
+        for number, sample in enumerate(samples):
+            yield Judged(number=number, sample=sample, program="", judgement=Judgement(status=status))
+
+    monkeypatch.setattr(Coin, "grade", judge)
+    monkeypatch.setattr("ssd_plugin.pipeline.view_check.Grader", Coin)
+    config = prepared(tmp_path, model_dir, "sdft", None, "guard.view_tasks=2")
+    if helps:
+        learnt(tmp_path, config)
+        assert "100% of 2 answers pass with the demonstration in view, 0% without" in capsys.readouterr().out
+        return
+    with pytest.raises(
+        TrainingError, match=r"there is nothing to expect: 0% of 2 answers pass with .* guard\.view_tasks=0"
+    ):
+        learnt(tmp_path, config)
+    assert not (tmp_path / layout.CANDIDATE_MODEL).exists()
+    learnt(tmp_path, apply_overrides(config, ["guard.view_tasks=0"]))

@@ -24,6 +24,7 @@ from ssd_plugin.pipeline.stages import StageReport
 from ssd_plugin.pipeline.stages.model import base_model, candidate_model
 from ssd_plugin.pipeline.stop_rules import why_to_stop
 from ssd_plugin.pipeline.teacher_views import TeacherViews
+from ssd_plugin.pipeline.view_check import require_gain, view_rates
 from ssd_plugin.sampling.embedded import EmbeddedSampler
 from ssd_plugin.sampling.prompting import PromptEncoder
 from ssd_plugin.tasks.schema import Task, iter_tasks
@@ -49,7 +50,10 @@ def run(run: RunDir, config: RunConfig) -> StageReport:
     if done is None:
         with _resource_errors(work), _grader(tasks, config, method) as grader:
             loop = _open(config, method, base, work, tasks, grader)
-            done = loop.run(checkpoints.begin(work, identity))
+            resume = checkpoints.begin(work, identity)
+            if resume is None and not method.graded:
+                loop.check_view(tasks)
+            done = loop.run(resume)
             with spent("checkpoints"):
                 loop.learner.export(output)
                 checkpoints.finish(work, identity, output, done)
@@ -83,6 +87,14 @@ class _Loop:
         log = checkpoints.read_log(self.work)
         tokens = sum(row["tokens"] for row in log)
         return TrainSummary(steps=len(log), tokens=tokens, first_loss=log[0]["loss"], last_loss=log[-1]["loss"])
+
+    def check_view(self, tasks: Sequence[Task]) -> None:
+        """Say whether the demonstration helps the model, and end where it does not."""
+        with closing(EmbeddedSampler(self.base, self.config.engine, self.learner.snapshot())) as sampler:
+            rates = view_rates(tasks, self.config, self.views.encoder, sampler)
+        if rates is not None:
+            require_gain(rates, self.config)
+            print(rates, flush=True)
 
     def _batch(self, step: int) -> JsonObject:
         began = time.monotonic()
@@ -120,7 +132,7 @@ def _open(
         policy=method.policy(config),
         ratio_cap=section.sampler_ratio_cap,
         per=method.per,
-        entropy_weight=config.srpo.entropy_weight if section is config.srpo else 0.0,
+        entropy_weight=method.entropy_weight(config),
         temperature=config.rollout.temperature,
     )
     with spent("loading"):
@@ -160,7 +172,7 @@ def _grader(tasks: list[Task], config: RunConfig, method: LearningMethod) -> Abs
     if not method.graded:
         return nullcontext()
     by_share = config.rollout.reward == "share_of_cases"
-    return Grader(tasks, feedback=method.name == "sdpo", every_case=by_share, source=layout.TRAIN_PROMPTS)
+    return Grader(tasks, feedback=method.feedback, every_case=by_share, source=layout.TRAIN_PROMPTS)
 
 
 def _identity(run: RunDir, config: RunConfig, method: LearningMethod, base: ModelDir) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-CHUNK_ELEMENTS = 2**24
-"""Logits held at once, of each model (64 MiB in float32)."""
+CHUNK_ELEMENTS = 2**23
+"""Logits held at once, of each model (32 MiB in float32)."""
 
 LossOf = Callable[[torch.Tensor, slice], torch.Tensor]
 """From the logits ("tokens vocab", float32 or better) of the tokens in a slice, the loss of each ("tokens")."""
@@ -35,7 +35,10 @@ class _ChunkedSum(torch.autograd.Function):
             if grad_hidden is not None:
                 grad_hidden[part] = (gradient @ matrix).to(hidden.dtype)
             if grad_weight is not None:
-                grad_weight.add_(gradient.T @ inputs)
+                if dtype == grad_weight.dtype:
+                    grad_weight.addmm_(gradient.T, inputs)
+                else:
+                    grad_weight.add_(gradient.T @ inputs)
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total.to(torch.promote_types(hidden.dtype, torch.float32))
 
