@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssd_plugin.core.files import read_input
+from ssd_plugin.core.files import open_input, read_input
 from ssd_plugin.core.jsonl import JsonObject, read_jsonl
 from ssd_plugin.errors import DataError
 from ssd_plugin.harnesses.results import DECODING, TASK_VERSION, VERSION, Grades, TaskResults, stated
@@ -24,7 +24,8 @@ _SAME = ("harness", "harness_version", "task_version", "decoding")  # in all row
 def reads(path: Path) -> bool:
     """Whether the first row has the plain form's columns, or some of them and those of no other harness."""
     if path.suffix == ".csv":
-        return True
+        with open_input(path) as stream:
+            return not {b"item", b"harness"}.isdisjoint(stream.readline().strip().split(b","))
     return path.suffix == ".jsonl" and any({"item", "harness"} & row.keys() for _, row in _first(path))
 
 

@@ -6,14 +6,14 @@ from types import ModuleType
 
 from ssd_plugin.core.jsonl import read_json, read_jsonl
 from ssd_plugin.errors import DataError
-from ssd_plugin.harnesses import evalplus, inspect_ai, livecodebench, lm_eval, nemo_evaluator, plain
+from ssd_plugin.harnesses import evalplus, inspect_ai, lighteval, livecodebench, lm_eval, nemo_evaluator, plain
 from ssd_plugin.harnesses.results import VERSION, TaskResults
 
-_FILES: tuple[ModuleType, ...] = (lm_eval, inspect_ai, plain)  # told by their names or first rows
+_FILES: tuple[ModuleType, ...] = (lm_eval, lighteval, inspect_ai, plain)  # told by their names or first rows
 _DOCUMENTS: tuple[ModuleType, ...] = (inspect_ai, evalplus, livecodebench, nemo_evaluator)  # told by what is in them
 _READERS = tuple(dict.fromkeys((*_FILES, *_DOCUMENTS)))
 KNOWN = (*(reader.NAME for reader in _READERS if reader is not plain), evalplus.BIGCODEBENCH, plain.NAME)
-_SUFFIXES = (".jsonl", ".json", ".csv", ".eval")
+_SUFFIXES = (".jsonl", ".json", ".csv", ".eval", ".parquet")
 _MOST_FILES = 10_000
 
 

@@ -128,6 +128,12 @@ def test_a_broken_table_names_its_line(tmp_path: Path) -> None:
         read_results([path])
 
 
+def test_a_table_of_something_else_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", rows())
+    (tmp_path / "times.csv").write_text("step,seconds\n1,2\n")
+    assert [one.task for one in read_results(files_of(tmp_path))] == ["quiz"]
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has 0 files that may be results"):
         files_of(tmp_path)

@@ -196,3 +196,39 @@ def test_a_bundle_needs_all_of_its_items(tmp_path: Path) -> None:
     rows.unlink()
     with pytest.raises(DataError, match=r"without its items; copy results\.jsonl beside it"):
         read_results(files_of(tmp_path / "run"))
+
+
+def test_lighteval() -> None:
+    results = read("lighteval")
+    (run,) = (DATA / "lighteval/base").rglob("results_*.json")
+    said = json.loads(run.read_text())["results"]["local_sums|0"]
+    assert {name: mean(results, name) for name in ("em", "f1")} == pytest.approx({"em": said["em"], "f1": said["f1"]})
+    assert (results.task, len(results.items), results.conditions["task version"]) == ("local_sums|0", 12, "2")
+    assert json.loads(results.conditions["decoding config"])["temperature"] == 0.0
+
+
+def test_lighteval_s_details_need_the_file_that_says_what_ran(tmp_path: Path) -> None:
+    (details,), (run,) = ((DATA / "lighteval/base").rglob(f"*.{kind}") for kind in ("parquet", "json"))
+    shutil.copy(details, tmp_path)
+    with pytest.raises(DataError, match="give the whole folder of --output-dir"):
+        read_results(files_of(tmp_path / details.name))
+    shutil.copy(run, tmp_path)
+    assert len(read_results(files_of(tmp_path / details.name))[0].items) == 12
+    with pytest.raises(DataError, match="run it with --save-details and give the output folder"):
+        read_results([run])
+
+
+def test_bigcodebench(tmp_path: Path) -> None:
+    """In the form that `bigcodebench.evaluate` writes: one status a sample."""
+    statuses = {"BigCodeBench/0": ["pass", "fail"], "BigCodeBench/1": ["timeout", "pass"]}
+    graded = {
+        task: [
+            {"task_id": task, "solution": f"{task} {n}", "status": one, "details": {}} for n, one in enumerate(given)
+        ]
+        for task, given in statuses.items()
+    }
+    (results,) = read_results(written(tmp_path, {"date": "2026-11-30 08:00", "eval": graded}))
+    assert (results.harness, results.task) == ("BigCodeBench", "bigcodebench")
+    assert {name: item.scores["pass"] for name, item in results.items.items()} == dict.fromkeys(statuses, 0.5)
+    with pytest.raises(DataError, match="has pass@k without its samples"):
+        read_results(written(tmp_path, {"pass@1": 0.5, "model": "m"}))
