@@ -30,7 +30,7 @@ from ssd_plugin.tasks.benchmarks import load_tasks  # noqa: E402
 from ssd_plugin.tasks.files import read_rows  # noqa: E402
 from ssd_plugin.tasks.schema import FunctionCheck, Task  # noqa: E402
 
-BANK = HERE.parent / "ssd_plugin" / "data" / "bank"
+BANK = HERE.parent / "ssd_plugin" / "tasks" / "bank"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,8 @@ class SamplingParams:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One completion asked for. The same model, prompt, params and seed give the same completion, whatever else is asked."""
+    """One completion asked for. The same model, prompt, params and seed give the same completion, whatever else is asked, in
+    float32; in bfloat16 products are rounded by how many rows are multiplied at once, so other company may change it."""
 
     request_id: str
     prompt_token_ids: tuple[int, ...]

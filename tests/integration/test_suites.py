@@ -217,3 +217,13 @@ def test_a_suite_that_hangs_on_a_planted_program_does_not_pass_it(tmp_path: Path
         Status.PASS,
         Status.FAIL,
     ]
+
+
+def test_an_order_that_cannot_be_made_again_is_not_made_up(tmp_path: Path) -> None:
+    suite = "def check(c):\n    v = set(range(64))\n    for n in range(64):\n        if n not in (7, 8): v.discard(n)\n"
+    suite += "    assert c(v) == [7, 8]\n"
+    rows = [
+        (suite, "def f(v):\n    return list(v)\n", f"def f(v):\n    return {value}\n") for value in ("[*v]", "[8, 7]")
+    ]
+    assert statuses(tmp_path, rows) == [Status.PASS, Status.FAIL]
+    assert read_graded(tmp_path / "r.jsonl").meta["suites_beside"] == ["0", "1"]
