@@ -3,12 +3,23 @@
 No `from __future__ import annotations` here or in recipes: nemo-run reads these annotations at run time.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ssd_plugin.errors import ConfigError
 
 MAX_ROUNDS = 20
+
+CONTROLS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "fixed_point": {
+        "temperature": 1.0,
+        "top_k": 0,
+        "top_p": 0.9999,
+    },  # a plain fine-tune on the model's own distribution
+    "near_greedy": {"temperature": 0.1, "top_k": 0, "top_p": 1.0},
+}
+"""How the control arms draw their training samples."""
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -279,6 +290,27 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurveConfig:
+    """`ssd curve`: every arm on the held-out split at each of these temperatures; `pass_at`: the second k, beside 1."""
+
+    temperatures: tuple[float, ...] = (0.2, 0.6, 1.0, 1.4)
+    samples_per_task: int = 4
+    pass_at: int = 4
+
+    def __post_init__(self) -> None:
+        _require(
+            len(self.temperatures) == len(set(self.temperatures)) > 0,
+            "temperatures",
+            self.temperatures,
+            "each one once",
+        )
+        for temperature in self.temperatures:
+            _require_temperature(temperature, "temperatures")
+            _require(temperature > 0, "temperatures", temperature, "above 0: greedy answers are all the same")
+        _require(2 <= self.pass_at <= self.samples_per_task, "pass_at", self.pass_at, "2 to samples_per_task")
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateConfig:
     """`policy`: a shipped policy's name or a TOML file. `origin`: generation 0 as a run directory or result file,
     empty when the base is generation 0. `sign_key`: a private key file that signs the verdict."""
@@ -329,12 +361,14 @@ class ContainerConfig:
 class RunConfig:
     """One run of the pipeline: `recipes/` returns these, `overrides.py` overrides them, `config.json` keeps them.
 
-    `rounds`: how often the pipeline is repeated at most, each time from the last round's candidate.
+    `rounds`: how often the pipeline is repeated at most, each time from the last round's candidate. `control` replaces how
+    training samples are drawn by a setting of `CONTROLS`, and nothing else: what the method is compared with.
     """
 
     recipe: str
     seed: int = 0
     rounds: int = 1
+    control: Literal["none", "fixed_point", "near_greedy"] = "none"
     model: ModelConfig
     engine: EngineConfig = field(default_factory=EngineConfig)
     prompts: DataConfig
@@ -343,6 +377,7 @@ class RunConfig:
     train: TrainConfig
     select: SelectConfig
     evaluate: EvaluateConfig
+    curve: CurveConfig = field(default_factory=CurveConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     promote: PromoteConfig = field(default_factory=PromoteConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
@@ -352,5 +387,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
         _require(1 <= self.rounds <= MAX_ROUNDS, "rounds", self.rounds, f"1 to {MAX_ROUNDS}")
+        _require(self.control in CONTROLS, "control", self.control, ", ".join(CONTROLS))
+        object.__setattr__(self, "sampling", replace(self.sampling, **CONTROLS[self.control]))
         _require(self.evaluate.data != self.select.data, "select.data", self.select.data.source,
                  "another split than evaluate.data: a setting tuned on the reported tasks flatters them")  # fmt: skip

@@ -33,6 +33,7 @@ PROMOTION = "promote/result.json"
 REPORT_HTML, REPORT_MARKDOWN = "report/index.html", "report/summary.md"
 
 FORKS = "analysis/forks.json"
+CURVE, CURVE_PICTURE = "analysis/curve.json", "analysis/curve.svg"
 CHOSEN_IN_SWEEP = "analysis/sweep.json"  # a copy of the sweep's document, in the cell that it chose
 
 CHAIN = "chain.json"  # of a run of several rounds
@@ -61,6 +62,11 @@ def evaluated(side: str) -> str:
 def evaluated_results(side: str) -> str:
     """One side's graded held-out samples."""
     return f"{evaluated(side)}/{RESULTS_NAME}"
+
+
+def curve_point(arm: str, decoding: str) -> str:
+    """The folder of one arm's graded samples at one point of the temperature curve, by the label of its decoding config."""
+    return f"analysis/curve/{arm}/{decoding}"
 
 
 def round_folder(number: int) -> str:
