@@ -26,6 +26,7 @@ COMMANDS = {
     "promote": "Move a model to its registry alias, on a valid GO only.",
     "keys": "Make signing keys.",
     "analyze": "Forks and locks: what the fine-tune changed, token by token.",
+    "curve": "pass@k over decode temperatures: base, SSD and control, with intervals.",
     "sweep": "T_train x T_eval x truncation on the development split.",
     "simulate": "The paper's toy of the precision-exploration conflict.",
     "plan": "Stages, GPUs, tokens, hours and job scripts, without running.",

@@ -3,10 +3,11 @@
 No `from __future__ import annotations` here or in recipes: nemo-run reads these annotations at run time.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ssd_plugin.config.checks import parse_truncation, require, require_temperature, require_truncation
+from ssd_plugin.config.comparisons import CONTROLS, CurveConfig
 from ssd_plugin.config.methods import GrpoConfig, GuardConfig, RolloutConfig, SdftConfig, SdpoConfig, SrpoConfig
 
 MAX_ROUNDS = 20
@@ -298,13 +299,15 @@ class RunConfig:
     """One run of the pipeline: `recipes/` returns these, `overrides.py` overrides them, `config.json` keeps them.
 
     `method`: how the candidate is made; SSD reads `sampling` and `filters`, the others `rollout`, `guard` and the section of
-    their name. `rounds`: how often the pipeline is repeated at most, each time from the last round's candidate.
+    their name. `rounds`: how often the pipeline is repeated at most, each time from the last round's candidate. `control`
+    replaces how training samples are drawn by a setting of `CONTROLS`, and nothing else: what the method is compared with.
     """
 
     recipe: str
     method: Literal["ssd", "sdft", "sdpo", "grpo", "srpo"] = "ssd"
     seed: int = 0
     rounds: int = 1
+    control: Literal["none", "fixed_point", "near_greedy"] = "none"
     model: ModelConfig
     engine: EngineConfig = field(default_factory=EngineConfig)
     prompts: DataConfig
@@ -319,6 +322,7 @@ class RunConfig:
     guard: GuardConfig = field(default_factory=GuardConfig)
     select: SelectConfig
     evaluate: EvaluateConfig
+    curve: CurveConfig = field(default_factory=CurveConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     promote: PromoteConfig = field(default_factory=PromoteConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
@@ -328,5 +332,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
         require(1 <= self.rounds <= MAX_ROUNDS, "rounds", self.rounds, f"1 to {MAX_ROUNDS}")
+        require(self.control in CONTROLS, "control", self.control, ", ".join(CONTROLS))
+        object.__setattr__(self, "sampling", replace(self.sampling, **CONTROLS[self.control]))
         require(self.evaluate.data != self.select.data, "select.data", self.select.data.source,
                  "another split than evaluate.data: a setting tuned on the reported tasks flatters them")  # fmt: skip

@@ -35,6 +35,7 @@ PROMOTION = "promote/result.json"
 REPORT_HTML, REPORT_MARKDOWN = "report/index.html", "report/summary.md"
 
 FORKS = "analysis/forks.json"
+CURVE, CURVE_PICTURE = "analysis/curve.json", "analysis/curve.svg"
 CHOSEN_IN_SWEEP = "analysis/sweep.json"  # a copy of the sweep's document, in the cell that it chose
 
 CHAIN = "chain.json"  # of a run of several rounds
@@ -70,6 +71,11 @@ EVALUATED = ("base", "base_best", "candidate")
 """The sides of the held-out evaluation, by the names of their folders: the base at its usual decode and at its best one."""
 
 EVALUATED_RESULTS = tuple(map(evaluated_results, EVALUATED))
+
+
+def curve_point(arm: str, decoding: str) -> str:
+    """The folder of one arm's graded samples at one point of the temperature curve, by the label of its decoding config."""
+    return f"analysis/curve/{arm}/{decoding}"
 
 
 def round_folder(number: int) -> str:

@@ -58,6 +58,8 @@ class TeacherViews:
 
     def encode(self, text: str, completion_tokens: int) -> tuple[int, ...]:
         """The token ids of a view; empty where it does not fit: a view is never cut, since what is cut off its beginning is the
-        question itself."""
+        question itself. Empty too where the text spells a control token: what follows would not be the user's any more."""
+        if self.encoder.spells_control(text):
+            return ()
         ids = self.encoder.encode(self.template.replace("{prompt}", text))
         return ids if len(ids) + completion_tokens <= self.longest else ()

@@ -14,6 +14,7 @@ WIDTH = 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 40
 ROW_HEIGHT = 26
 LABELLED_ROW = 40
+LINES_HEIGHT = 260
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,22 +90,20 @@ def _draw_series(
     return parts
 
 
-def line_chart(
+def line_drawing(
     series: Sequence[Series],
     *,
-    title: str,
     x_label: str,
     y_label: str,
     y_text: Callable[[float], str] = number,
     from_zero: bool = False,
-) -> Markup:
-    """Lines with optional bands, axes and a legend; empty when no series has a point."""
-    drawn = [one for one in series if one.points]
-    if not drawn:
-        return Markup("")
-    height = 260
-    ys = [y for one in drawn for _, y in one.points] + [edge for one in drawn for _, *band in one.band for edge in band]
-    xs = [x for one in drawn for x, _ in one.points]
+) -> list[Markup]:
+    """Lines with optional bands and axes, `WIDTH` by `LINES_HEIGHT` units; one series or more, each with a point."""
+    height = LINES_HEIGHT
+    ys = [y for one in series for _, y in one.points] + [
+        edge for one in series for _, *band in one.band for edge in band
+    ]
+    xs = [x for one in series for x, _ in one.points]
     y_ticks = ticks(0.0 if from_zero else min(ys), max(ys))
     x_at = scale(min(xs), max(xs), LEFT + 6, WIDTH - RIGHT - 6)
     y_at = scale(y_ticks[0], y_ticks[-1], height - BOTTOM, TOP)
@@ -114,9 +113,26 @@ def line_chart(
     shown = [x for x in ticks(min(xs), max(xs), 6) if min(xs) <= x <= max(xs) and not (whole and x != int(x))]
     parts += [caption(x_at(x), height - BOTTOM + 16, number(x)) for x in shown]
     parts += [caption((LEFT + WIDTH) / 2, height - 6, x_label, class_="axis"), _rotated(height / 2 - 12, y_label)]
-    for one in drawn:
+    for one in series:
         parts += _draw_series(one, x_at, y_at, y_text)
-    return join([_svg(title, height, parts), _legend(drawn)])
+    return parts
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    y_text: Callable[[float], str] = number,
+    from_zero: bool = False,
+) -> Markup:
+    """`line_drawing` of the series that have a point, with a legend; empty when none has."""
+    drawn = [one for one in series if one.points]
+    if not drawn:
+        return Markup("")
+    parts = line_drawing(drawn, x_label=x_label, y_label=y_label, y_text=y_text, from_zero=from_zero)
+    return join([_svg(title, LINES_HEIGHT, parts), _legend(drawn)])
 
 
 def heat_map(

@@ -36,5 +36,10 @@ def render(template: str, **values: Any) -> str:
 
     Every text that a template prints has its controls, bidirectional overrides and unpaired surrogates spelled out.
     """
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 (a file of this package)
+    style = Markup(style_sheet("chart.css") + style_sheet("style.css"))  # noqa: S704 (files of this package)
     return _compiled(template).render(style=style, **values)
+
+
+def style_sheet(name: str) -> str:
+    """A style sheet of this package: `chart.css` holds the colours and what charts need, `style.css` the page."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
