@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from ssd_plugin.analysis import temperature_curve as curve
+from ssd_plugin.config.comparisons import CurveConfig
 from ssd_plugin.config.overrides import apply_overrides, config_from_json, config_to_json
-from ssd_plugin.config.schema import CurveConfig, RunConfig, SamplingConfig
+from ssd_plugin.config.schema import RunConfig, SamplingConfig
 from ssd_plugin.core import run_layout as layout
 from ssd_plugin.core.jsonl import write_json, write_jsonl
 from ssd_plugin.errors import ConfigError, RunDirError
