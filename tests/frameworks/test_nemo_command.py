@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import itertools
 import os
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_a_yaml_without_end_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     if text == "many":  # each name means four of the one before
         names = "abcdefghijkl"
-        more = (f"{b}: &{b} {{p: *{a}, q: *{a}, r: *{a}, s: *{a}}}\n" for a, b in zip(names, names[1:], strict=False))
+        more = (f"{b}: &{b} {{p: *{a}, q: *{a}, r: *{a}, s: *{a}}}\n" for a, b in itertools.pairwise(names))
         path.write_text("a: &a {x: 1}\n" + "".join(more))
     if text == "sparse":
         os.truncate(path, 1 << 40)
