@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from ssd_plugin import recipes
 from ssd_plugin.config.overrides import apply_overrides
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core.gpus import Gpus
-from ssd_plugin.errors import DataError
+from ssd_plugin.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.frameworks
 pytest.importorskip("nemo_run", reason="needs nemo-run: make frameworks")
@@ -114,6 +116,21 @@ def test_a_hostile_yaml_is_not_executed(nemo: Nemo) -> None:
     Path("bad.yaml").write_text("recipe: !!python/object/apply:os.system ['touch owned']\n")
     assert nemo("--recipe", "ssd_qwen3", "--yaml", "bad.yaml", "--dryrun").exit_code == 3
     assert not Path("owned").exists()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text", ["many", "a: &a {b: *a}\n", "[" * 5000, "a: 2026-99-99\n", "sparse"])
+def test_a_yaml_without_end_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "endless.yaml"
+    path.write_text(text)
+    if text == "many":  # each name means four of the one before
+        names = "abcdefghijkl"
+        more = (f"{b}: &{b} {{p: *{a}, q: *{a}, r: *{a}, s: *{a}}}\n" for a, b in itertools.pairwise(names))
+        path.write_text("a: &a {x: 1}\n" + "".join(more))
+    if text == "sparse":
+        os.truncate(path, 1 << 40)
+    with pytest.raises(ConfigError, match=r"endless\.yaml"):
+        task.read_yaml(path)
 
 
 def test_the_task_takes_exactly_the_settings() -> None:
