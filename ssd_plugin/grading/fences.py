@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3"})
+_PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3", "ipython", "ipython3"})
 _TAG = re.compile(r"\{?\.?([\w+#-]*)")
 _OPENING = re.compile(r"([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}|~{3,})(.*)", re.DOTALL)
 _MARKUP_OPENS = re.compile(

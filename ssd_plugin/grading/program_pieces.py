@@ -185,12 +185,13 @@ class Piece:
 
     def without_examples(self, entry_point: str) -> str:
         """The source without what shows or checks the function once it stands: top-level statements that use it (and do not
-        give it a new value), assertions, and the assignments that only those read. One that reaches for a module, or for a
+        give it a new value), calls of functions that use it, assertions, what uses the results of those, and the assignments
+        that only those read. One that reaches for a module, or for a
         built-in function that reaches further than plain data, stays: whoever scans the program must see it."""
         body = self.tree.body if self.tree else []
         hidden = _DANGEROUS.union(*(bound(line) for line in body if isinstance(line, _IMPORTS)))
         plain = [line for line in body if not hidden & mentioned(line)]
-        examples = [line for line in plain if _is_example(line, entry_point)]
+        examples = _examples(body, plain, entry_point)
         if not examples:
             return self.source
         read, given = set().union(*map(mentioned, examples)), set(map(id, examples))
@@ -212,9 +213,52 @@ def _from_outside(statement: ast.stmt) -> set[str]:
     return mentioned(statement) - given - {n.arg for n in ast.walk(statement) if isinstance(n, ast.arg)}
 
 
-def _is_example(statement: ast.stmt, entry_point: str) -> bool:
+def _examples(body: list[ast.stmt], plain: list[ast.stmt], entry_point: str) -> list[ast.stmt]:
+    """The statements among `plain` that show or check the function, and those that need what they leave; none at all where
+    something that stays needs it."""
+    users, usable = _users(body, entry_point), set(map(id, plain))
+    givers = Counter(name for line in body for name in bound(line))
+    found = [line for line in plain if _is_example(line, users, entry_point)]
+    givers.subtract(name for line in found for name in bound(line))
+    given = set(map(id, found))
+    for line in body:  # once, from top to bottom, as it runs
+        needs = _from_outside(line)
+        if id(line) in given or not any(name in givers and not givers[name] for name in needs):
+            continue
+        if id(line) not in usable or isinstance(line, (*_DEFINITIONS, *_IMPORTS)):
+            return []
+        found.append(line)
+        given.add(id(line))
+        givers.subtract(bound(line))
+    return found
+
+
+def _users(body: list[ast.stmt], entry_point: str) -> set[str]:
+    """The functions that use the entry point, by themselves or through others, and that it does not use itself."""
+    functions = {line.name: mentioned(line) for line in body if isinstance(line, _DEFINITIONS)}
+    needed = _reached({name: functions[name] & functions.keys() for name in functions}, entry_point)
+    callers: dict[str, set[str]] = {}
+    for function, names in functions.items():
+        for name in names & {*functions, entry_point}:
+            callers.setdefault(name, set()).add(function)
+    return _reached(callers, entry_point) - needed - {entry_point}
+
+
+def _reached(edges: dict[str, set[str]], start: str) -> set[str]:
+    found, waiting = {start}, [start]
+    while waiting:
+        new = edges.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _is_example(statement: ast.stmt, users: set[str], entry_point: str) -> bool:
     if isinstance(statement, ast.Assert):
         return True
     if isinstance(statement, (*_DEFINITIONS, *_IMPORTS)):
         return False
-    return entry_point in mentioned(statement) and entry_point not in bound(statement)
+    read = mentioned(statement)
+    if isinstance(statement, ast.Expr) and read & users:
+        return True
+    return entry_point in read and entry_point not in bound(statement)

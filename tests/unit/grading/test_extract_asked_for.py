@@ -231,3 +231,28 @@ def test_hostile_answers_take_linear_time(answer: str) -> None:
         started = time.process_time()
         build_program(answer, prompt=prompt, entry_point="f")
         assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "x = add(5, 1)\nprint(x)\nresult = x * 2\nprint(result)\n",
+        "def test_add():\n    assert add(1, 1) == 3\ntest_add()\n",
+        "def show(a):\n    print(add(a, a))\ndef main():\n    show(int(input()))\nmain()\n",
+    ],
+)
+def test_what_needs_an_example_goes_with_it(after: str) -> None:
+    program = build_program(
+        f"```python\ndef add(a, b):\n    return a + b\n{after}```", prompt="Add.", entry_point="add"
+    )
+    space: dict[str, Any] = {}
+    exec(program or "", space)
+    assert space["add"](1, 2) == 3
+
+
+def test_an_example_that_something_else_needs_stays() -> None:
+    code = "def add(a, b):\n    return a + b + zero\nzero = 0\nthree = add(1, 2)\ndef other():\n    return three\n"
+    assert build_program(f"```python\n{code}```", prompt="Add.", entry_point="add") == code
+    code = "def add(a, b):\n    return a + b if a < 9 else helper(a, b)\n"
+    code += "def helper(a, b):\n    return add(0, b) + a\nhelper(9, 1)\n"
+    assert "def helper" in (build_program(f"```python\n{code}```", prompt="Add.", entry_point="add") or "")
