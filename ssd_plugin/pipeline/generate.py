@@ -23,13 +23,12 @@ from ssd_plugin.pipeline.samples_file import (
     write_samples,
 )
 from ssd_plugin.sampling.chat import ChatAnswer, ChatRequest, ChatServer
-from ssd_plugin.sampling.protocol import SamplingParams
+from ssd_plugin.sampling.protocol import THOUGHT, THOUGHT_ENDS, SamplingParams
 from ssd_plugin.tasks.benchmarks import stream_tasks, tasks_file
 from ssd_plugin.tasks.schema import Task
 
 FORM = 1  # of a served model's rows: files of another form are begun anew
 SEEDS = 2**31  # that a server is asked with: some read no larger number
-THOUGHT, THOUGHT_ENDS = "<think>", "</think>"
 
 
 @dataclass(frozen=True, kw_only=True)

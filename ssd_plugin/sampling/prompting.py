@@ -11,12 +11,10 @@ from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from ssd_plugin.errors import ModelError
+from ssd_plugin.sampling.protocol import THOUGHT, THOUGHT_ENDS
 
 TEMPLATE_DATE = datetime.date(2024, 7, 26)
 """Templates that print today's date (Llama 3.1, gpt-oss) get this one, Llama's default: prompts must not change overnight."""
-
-THOUGHT, THOUGHT_ENDS = "<think>", "</think>"
-"""What opens and closes a reasoning model's thought; some templates end in the first (Qwen3-4B-Thinking-2507)."""
 
 BOUNDARY_PROBES = ("Here is", "def f(x):", "```python\n", "1", "<think>")
 

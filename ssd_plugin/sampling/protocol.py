@@ -6,6 +6,9 @@ from typing import Literal, Protocol
 
 FinishReason = Literal["stop", "length"]
 
+THOUGHT, THOUGHT_ENDS = "<think>", "</think>"
+"""What opens and closes a reasoning model's thought; some templates end in the first (Qwen3-4B-Thinking-2507)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
