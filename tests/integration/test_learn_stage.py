@@ -21,6 +21,7 @@ from ssd_plugin.methods import METHODS, method_of
 from ssd_plugin.models.weights import model_digest
 from ssd_plugin.pipeline.run_directory import RunDir
 from ssd_plugin.pipeline.stages import StageReport, learn
+from ssd_plugin.pipeline.teacher_views import TeacherViews
 from ssd_plugin.recipes import load
 from ssd_plugin.tasks.schema import FunctionCheck, Sample, Status, Task
 from ssd_plugin.training.embedded_learner import EmbeddedLearner
@@ -175,9 +176,14 @@ def test_no_more_than_one_batch_is_done_again(model_dir: Path, tmp_path: Path, m
         die_in(patched, "update", 4, after=True)
         with pytest.raises(Killed):
             learnt(tmp_path, config)
-    updates = []
+    updates: list[int] = []
     original = EmbeddedLearner.update
-    monkeypatch.setattr(EmbeddedLearner, "update", lambda *given: updates.append(1) or original(*given))
+
+    def counted(self: EmbeddedLearner, rows: Any) -> Any:
+        updates.append(1)
+        return original(self, rows)
+
+    monkeypatch.setattr(EmbeddedLearner, "update", counted)
     learnt(tmp_path, config)
     assert len(updates) == 1
 
@@ -243,10 +249,13 @@ def test_nothing_of_a_hidden_test_is_in_a_teachers_view_or_a_log(
     canary = 918273645
     check = FunctionCheck(entry_point="f", inputs=((canary,),), expected=(canary,))
     shown: list[str] = []
-    original = learn.TeacherViews.encode
-    monkeypatch.setattr(
-        learn.TeacherViews, "encode", lambda self, text, n: shown.append(text) or original(self, text, n)
-    )
+    original = TeacherViews.encode
+
+    def noted(self: TeacherViews, text: str, completion_tokens: int) -> tuple[int, ...]:
+        shown.append(text)
+        return original(self, text, completion_tokens)
+
+    monkeypatch.setattr(TeacherViews, "encode", noted)
     for method in METHOD_NAMES:
         learnt(tmp_path / method, prepared(tmp_path / method, model_dir, method, tasks(check=check)))
         written = "".join(path.read_text() for path in (tmp_path / method / "train").glob("*.json*"))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ssd_plugin.config.schema import RunConfig
 from ssd_plugin.core import run_layout as layout
@@ -177,7 +178,7 @@ def _grader(tasks: list[Task], config: RunConfig, method: LearningMethod) -> Abs
 
 def _identity(run: RunDir, config: RunConfig, method: LearningMethod, base: ModelDir) -> str:
     """Digest of all that the result depends on: a checkpoint of anything else is not resumed from. The guards only end a run."""
-    parts = [config.model, config.engine, config.rollout, method.section(config), config.train]
+    parts: list[Any] = [config.model, config.engine, config.rollout, method.section(config), config.train]
     plain = [asdict(part) for part in parts]
     return sha256_json([config.seed, config.method, base.digest, sha256_file(run / layout.TRAIN_PROMPTS), plain])
 
