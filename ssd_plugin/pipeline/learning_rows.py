@@ -15,7 +15,7 @@ from ssd_plugin.training.learner import Row, Update
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """A rollout and the row that it became. `too_long`: its teacher's view did not fit, so it carries no loss."""
+    """A rollout and the row that it became. `too_long`: its teacher's view did not fit or would have ended its turn: no loss."""
 
     rollout: Rollout
     row: Row
