@@ -5,8 +5,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ssd_plugin.core.svg import tag
 from ssd_plugin.core.text import visible
-from ssd_plugin.report.charts import LINES_HEIGHT, WIDTH, Series, line_drawing, percent, tag
+from ssd_plugin.report.charts import LINES_HEIGHT, WIDTH, Series, line_drawing, percent
 from ssd_plugin.report.render import style_sheet
 
 DRAWN = {"base": 0, "control": 3, "ssd": 1}
