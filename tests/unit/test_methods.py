@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "ssd_plugin"
 SHARED = ("prompts", "select", "evaluate", "gate", "promote", "report")
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=str)
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_a_methods_stages_stand_between_the_shared_ones_and_read_what_was_written(method: Method) -> None:
     own = [stage.name for stage in method.stages]
     assert method.stage_names == (SHARED[0], *own, *SHARED[1:])
