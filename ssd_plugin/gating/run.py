@@ -166,7 +166,7 @@ def power_table(bench: Bench, baseline: Side, alpha: float) -> tuple[PowerRow, .
 def call(gate: Gate, context: GateContext, settings: Any) -> GateResult:
     """What the gate says, under the name that the policy calls it by."""
     result = gate.check(context, settings)
-    own = result.gate == gate.name and context.instance
+    own = context.instance and result.gate == gate.name
     return replace(result, gate=f"{gate.name}.{context.instance}") if own else result
 
 

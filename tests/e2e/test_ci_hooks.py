@@ -94,7 +94,7 @@ def test_the_github_action_installs_the_very_checkout_that_uses_pins(stub: Path)
     done = run_script(INSTALL["run"], stub, GITHUB_ACTION_PATH=str(ROOT / "hooks/github"))
     assert done.returncode == 0, done.stderr
     *command, source = (stub / "seen.txt").read_text().splitlines()
-    assert command == ["-m", "pip", "install"]
+    assert command == ["-P", "-m", "pip", "install"]
     assert Path(source).resolve() == ROOT
     assert (Path(source) / "pyproject.toml").is_file()
 

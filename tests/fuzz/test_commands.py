@@ -140,7 +140,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Any:
         def refuse(*_: Any) -> Any:
             raise SandboxError(_NOT_HERE)
 
-        patch.setattr("ssd_plugin.grading.grader.Grading._raise_boundary", refuse)
+        patch.setattr("ssd_plugin.grading.in_memory.Grader.open", refuse)
         patch.setattr("ssd_plugin.gating.run.run_apart", _apart)
         patch.setattr("ssd_plugin.cli.run.run_and_track", refuse)
         write_jsonl(root / "tasks.jsonl", [{**TASK, "task_id": f"t{n}"} for n in range(3)])

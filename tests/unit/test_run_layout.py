@@ -25,6 +25,7 @@ MODELS = {"gating", "models", "planning", "training"}
 OTHER_FILES = {
     "config.json": MODELS,
     "tokenizer.json": MODELS,
+    "results.jsonl": {"harnesses"},  # in another harness' bundle
     "summary.md": {"trust"},  # of a gate run's evidence
 }
 METRICS = {"select/t_eval", "filter/kept", "filter/total", "train/"}  # as `integrations/tracking/figures.py` names them

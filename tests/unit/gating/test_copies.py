@@ -13,7 +13,7 @@ from ssd_plugin.tasks.schema import Result
 
 PLANTED = "import reqeusts\npassword = 'correct-horse-7'\nprint(undefined_thing)\nresult = eval('1')\n"
 SOLUTION = "def solve(values):\n    return sum(2 * value for value in values)\n"
-OF_FILES = {"artifact", "contamination", "tests"}
+OF_FILES = {"artifact", "benchmarks", "contamination", "tests"}
 
 
 def copies(rows: Sequence[Result], times: int) -> list[Result]:
