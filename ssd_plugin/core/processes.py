@@ -1,17 +1,15 @@
 """How to start a process that knows what this one does: forked while no other thread can hold a lock, else from a clean host."""
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from multiprocessing.context import ForkContext, ForkServerContext
 from pathlib import Path
 from types import ModuleType
-
-_libc = ctypes.PyDLL(None)  # keeps the interpreter's lock: the child has the only thread that could give it back
 
 
 @contextlib.contextmanager
@@ -37,11 +35,10 @@ def starting(imports: Sequence[str]) -> Iterator[ForkContext | ForkServerContext
 def _alone() -> bool:
     """Whether this process has one thread, of Python or of a library, once the idle ones of OpenBLAS are gone."""
     if threading.active_count() == 1 and _threads() > 1:
-        child = _libc.fork()  # not os.fork: OpenBLAS' own fork handler ends its threads, Python's would look for locks
-        if child == 0:
-            os._exit(0)
-        if child > 0:
-            os.waitpid(child, 0)
+        # OpenBLAS' own fork handler ends its threads. No Python may run in that child: it could wait for a thread that asked for
+        # the interpreter's lock and is not there after the fork. `user` makes this a fork; a vfork calls no handlers.
+        with contextlib.suppress(OSError):
+            subprocess.run(["/bin/true"], user=os.geteuid(), check=False)
     return _threads() == 1
 
 

@@ -33,7 +33,7 @@ KINDS: Mapping[str, Callable[[], PrivateKey]] = {
 }
 
 _MOST_BYTES = 1 << 20  # a key is a few lines
-_ORDER = SECP256R1().group_order
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (NIST SP 800-186)
 
 PRIVATE_NAME = "ssd.key"
 PUBLIC_NAME = "ssd.pub"

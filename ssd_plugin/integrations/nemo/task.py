@@ -11,6 +11,7 @@ from typing import Any, Literal
 import nemo_run as run
 import yaml
 
+from ssd_plugin.config.comparisons import CurveConfig
 from ssd_plugin.config.methods import GrpoConfig, GuardConfig, RolloutConfig, SdftConfig, SdpoConfig, SrpoConfig
 from ssd_plugin.config.overrides import config_from_json, config_to_json, merged
 from ssd_plugin.config.schema import (
@@ -43,6 +44,7 @@ def ssd_finetune(
     method: Literal["ssd", "sdft", "sdpo", "grpo", "srpo"],
     seed: int,
     rounds: int,
+    control: Literal["none", "fixed_point", "near_greedy"],
     model: ModelConfig,
     engine: EngineConfig,
     prompts: DataConfig,
@@ -57,6 +59,7 @@ def ssd_finetune(
     guard: GuardConfig,
     select: SelectConfig,
     evaluate: EvaluateConfig,
+    curve: CurveConfig,
     gate: GateConfig,
     promote: PromoteConfig,
     report: ReportConfig,
