@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from ssd_plugin.core.files import bounded_lines, open_input
 from ssd_plugin.core.jsonl import JsonObject, parse_line
@@ -45,13 +45,12 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, JsonObject]]
         *columns,
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:  # noqa: S603 - this module
-        assert reader.stdout is not None
-        assert reader.stderr is not None
+        out, errors = cast("IO[bytes]", reader.stdout), cast("IO[bytes]", reader.stderr)  # pipes, as asked for
         try:
-            lines = within_reason(bounded_lines(reader.stdout, path), path, packed)
+            lines = within_reason(bounded_lines(out, path), path, packed)
             for number, line in enumerate(lines, start=1):
                 yield number, parse_line(line, f"{path}:{number}")
-            said = reader.stderr.read(1 << 16).decode("utf-8", "replace").strip()
+            said = errors.read(1 << 16).decode("utf-8", "replace").strip()
             if reader.wait() != 0:
                 why = said.splitlines()[-1][:300] if said else f"the reader died, {reader.returncode}"
                 raise DataError(f"{path}: is not a readable parquet file ({why})")

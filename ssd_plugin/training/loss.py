@@ -9,6 +9,29 @@ CHUNK_ELEMENTS = 2**25
 """Logits held at once (128 MiB in float32)."""
 
 
+Gradients = tuple[torch.Tensor | None, torch.Tensor | None, None, None]
+"""With respect to hidden states and output embedding; nothing for the other two arguments of a chunked loss."""
+
+
+def add_to_weight(grad_weight: torch.Tensor, gradient: torch.Tensor, inputs: torch.Tensor) -> None:
+    """Add a chunk's part ("tokens vocab" by "tokens width") to the output embedding's gradient ("vocab width")."""
+    if inputs.dtype == grad_weight.dtype:
+        grad_weight.addmm_(gradient.T, inputs)
+    else:
+        grad_weight.add_(gradient.T @ inputs)
+
+
+def scaled(saved: tuple[torch.Tensor | None, ...], grad_outputs: tuple[torch.Tensor, ...]) -> Gradients:
+    """The gradients that the forward pass saved, times the gradient of the sum."""
+    (scale,), (grad_hidden, grad_weight) = grad_outputs, saved
+    return (
+        None if grad_hidden is None else grad_hidden * scale,
+        None if grad_weight is None else grad_weight.mul_(scale),
+        None,
+        None,
+    )
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Computes the gradients chunk by chunk during the forward pass, so that no chunk's logits are kept or made twice
     (the way of Liger Kernel's fused linear cross-entropy, arXiv:2410.10989)."""
@@ -34,23 +57,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if grad_hidden is not None:
                 grad_hidden[part] = gradient @ matrix
             if grad_weight is not None:
-                if dtype == grad_weight.dtype:
-                    grad_weight.addmm_(gradient.T, inputs)
-                else:
-                    grad_weight.add_(gradient.T @ inputs)
+                add_to_weight(grad_weight, gradient, inputs)
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total.float()
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
-        (scale,) = grad_outputs
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return (
-            None if grad_hidden is None else grad_hidden * scale,
-            None if grad_weight is None else grad_weight.mul_(scale),
-            None,
-            None,
-        )
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> Gradients:
+        return scaled(ctx.saved_tensors, grad_outputs)
 
 
 def chunked_cross_entropy(

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from ssd_plugin.training.loss import Gradients, add_to_weight, scaled
+
 CHUNK_ELEMENTS = 2**23
 """Logits held at once, of each model (32 MiB in float32)."""
 
@@ -35,23 +37,13 @@ class _ChunkedSum(torch.autograd.Function):
             if grad_hidden is not None:
                 grad_hidden[part] = (gradient @ matrix).to(hidden.dtype)
             if grad_weight is not None:
-                if dtype == grad_weight.dtype:
-                    grad_weight.addmm_(gradient.T, inputs)
-                else:
-                    grad_weight.add_(gradient.T @ inputs)
+                add_to_weight(grad_weight, gradient, inputs)
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total.to(torch.promote_types(hidden.dtype, torch.float32))
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
-        (scale,) = grad_outputs
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return (
-            None if grad_hidden is None else grad_hidden * scale,
-            None if grad_weight is None else grad_weight.mul_(scale),
-            None,
-            None,
-        )
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> Gradients:
+        return scaled(ctx.saved_tensors, grad_outputs)
 
 
 def chunks(tokens: int, vocabulary: int) -> list[slice]:
